@@ -1,0 +1,217 @@
+# shellcheck shell=bash
+# lib.sh - what the scripts of tools/ share. Sourced, never run.
+#
+# Words used here:
+#   TOP          the checkout
+#   SERVER_USER  who runs PostgreSQL and the pooler: the caller, or an unprivileged user if that is root
+#   BASE         where everything that runs lives: TOP/run, or, if SERVER_USER cannot reach the
+#                checkout (a 0700 home), a folder under /var/tmp that TOP/run/* link to
+#   PG_TREE      a private copy of the PostgreSQL installation, in BASE/pg (see pgtree.sh)
+#
+# BASE/{pg,bin,etc} belong to the caller; BASE/{var,check} belong to SERVER_USER.
+
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+OLDEST_POSTGRESQL=15
+
+# The caller's connection settings must not leak into private clusters.
+for variable in $(compgen -e | grep -E '^PG[A-Z]' | grep -v '^PG_CONFIG$' || true); do
+    unset "$variable"
+done
+unset variable
+export LC_ALL=C
+umask 022
+
+say()
+{
+    printf 'perfkit: %s\n' "$*"
+}
+
+die()
+{
+    printf 'perfkit: %s\n' "$*" >&2
+    exit 1
+}
+
+# have <command>...: all of them are on PATH
+have()
+{
+    local name
+    for name in "$@"; do
+        command -v "$name" > /dev/null 2>&1 || return 1
+    done
+}
+
+# -- which PostgreSQL ------------------------------------------------------------------------------
+
+# pg_version_of <pg_config>: prints its major version, nothing if it cannot be told
+pg_version_of()
+{
+    "$1" --version 2> /dev/null | sed -n 's/^PostgreSQL \([0-9][0-9]*\).*/\1/p'
+}
+
+# pg_is_complete <pg_config>: a server and its headers belong to it (libpq-dev has one without)
+pg_is_complete()
+{
+    [ -x "$("$1" --bindir 2> /dev/null)/postgres" ] &&
+        [ -f "$("$1" --includedir-server 2> /dev/null)/postgres.h" ]
+}
+
+# pg_candidates: prints the pg_config programs to try, the preferred first
+pg_candidates()
+{
+    command -v pg_config || true
+    find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/pg_config' 2> /dev/null | sort -rV
+}
+
+# find_pg_config: prints the pg_config to build with: PG_CONFIG if it is set (die if it will not do),
+# else the first of pg_candidates that will do; returns 1 if there is none
+find_pg_config()
+{
+    local candidate version
+    if [ -n "${PG_CONFIG:-}" ]; then
+        candidate=$(command -v "$PG_CONFIG") || die "PG_CONFIG=$PG_CONFIG is not a program"
+        version=$(pg_version_of "$candidate")
+        [ -n "$version" ] || die "PG_CONFIG=$PG_CONFIG is not a pg_config"
+        [ "$version" -ge "$OLDEST_POSTGRESQL" ] ||
+            die "PG_CONFIG=$PG_CONFIG is PostgreSQL $version; perfkit needs $OLDEST_POSTGRESQL or newer"
+        pg_is_complete "$candidate" ||
+            die "PG_CONFIG=$PG_CONFIG has no server or no server headers (postgresql-server-dev-$version)"
+        printf '%s\n' "$candidate"
+        return 0
+    fi
+    while read -r candidate; do
+        version=$(pg_version_of "$candidate")
+        if [ "${version:-0}" -ge "$OLDEST_POSTGRESQL" ] && pg_is_complete "$candidate"; then
+            printf '%s\n' "$candidate"
+            return 0
+        fi
+    done < <(pg_candidates)
+    return 1
+}
+
+# use_postgresql: sets PG_CONFIG, PG_MAJOR, or dies
+use_postgresql()
+{
+    PG_CONFIG=$(find_pg_config) || {
+        [ -z "${PG_CONFIG:-}" ] || exit 1
+        die "no PostgreSQL $OLDEST_POSTGRESQL or newer with server headers found:" \
+            "run tools/setup.sh, or set PG_CONFIG="
+    }
+    export PG_CONFIG
+    # shellcheck disable=SC2034 # for the scripts that source this
+    PG_MAJOR=$(pg_version_of "$PG_CONFIG")
+}
+
+# -- who runs the servers, and where ---------------------------------------------------------------
+
+# use_server_user: sets SERVER_USER; root gets an unprivileged stand-in, as PostgreSQL refuses root
+use_server_user()
+{
+    local candidate
+    SERVER_USER=$(id -un)
+    [ "$(id -u)" = 0 ] || return 0
+    for candidate in ${PERFKIT_USER:-} postgres nobody; do
+        if id -u "$candidate" > /dev/null 2>&1 && [ "$(id -u "$candidate")" != 0 ]; then
+            SERVER_USER=$candidate
+            return 0
+        fi
+    done
+    die "root cannot run PostgreSQL, and there is no user 'postgres' or 'nobody': set PERFKIT_USER="
+}
+
+# as_server <command> [argument...]: runs it as SERVER_USER
+as_server()
+{
+    if [ "$(id -un)" = "$SERVER_USER" ]; then
+        "$@"
+    else
+        runuser -u "$SERVER_USER" -- "$@"
+    fi
+}
+
+# own_dir <dir>: makes it, private to SERVER_USER
+own_dir()
+{
+    mkdir -p "$1"
+    [ "$(id -un)" = "$SERVER_USER" ] || chown "$SERVER_USER": "$1"
+    chmod 0700 "$1"
+}
+
+# use_base: sets BASE and makes its folders; sets REACHABLE=yes if SERVER_USER can read the checkout
+# shellcheck disable=SC2034 # REACHABLE is for the scripts that source this
+use_base()
+{
+    local dir
+    mkdir -p "$TOP/run" 2> /dev/null || die "cannot make $TOP/run: is the checkout yours?"
+    [ -w "$TOP/run" ] || die "$TOP/run belongs to $(stat -c %U "$TOP/run"): run 'make clean-run' as that user"
+    REACHABLE=no
+    BASE=$TOP/run
+    if as_server test -x "$TOP/run" -a -r "$TOP/Makefile" 2> /dev/null; then
+        REACHABLE=yes
+        [ ! -L "$TOP/run/var" ] || rm -f "$TOP"/run/{pg,bin,etc,var,check}
+    elif [ -d "$TOP/run/var/." ] && [ -L "$TOP/run/var" ]; then
+        BASE=$(dirname "$(readlink "$TOP/run/var")")
+    else
+        BASE=$(mktemp -d /var/tmp/perfkit-XXXXXX) || die "cannot make a folder in /var/tmp"
+        chmod 0711 "$BASE"
+        for dir in pg bin etc var check; do
+            rm -rf "${TOP:?}/run/$dir"
+            ln -s "$BASE/$dir" "$TOP/run/$dir"
+        done
+    fi
+    mkdir -p "$BASE/pg" "$BASE/bin" "$BASE/etc"
+    own_dir "$BASE/var"
+    own_dir "$BASE/check"
+}
+
+# need_space <dir> <megabytes>: dies if there is less
+need_space()
+{
+    local free
+    free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+    [ "$free" -ge "$2" ] || die "only $free MB free on the disk of $1: make room for $2 MB"
+}
+
+# -- ports and processes ---------------------------------------------------------------------------
+
+# free_port <preferred>: prints it if nothing listens there, else a free one of the system's choice
+free_port()
+{
+    perl -MIO::Socket::INET -e '
+        for my $port ($ARGV[0], 0)
+        {
+            my $socket = IO::Socket::INET->new(
+                LocalAddr => "127.0.0.1", LocalPort => $port, Listen => 1, ReuseAddr => 1) or next;
+            print $socket->sockport, "\n";
+            exit 0;
+        }
+        exit 1' "$1" || die "no free TCP port on 127.0.0.1"
+}
+
+# wait_for <seconds> <command> [argument...]: until it succeeds; returns 1 if the time is up
+wait_for()
+{
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+}
+
+# is_gone <pid>: no such process (a zombie counts as gone)
+is_gone()
+{
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2> /dev/null) || return 0
+    [ -z "$state" ] || [ "$state" = Z ]
+}
+
+# milliseconds: of a clock of no particular beginning
+milliseconds()
+{
+    local now=${EPOCHREALTIME/[.,]/}
+    printf '%s\n' "$((now / 1000))"
+}
