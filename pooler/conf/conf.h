@@ -1,0 +1,155 @@
+/*
+ * conf.h - the ini file as an immutable snapshot.
+ *
+ * conf_load() reads pgbouncer.ini's dialect, %include and auth_file into one arena; a snapshot never changes and
+ * is shared by all threads without locks (P9). RELOAD loads a new one and keeps the old when anything in the file is wrong.
+ * The option table conf/options.def is the one source for the parser, SHOW CONFIG, the sample file and docs/pooler-settings.md.
+ *
+ * Every option is a field of struct conf with the key's name; times are microseconds in uint64_t and carry the suffix _us.
+ */
+#ifndef PERFKIT_CONF_CONF_H
+#define PERFKIT_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pool_mode
+{
+	POOL_MODE_UNSET = -1,
+	POOL_SESSION,
+	POOL_TRANSACTION,
+	POOL_STATEMENT
+};
+
+enum auth_type
+{
+	AUTH_ANY,
+	AUTH_TRUST,
+	AUTH_PLAIN,
+	AUTH_MD5,
+	AUTH_CERT,
+	AUTH_HBA,
+	AUTH_LDAP,
+	AUTH_PAM,
+	AUTH_SCRAM_SHA_256
+};
+
+/* One entry of [databases]. Strings are "" or NULL when not given (NULL where "" would mean something). */
+struct conf_database
+{
+	const char *name; /* "*" is the fallback */
+	const char *host; /* NULL: unix socket in the default directory; "/dir", "@abstract", list */
+	int port;
+	const char *dbname;	  /* NULL: the name the client asked for */
+	const char *user;	  /* forced user, or NULL */
+	const char *password; /* of the forced user, or NULL */
+	const char *auth_user;
+	const char *auth_query;
+	const char *auth_dbname;
+	const char *connect_query;
+	const char *client_encoding;
+	const char *datestyle;
+	const char *timezone;
+	const char *application_name;
+	enum pool_mode pool_mode;
+	int64_t pool_size; /* this and the next: -1 when not given */
+	int64_t min_pool_size;
+	int64_t reserve_pool_size;
+	int64_t max_db_connections;
+	int64_t max_db_client_connections;
+	int64_t server_lifetime_us;
+	int64_t query_wait_timeout_us;
+	int load_balance_hosts; /* 0 disable, 1 round-robin, -1 not given */
+};
+
+/* One user: an entry of auth_file, of [users], or both. */
+struct conf_user
+{
+	const char *name;
+	const char *secret; /* plain, md5… or SCRAM-SHA-256$…; NULL when only in [users] */
+	enum pool_mode pool_mode;
+	int64_t pool_size; /* -1 when not given, like all below */
+	int64_t reserve_pool_size;
+	int64_t max_user_connections;
+	int64_t max_user_client_connections;
+	int64_t query_timeout_us;
+	int64_t query_wait_timeout_us;
+	int64_t idle_transaction_timeout_us;
+	int64_t transaction_timeout_us;
+	int64_t client_idle_timeout_us;
+};
+
+/* Options of the main section, a field per row of options.def. */
+struct conf
+{
+#define CONF_FIELDS
+#include "conf/options.def"
+#undef CONF_FIELDS
+	const char *path; /* the ini file */
+	struct conf_database *databases;
+	size_t n_databases;
+	struct conf_user *users;
+	size_t n_users;
+	void *arena; /* private */
+	void *index; /* private: hash of databases and users */
+};
+
+/* Where and why a file was refused: one complete line, e.g. "p.ini:12: unknown parameter \"pool_sise\"; did you mean \"pool_size\"?" */
+struct conf_error
+{
+	char text[1024];
+};
+
+/* Loads everything. NULL on error with err filled in. Warnings (keys without effect here) are logged when log_warnings. */
+struct conf *conf_load(const char *path, bool log_warnings, struct conf_error *err);
+void conf_free(struct conf *c);
+
+/* Entry for a database name, or the "*" entry, or NULL. */
+const struct conf_database *conf_find_database(const struct conf *c, const char *name);
+const struct conf_user *conf_find_user(const struct conf *c, const char *name);
+
+/* Limits in force for a pool or session: user over database over global. */
+struct conf_limits
+{
+	enum pool_mode pool_mode;
+	int64_t pool_size;
+	int64_t min_pool_size;
+	int64_t reserve_pool_size;
+	int64_t max_db_connections;
+	int64_t max_db_client_connections;
+	int64_t max_user_connections;
+	int64_t max_user_client_connections;
+	uint64_t server_lifetime_us;
+	uint64_t query_timeout_us;
+	uint64_t query_wait_timeout_us;
+	uint64_t idle_transaction_timeout_us;
+	uint64_t transaction_timeout_us;
+	uint64_t client_idle_timeout_us;
+};
+void conf_limits(const struct conf *c, const struct conf_database *db, const char *user, struct conf_limits *out);
+
+/* True when user stands in a comma-separated list option (admin_users, stats_users, ignore_startup_parameters). */
+bool conf_list_has(const char *list, const char *word);
+
+/* SHOW CONFIG: row i as text; false past the end. Values that are secrets are never options. Buffers are the caller's. */
+struct conf_row
+{
+	const char *key;
+	char value[1024];
+	char default_value[1024];
+	bool changeable;
+	bool is_null; /* value not set and no default */
+};
+bool conf_row(const struct conf *c, int i, struct conf_row *out);
+
+/* Prints a commented sample ini from the table (perfkit-pooler --sample-config and docs). */
+void conf_print_sample(void (*line)(const char *text, void *arg), void *arg);
+
+/* Keys whose new value needs a restart: calls back for each that differs. */
+void conf_restart_needed(const struct conf *before, const struct conf *after, void (*report)(const char *key, void *arg), void *arg);
+
+const char *pool_mode_name(enum pool_mode mode);
+const char *auth_type_name(enum auth_type type);
+
+#endif
