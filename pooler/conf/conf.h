@@ -1,11 +1,14 @@
 /*
  * conf.h - the ini file as an immutable snapshot.
  *
- * conf_load() reads pgbouncer.ini's dialect, %include and auth_file into one arena; a snapshot never changes and
- * is shared by all threads without locks (P9). RELOAD loads a new one and keeps the old when anything in the file is wrong.
- * The option table conf/options.def is the one source for the parser, SHOW CONFIG, the sample file and docs/pooler-settings.md.
+ * conf_load() reads pgbouncer.ini's dialect, %include and auth_file into one arena; a snapshot
+ * never changes and is shared by all threads without locks (P9). RELOAD loads a new one and keeps
+ * the old when anything in the file is wrong. The option table conf/options.def is the one source
+ * for the parser, SHOW CONFIG, the sample file and docs/pooler-settings.md.
  *
- * Every option is a field of struct conf with the key's name; times are microseconds in uint64_t and carry the suffix _us.
+ * Every option is a field of struct conf with the key's name; times are microseconds in uint64_t
+ * and carry the suffix _us (but tcp_keepidle and tcp_keepintvl, which the kernel wants in whole
+ * seconds, are plain integers).
  */
 #ifndef PERFKIT_CONF_CONF_H
 #define PERFKIT_CONF_CONF_H
@@ -35,14 +38,15 @@ enum auth_type
 	AUTH_SCRAM_SHA_256
 };
 
-/* One entry of [databases]. Strings are "" or NULL when not given (NULL where "" would mean something). */
+/* One entry of [databases]. Strings are "" or NULL when not given (NULL where "" would mean
+ * something). */
 struct conf_database
 {
 	const char *name; /* "*" is the fallback */
 	const char *host; /* NULL: unix socket in the default directory; "/dir", "@abstract", list */
 	int port;
-	const char *dbname;	  /* NULL: the name the client asked for */
-	const char *user;	  /* forced user, or NULL */
+	const char *dbname;   /* NULL: the name the client asked for */
+	const char *user;     /* forced user, or NULL */
 	const char *password; /* of the forced user, or NULL */
 	const char *auth_user;
 	const char *auth_query;
@@ -95,15 +99,30 @@ struct conf
 	void *index; /* private: hash of databases and users */
 };
 
-/* Where and why a file was refused: one complete line, e.g. "p.ini:12: unknown parameter \"pool_sise\"; did you mean \"pool_size\"?" */
+/* Where and why a file was refused: one complete line, e.g. "p.ini:12: unknown parameter
+ * \"pool_sise\"; did you mean \"pool_size\"?" */
 struct conf_error
 {
 	char text[1024];
 };
 
-/* Loads everything. NULL on error with err filled in. Warnings (keys without effect here) are logged when log_warnings. */
+/* Loads everything. NULL on error with err filled in. Warnings (keys without effect here) are
+ * logged when log_warnings. */
 struct conf *conf_load(const char *path, bool log_warnings, struct conf_error *err);
 void conf_free(struct conf *c);
+
+/* Where files come from and warnings go; conf_load() takes the disk and the log. For tests and
+ * fuzzing. */
+struct conf_source
+{
+	/* The whole file, from malloc and with a byte of room behind it. False with *why set (a
+	 * constant or strerror's text). */
+	bool (*read)(void *arg, const char *path, char **text, size_t *len, const char **why);
+	void (*warn)(void *arg, const char *text); /* NULL: no warnings */
+	void *arg;
+};
+struct conf *conf_load_from(const struct conf_source *source, const char *path,
+							struct conf_error *err);
 
 /* Entry for a database name, or the "*" entry, or NULL. */
 const struct conf_database *conf_find_database(const struct conf *c, const char *name);
@@ -127,12 +146,15 @@ struct conf_limits
 	uint64_t transaction_timeout_us;
 	uint64_t client_idle_timeout_us;
 };
-void conf_limits(const struct conf *c, const struct conf_database *db, const char *user, struct conf_limits *out);
+void conf_limits(const struct conf *c, const struct conf_database *db, const char *user,
+				 struct conf_limits *out);
 
-/* True when user stands in a comma-separated list option (admin_users, stats_users, ignore_startup_parameters). */
+/* True when user stands in a comma-separated list option (admin_users, stats_users,
+ * ignore_startup_parameters). */
 bool conf_list_has(const char *list, const char *word);
 
-/* SHOW CONFIG: row i as text; false past the end. Values that are secrets are never options. Buffers are the caller's. */
+/* SHOW CONFIG: row i as text; false past the end. Values that are secrets are never options.
+ * Buffers are the caller's. */
 struct conf_row
 {
 	const char *key;
@@ -140,6 +162,7 @@ struct conf_row
 	char default_value[1024];
 	bool changeable;
 	bool is_null; /* value not set and no default */
+	bool default_is_null;
 };
 bool conf_row(const struct conf *c, int i, struct conf_row *out);
 
@@ -147,7 +170,8 @@ bool conf_row(const struct conf *c, int i, struct conf_row *out);
 void conf_print_sample(void (*line)(const char *text, void *arg), void *arg);
 
 /* Keys whose new value needs a restart: calls back for each that differs. */
-void conf_restart_needed(const struct conf *before, const struct conf *after, void (*report)(const char *key, void *arg), void *arg);
+void conf_restart_needed(const struct conf *before, const struct conf *after,
+						 void (*report)(const char *key, void *arg), void *arg);
 
 const char *pool_mode_name(enum pool_mode mode);
 const char *auth_type_name(enum auth_type type);

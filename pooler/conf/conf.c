@@ -1,0 +1,121 @@
+/*
+ * conf.c - questions to a snapshot that need more than a field: limits in force, membership in a
+ * list. See conf.h.
+ */
+#include "conf/conf.h"
+
+#include <string.h>
+
+/* The first that was given; `global` always is. */
+static int64_t
+first_given(int64_t user, int64_t database, int64_t global)
+{
+	if (user >= 0)
+		return user;
+	return database >= 0 ? database : global;
+}
+
+static uint64_t
+first_given_us(int64_t user_us, int64_t database_us, uint64_t global_us)
+{
+	return (uint64_t) first_given(user_us, database_us, (int64_t) global_us);
+}
+
+static enum pool_mode
+first_mode(enum pool_mode user, enum pool_mode database, enum pool_mode global)
+{
+	if (user != POOL_MODE_UNSET)
+		return user;
+	return database != POOL_MODE_UNSET ? database : global;
+}
+
+void
+conf_limits(const struct conf *c, const struct conf_database *db, const char *user,
+			struct conf_limits *out)
+{
+	/* Somebody about whom no entry says anything. */
+	static const struct conf_database any_database = {
+		.pool_mode = POOL_MODE_UNSET,
+		.pool_size = -1,
+		.min_pool_size = -1,
+		.reserve_pool_size = -1,
+		.max_db_connections = -1,
+		.max_db_client_connections = -1,
+		.server_lifetime_us = -1,
+		.query_wait_timeout_us = -1,
+	};
+	static const struct conf_user any_user = {
+		.pool_mode = POOL_MODE_UNSET,
+		.pool_size = -1,
+		.reserve_pool_size = -1,
+		.max_user_connections = -1,
+		.max_user_client_connections = -1,
+		.query_timeout_us = -1,
+		.query_wait_timeout_us = -1,
+		.idle_transaction_timeout_us = -1,
+		.transaction_timeout_us = -1,
+		.client_idle_timeout_us = -1,
+	};
+	const struct conf_user *u = user != NULL ? conf_find_user(c, user) : NULL;
+
+	if (u == NULL)
+		u = &any_user;
+	if (db == NULL)
+		db = &any_database;
+	*out = (struct conf_limits){
+		.pool_mode = first_mode(u->pool_mode, db->pool_mode, c->pool_mode),
+		.pool_size = first_given(u->pool_size, db->pool_size, c->default_pool_size),
+		.min_pool_size = first_given(-1, db->min_pool_size, c->min_pool_size),
+		.reserve_pool_size =
+			first_given(u->reserve_pool_size, db->reserve_pool_size, c->reserve_pool_size),
+		.max_db_connections = first_given(-1, db->max_db_connections, c->max_db_connections),
+		.max_db_client_connections =
+			first_given(-1, db->max_db_client_connections, c->max_db_client_connections),
+		.max_user_connections = first_given(u->max_user_connections, -1, c->max_user_connections),
+		.max_user_client_connections =
+			first_given(u->max_user_client_connections, -1, c->max_user_client_connections),
+		.server_lifetime_us = first_given_us(-1, db->server_lifetime_us, c->server_lifetime_us),
+		.query_timeout_us = first_given_us(u->query_timeout_us, -1, c->query_timeout_us),
+		.query_wait_timeout_us = first_given_us(u->query_wait_timeout_us, db->query_wait_timeout_us,
+												c->query_wait_timeout_us),
+		.idle_transaction_timeout_us =
+			first_given_us(u->idle_transaction_timeout_us, -1, c->idle_transaction_timeout_us),
+		.transaction_timeout_us =
+			first_given_us(u->transaction_timeout_us, -1, c->transaction_timeout_us),
+		.client_idle_timeout_us =
+			first_given_us(u->client_idle_timeout_us, -1, c->client_idle_timeout_us),
+	};
+}
+
+static bool
+is_separator(char c)
+{
+	return c == ',' || c == ' ' || c == '\t';
+}
+
+bool
+conf_list_has(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+	const char *p = list;
+
+	if (list == NULL || n == 0)
+		return false;
+	for (;;)
+	{
+		while (is_separator(*p))
+			p++;
+		if (*p == '\0')
+			return false;
+
+		/* A word ends at a comma; blanks may stand inside it, not around it. */
+		size_t len = strcspn(p, ",");
+		size_t bare = len;
+
+		while (bare > 0 && is_separator(p[bare - 1]))
+			bare--;
+		if (bare == n && memcmp(p, word, n) == 0)
+			return true;
+		p += len;
+	}
+}

@@ -1,0 +1,299 @@
+/*
+ * entry.c - see entry.h.
+ *
+ * The keys of the three sections are rows like the main section's. An entry is read into a struct
+ * on the stack and stored when all of it was right; a second entry of the same name replaces the
+ * first, as in PgBouncer.
+ *
+ * A password with a blank in it that was not quoted falls apart into words that look like keys. So
+ * behind `password` an unknown word is never repeated in an error.
+ */
+#include "conf/entry.h"
+
+#include "base/str.h"
+#include "conf/conf.h"
+#include "conf/ini.h"
+#include "conf/option.h"
+#include "conf/snapshot.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define COUNT_MAX 1000000
+#define SECONDS_MAX 1000000000
+#define ROWS(table) ((int) (sizeof(table) / sizeof((table)[0])))
+
+#define DATABASE(type, key, field, effect, min, max)                                               \
+	{                                                                                              \
+		key, OPTION_##type, offsetof(struct conf_database, field), NULL, false, effect, min, max,  \
+			NULL, NULL                                                                             \
+	}
+
+/* effect: flip it here when the feature arrives. connect_query without effect is refused
+ * (refuse_entry). */
+static const struct option database_keys[] = {
+	DATABASE(STR, "dbname", dbname, true, 0, 0),
+	DATABASE(STR, "host", host, true, 0, 0),
+	DATABASE(PORT, "port", port, true, 1, 65535),
+	DATABASE(STR, "user", user, true, 0, 0),
+	DATABASE(SECRET, "password", password, true, 0, 0),
+	DATABASE(STR, "auth_user", auth_user, false, 0, 0),
+	DATABASE(STR, "auth_query", auth_query, false, 0, 0),
+	DATABASE(STR, "auth_dbname", auth_dbname, false, 0, 0),
+	DATABASE(STR, "connect_query", connect_query, false, 0, 0),
+	DATABASE(STR, "client_encoding", client_encoding, true, 0, 0),
+	DATABASE(STR, "datestyle", datestyle, true, 0, 0),
+	DATABASE(STR, "timezone", timezone, true, 0, 0),
+	DATABASE(STR, "application_name", application_name, true, 0, 0),
+	DATABASE(POOL_MODE, "pool_mode", pool_mode, true, 0, 0),
+	DATABASE(INT, "pool_size", pool_size, true, 0, COUNT_MAX),
+	DATABASE(INT, "min_pool_size", min_pool_size, true, 0, COUNT_MAX),
+	DATABASE(INT, "reserve_pool_size", reserve_pool_size, true, 0, COUNT_MAX),
+	DATABASE(INT, "reserve_pool", reserve_pool_size, true, 0, COUNT_MAX),
+	DATABASE(INT, "max_db_connections", max_db_connections, true, 0, COUNT_MAX),
+	DATABASE(INT, "max_db_client_connections", max_db_client_connections, false, 0, COUNT_MAX),
+	DATABASE(TIME, "server_lifetime", server_lifetime_us, true, 0, SECONDS_MAX),
+	DATABASE(TIME, "query_wait_timeout", query_wait_timeout_us, true, 0, SECONDS_MAX),
+	DATABASE(HOSTS, "load_balance_hosts", load_balance_hosts, false, 0, 0),
+};
+
+#define USER(type, key, field, effect, min, max)                                                   \
+	{                                                                                              \
+		key, OPTION_##type, offsetof(struct conf_user, field), NULL, false, effect, min, max,      \
+			NULL, NULL                                                                             \
+	}
+
+static const struct option user_keys[] = {
+	USER(POOL_MODE, "pool_mode", pool_mode, true, 0, 0),
+	USER(INT, "pool_size", pool_size, true, 0, COUNT_MAX),
+	USER(INT, "reserve_pool_size", reserve_pool_size, true, 0, COUNT_MAX),
+	USER(INT, "max_user_connections", max_user_connections, true, 0, COUNT_MAX),
+	USER(INT, "max_user_client_connections", max_user_client_connections, false, 0, COUNT_MAX),
+	USER(TIME, "query_timeout", query_timeout_us, true, 0, SECONDS_MAX),
+	USER(TIME, "query_wait_timeout", query_wait_timeout_us, true, 0, SECONDS_MAX),
+	USER(TIME, "idle_transaction_timeout", idle_transaction_timeout_us, true, 0, SECONDS_MAX),
+	USER(TIME, "transaction_timeout", transaction_timeout_us, true, 0, SECONDS_MAX),
+	USER(TIME, "client_idle_timeout", client_idle_timeout_us, true, 0, SECONDS_MAX),
+};
+
+/* Peers are read so that a wrong line is found today; nothing keeps them yet. */
+struct peer
+{
+	const char *host;
+	int port;
+	int64_t pool_size;
+};
+
+#define PEER(type, key, field, min, max)                                                           \
+	{                                                                                              \
+		key, OPTION_##type, offsetof(struct peer, field), NULL, false, false, min, max, NULL, NULL \
+	}
+
+static const struct option peer_keys[] = {
+	PEER(STR, "host", host, 0, 0),
+	PEER(PORT, "port", port, 1, 65535),
+	PEER(INT, "pool_size", pool_size, 0, COUNT_MAX),
+};
+
+/* One connection string being read. */
+struct entry
+{
+	const struct entry_reader *reader;
+	const struct ini_place *at;
+	const char *section;
+	const char *name;
+	const struct option *keys;
+	int n_keys;
+	void *fields;
+	bool after_password; /* words from here on may be parts of it */
+};
+
+static bool
+fail_word(const struct entry *e, const char *word, const char *what, struct conf_error *err)
+{
+	const char *nearest = option_nearest(e->keys, e->n_keys, word);
+
+	if (e->after_password)
+		return ini_fail(err, e->at,
+						"%s \"%.100s\": %s behind the password, not shown as it may be part of it; "
+						"a password with blanks stands in single quotes",
+						e->section, e->name, what);
+	if (nearest != NULL)
+		return ini_fail(err, e->at, "%s \"%.100s\": %s \"%.100s\"; did you mean \"%s\"?",
+						e->section, e->name, what, word, nearest);
+	return ini_fail(err, e->at, "%s \"%.100s\": %s \"%.100s\"", e->section, e->name, what, word);
+}
+
+static bool
+fail_pair(const struct entry *e, enum ini_pair result, const char *word, struct conf_error *err)
+{
+	if (result == INI_PAIR_NO_EQUALS)
+		return fail_word(e, word, "a word without equals sign", err);
+	if (result == INI_PAIR_NO_KEY)
+		return ini_fail(err, e->at, "%s \"%.100s\": an equals sign without a key before it",
+						e->section, e->name);
+	if (option_find(e->keys, e->n_keys, word) < 0)
+		return fail_word(e, word, "unknown parameter", err);
+	return ini_fail(
+		err, e->at,
+		"%s \"%.100s\": the quote of \"%s\" is not closed, or something follows it at once; "
+		"a quote inside is written twice",
+		e->section, e->name, word);
+}
+
+static bool
+fail_value(const struct entry *e, const struct option *o, const char *value, struct conf_error *err)
+{
+	char allowed[256];
+
+	/* A blank forgotten in front of `password=` makes it part of this value. */
+	if (e->after_password || strcasestr(value, "password") != NULL)
+		value = "(not shown)";
+	option_allowed(o, allowed, sizeof allowed);
+	return ini_fail(err, e->at, "%s \"%.100s\": bad value \"%.100s\" for \"%s\"; allowed is %s",
+					e->section, e->name, value, o->key, allowed);
+}
+
+static bool
+refuse_entry(const struct entry *e, const char *key, struct conf_error *err)
+{
+	/* A session would start without what the query sets: role, search_path, a lock on what it may
+	 * see. */
+	if (strcmp(key, "connect_query") == 0)
+		return ini_fail(err, e->at, "%s \"%.100s\": connect_query is not supported yet", e->section,
+						e->name);
+	return true;
+}
+
+static bool
+set_pair(struct entry *e, const char *key, const char *value, struct conf_error *err)
+{
+	int i = option_find(e->keys, e->n_keys, key);
+
+	if (i < 0)
+		return fail_word(e, key, "unknown parameter", err);
+
+	const struct option *o = &e->keys[i];
+	const char *kept = snapshot_text(e->reader->conf, value, strlen(value));
+
+	if (!option_set(o, e->fields, kept))
+		return fail_value(e, o, value, err);
+	if (o->type == OPTION_SECRET)
+		e->after_password = true;
+	if (o->effect)
+		return true;
+	if (!refuse_entry(e, key, err))
+		return false;
+	e->reader->ignored(e->reader->arg, e->at, e->section, o->key);
+	return true;
+}
+
+static bool
+read_pairs(struct entry *e, char *text, struct conf_error *err)
+{
+	char *key;
+	char *value;
+
+	for (;;)
+	{
+		enum ini_pair result = ini_next_pair(&text, &key, &value);
+
+		if (result == INI_PAIR_END)
+			return true;
+		if (result != INI_PAIR)
+			return fail_pair(e, result, key, err);
+		if (!set_pair(e, key, value, err))
+			return false;
+	}
+}
+
+/* What is written but empty is the same as not given, where emptiness has no meaning of its own. */
+static void
+drop_empty(const char **text)
+{
+	if (*text != NULL && **text == '\0')
+		*text = NULL;
+}
+
+bool
+entry_database(const struct entry_reader *r, const struct ini_place *at, const char *name,
+			   char *text, struct conf_error *err)
+{
+	struct conf_database db = {.name = name};
+	struct entry e = {
+		.reader = r,
+		.at = at,
+		.section = "database",
+		.name = name,
+		.keys = database_keys,
+		.n_keys = ROWS(database_keys),
+		.fields = &db,
+	};
+
+	if (strcmp(name, "pgbouncer") == 0)
+		return ini_fail(err, at, "database name \"pgbouncer\" is reserved for the console");
+	snapshot_clear_database(&db);
+	if (!read_pairs(&e, text, err))
+		return false;
+	drop_empty(&db.host);
+	drop_empty(&db.dbname);
+	drop_empty(&db.user);
+
+	struct conf_database *entry = snapshot_database(r->conf, name);
+
+	db.name = entry->name;
+	*entry = db;
+	return true;
+}
+
+bool
+entry_user(const struct entry_reader *r, const struct ini_place *at, const char *name, char *text,
+		   struct conf_error *err)
+{
+	struct conf_user user = {.name = name};
+	struct entry e = {
+		.reader = r,
+		.at = at,
+		.section = "user",
+		.name = name,
+		.keys = user_keys,
+		.n_keys = ROWS(user_keys),
+		.fields = &user,
+	};
+
+	snapshot_clear_user(&user);
+	if (!read_pairs(&e, text, err))
+		return false;
+
+	struct conf_user *entry = snapshot_user(r->conf, name);
+
+	user.name = entry->name;
+	user.secret = entry->secret;
+	*entry = user;
+	return true;
+}
+
+bool
+entry_peer(const struct entry_reader *r, const struct ini_place *at, const char *name, char *text,
+		   struct conf_error *err)
+{
+	struct peer peer = {.pool_size = -1};
+	int64_t id;
+	struct entry e = {
+		.reader = r,
+		.at = at,
+		.section = "peer",
+		.name = name,
+		.keys = peer_keys,
+		.n_keys = ROWS(peer_keys),
+		.fields = &peer,
+	};
+
+	if (!str_to_int64(name, 1, 16383, &id))
+		return ini_fail(err, at, "bad peer id \"%.100s\"; allowed is an integer from 1 to 16383",
+						name);
+	if (!read_pairs(&e, text, err))
+		return false;
+	return true;
+}

@@ -1,0 +1,407 @@
+/*
+ * load.c - from the ini file to a snapshot: conf_load().
+ *
+ *   file --ini_parse--> section, key, value --+-- main section --> option_set          --+
+ *     ^                                       +-- [databases] … --> entry.c              +-->
+ * struct conf
+ *     +---- %include (depth 10) ----+         auth_file, at the end --> userlist.c     --+-->
+ * check.c
+ *
+ * Any error ends the load and frees what was built: there is no half-read configuration. What was
+ * read is wiped, as it holds secrets. A section goes on behind an %include, and an included file
+ * starts in the section of its includer, as in PgBouncer.
+ */
+#include "conf/conf.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "conf/check.h"
+#include "conf/entry.h"
+#include "conf/ini.h"
+#include "conf/option.h"
+#include "conf/snapshot.h"
+#include "conf/userlist.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define INCLUDE_DEPTH_MAX 10
+
+/* A file larger than this is no configuration: a user list of a million users has 150 MB. */
+#define FILE_SIZE_MAX ((size_t) 512 << 20)
+
+/* Distinct keys without effect in [databases], [users] and [peers] together. */
+#define IGNORED_MAX 64
+
+struct load;
+
+typedef bool (*entry_fn)(struct load *load, const struct ini_place *at, const char *key,
+						 char *value, struct conf_error *err);
+
+struct section
+{
+	const char *name;
+	entry_fn entry;
+};
+
+struct load
+{
+	struct conf *conf;
+	const struct conf_source *source;
+	const struct section *section; /* NULL before the first heading */
+	int depth;                     /* of %include */
+	struct ini_place *places;      /* per option: where it was set last */
+	struct ini_place conf_place;   /* the file as a whole */
+	const char *ignored[IGNORED_MAX];
+	int n_ignored;
+};
+
+/* -- the main section ----------------------------------------------------------------------------
+ */
+
+/* A comment behind a value is not one, and the mistake is common. */
+static const char *
+comment_hint(const char *value)
+{
+	if (strstr(value, " ;") != NULL || strstr(value, " #") != NULL)
+		return "; a comment stands on a line of its own";
+	return "";
+}
+
+static bool
+main_entry(struct load *load, const struct ini_place *at, const char *key, char *value,
+		   struct conf_error *err)
+{
+	int i = option_find(option_table, option_count, key);
+	char allowed[256];
+
+	if (i < 0)
+	{
+		const char *nearest = option_nearest(option_table, option_count, key);
+
+		if (nearest != NULL)
+			return ini_fail(err, at, "unknown parameter \"%.100s\"; did you mean \"%s\"?", key,
+							nearest);
+		return ini_fail(err, at, "unknown parameter \"%.100s\"", key);
+	}
+	if (!option_set(&option_table[i], load->conf, snapshot_text(load->conf, value, strlen(value))))
+	{
+		option_allowed(&option_table[i], allowed, sizeof allowed);
+		return ini_fail(err, at, "bad value \"%.100s\" for \"%s\"; allowed is %s%s", value, key,
+						allowed, comment_hint(value));
+	}
+	load->places[i] = *at;
+	return true;
+}
+
+/* -- the other sections --------------------------------------------------------------------------
+ */
+
+static void
+warn_ignored(void *arg, const struct ini_place *at, const char *section, const char *key)
+{
+	struct load *load = arg;
+	char text[512];
+
+	for (int i = 0; i < load->n_ignored; i++)
+	{
+		if (load->ignored[i] == key)
+			return;
+	}
+	if (load->source->warn == NULL || load->n_ignored == IGNORED_MAX)
+		return;
+	load->ignored[load->n_ignored++] = key;
+	if (key == section)
+		ini_say(text, sizeof text, at, "[%s] has no effect yet", section);
+	else
+		ini_say(text, sizeof text, at, "%s of a %s has no effect yet", key, section);
+	load->source->warn(load->source->arg, text);
+}
+
+static struct entry_reader
+reader_for(struct load *load)
+{
+	return (struct entry_reader){.conf = load->conf, .ignored = warn_ignored, .arg = load};
+}
+
+static bool
+database_entry(struct load *load, const struct ini_place *at, const char *key, char *value,
+			   struct conf_error *err)
+{
+	struct entry_reader r = reader_for(load);
+
+	return entry_database(&r, at, key, value, err);
+}
+
+static bool
+user_entry(struct load *load, const struct ini_place *at, const char *key, char *value,
+		   struct conf_error *err)
+{
+	struct entry_reader r = reader_for(load);
+
+	return entry_user(&r, at, key, value, err);
+}
+
+static void
+ignore_nothing(void *arg, const struct ini_place *at, const char *section, const char *key)
+{
+	(void) arg;
+	(void) at;
+	(void) section;
+	(void) key;
+}
+
+/* One warning for the section says enough. */
+static bool
+peer_entry(struct load *load, const struct ini_place *at, const char *key, char *value,
+		   struct conf_error *err)
+{
+	struct entry_reader r = {.conf = load->conf, .ignored = ignore_nothing};
+	static const char section[] = "peers";
+
+	warn_ignored(load, at, section, section);
+	return entry_peer(&r, at, key, value, err);
+}
+
+static const struct section sections[] = {
+	{"pgbouncer", main_entry}, {"perfkit-pooler", main_entry}, {"databases", database_entry},
+	{"users", user_entry},     {"peers", peer_entry},
+};
+
+#define SECTION_COUNT ((int) (sizeof sections / sizeof sections[0]))
+
+/* -- files ---------------------------------------------------------------------------------------
+ */
+
+static bool load_file(struct load *load, const struct ini_place *at, const char *path,
+					  struct conf_error *err);
+
+static bool
+on_section(void *arg, const struct ini_place *at, const char *name, struct conf_error *err)
+{
+	struct load *load = arg;
+	const char *names[SECTION_COUNT];
+	int nearest;
+
+	for (int i = 0; i < SECTION_COUNT; i++)
+	{
+		names[i] = sections[i].name;
+		if (strcmp(name, names[i]) == 0)
+		{
+			load->section = &sections[i];
+			return true;
+		}
+	}
+	nearest = str_nearest(name, names, SECTION_COUNT);
+	if (nearest >= 0)
+		return ini_fail(err, at, "unknown section \"%.100s\"; did you mean \"%s\"?", name,
+						names[nearest]);
+	return ini_fail(
+		err, at,
+		"unknown section \"%.100s\"; there are perfkit-pooler (or pgbouncer), databases, "
+		"users and peers",
+		name);
+}
+
+static bool
+on_entry(void *arg, const struct ini_place *at, const char *key, char *value,
+		 struct conf_error *err)
+{
+	struct load *load = arg;
+
+	if (load->section == NULL)
+		return ini_fail(err, at, "\"%.100s\" stands before the first section heading", key);
+	return load->section->entry(load, at, key, value, err);
+}
+
+static bool
+on_include(void *arg, const struct ini_place *at, const char *path, struct conf_error *err)
+{
+	struct load *load = arg;
+	bool ok;
+
+	if (load->depth == INCLUDE_DEPTH_MAX)
+		return ini_fail(err, at, "more than %d files include each other", INCLUDE_DEPTH_MAX);
+	load->depth++;
+	ok = load_file(load, at, path, err);
+	load->depth--;
+	return ok;
+}
+
+/* Reads a file named at `at`. The text is the caller's, to be given back with drop_text(). */
+static bool
+read_text(struct load *load, const struct ini_place *at, const char *path, char **text, size_t *len,
+		  struct conf_error *err)
+{
+	const char *why = "unknown error";
+
+	if (load->source->read(load->source->arg, path, text, len, &why))
+		return true;
+	return ini_fail(err, at, "cannot read \"%.300s\": %s", path, why);
+}
+
+static void
+drop_text(char *text, size_t len)
+{
+	explicit_bzero(text, len);
+	free(text);
+}
+
+static bool
+load_file(struct load *load, const struct ini_place *at, const char *path, struct conf_error *err)
+{
+	const struct ini_reader reader = {
+		.section = on_section,
+		.entry = on_entry,
+		.include = on_include,
+		.arg = load,
+	};
+	/* Places of options outlive the file. */
+	const char *name = snapshot_text(load->conf, path, strlen(path));
+	char *text;
+	size_t len;
+	bool ok;
+
+	if (!read_text(load, at, path, &text, &len, err))
+		return false;
+	ok = ini_parse(text, len, name, &reader, err);
+	drop_text(text, len);
+	return ok;
+}
+
+static const struct ini_place *
+place_of(const struct load *load, const char *key)
+{
+	const struct ini_place *place = &load->places[option_find(option_table, option_count, key)];
+
+	return place->file != NULL ? place : &load->conf_place;
+}
+
+static bool
+load_users(struct load *load, struct conf_error *err)
+{
+	const char *path = load->conf->auth_file;
+	char *text;
+	size_t len;
+	bool ok;
+
+	if (path == NULL || *path == '\0')
+		return true;
+	if (!read_text(load, place_of(load, "auth_file"), path, &text, &len, err))
+		return false;
+	ok = userlist_parse(load->conf, text, len, path, err);
+	drop_text(text, len);
+	return ok;
+}
+
+struct conf *
+conf_load_from(const struct conf_source *source, const char *path, struct conf_error *err)
+{
+	struct load load = {
+		.conf = snapshot_new(path),
+		.source = source,
+		.places = mem_zalloc((unsigned long) option_count * sizeof(struct ini_place)),
+		.conf_place = {.file = path, .line = 0},
+	};
+	bool ok;
+
+	err->text[0] = '\0';
+	ok = load_file(&load, &load.conf_place, path, err) && load_users(&load, err) &&
+		 check_options(load.conf, load.places, source->warn, source->arg, err);
+	free(load.places);
+	if (!ok)
+	{
+		conf_free(load.conf);
+		return NULL;
+	}
+	if (load.conf->conffile == NULL)
+		load.conf->conffile = load.conf->path;
+	return load.conf;
+}
+
+/* -- the disk ------------------------------------------------------------------------------------
+ */
+
+/* Reads to the end of fd. Devices and pipes have no size to trust, so it grows; errno on failure.
+ */
+static bool
+read_all(int fd, char **text, size_t *len)
+{
+	size_t cap = 8192;
+	size_t used = 0;
+	char *mem = mem_alloc(cap);
+	ssize_t n;
+
+	for (;;)
+	{
+		n = read(fd, mem + used, cap - used - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		used += (size_t) n;
+		if (used > FILE_SIZE_MAX)
+		{
+			errno = EFBIG;
+			n = -1;
+			break;
+		}
+		if (cap - used < 2)
+		{
+			cap *= 2;
+			mem = mem_realloc(mem, cap);
+		}
+	}
+	if (n < 0)
+	{
+		drop_text(mem, used);
+		return false;
+	}
+	*text = mem;
+	*len = used;
+	return true;
+}
+
+static bool
+read_disk(void *arg, const char *path, char **text, size_t *len, const char **why)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool ok = false;
+
+	(void) arg;
+	/* A fifo without a writer would hold up the reload, and the main thread with it. */
+	if (fd >= 0 && fstat(fd, &st) == 0)
+	{
+		if (S_ISREG(st.st_mode) || S_ISCHR(st.st_mode))
+			ok = read_all(fd, text, len);
+		else
+			errno = S_ISDIR(st.st_mode) ? EISDIR : ESPIPE;
+	}
+	*why = ok ? "" : strerror(errno);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static void
+warn_log(void *arg, const char *text)
+{
+	(void) arg;
+	log_warning("%s", text);
+}
+
+struct conf *
+conf_load(const char *path, bool log_warnings, struct conf_error *err)
+{
+	const struct conf_source disk = {
+		.read = read_disk,
+		.warn = log_warnings ? warn_log : NULL,
+	};
+
+	return conf_load_from(&disk, path, err);
+}
