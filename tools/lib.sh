@@ -10,7 +10,10 @@
 #
 # BASE/{pg,bin,etc} belong to the caller; BASE/{var,check} belong to SERVER_USER.
 
-set -euo pipefail
+set -Eeuo pipefail
+
+# A command that fails where no failure was expected ends the script; say where.
+trap '[ "$BASH_SUBSHELL" != 0 ] || printf "perfkit: %s:%s: failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 OLDEST_POSTGRESQL=15

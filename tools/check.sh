@@ -1,0 +1,352 @@
+#!/usr/bin/env bash
+# check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
+#
+# Suites: layers sizes unit regress isolation tap e2e; all of them if none is named. Servers run as
+# an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
+# installed one is not touched. Each suite prints one line, a failing one also the part of its log
+# that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
+# shellcheck source=tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tools/cluster.sh
+. "$TOP/tools/cluster.sh"
+
+ALL_SUITES=(layers sizes unit regress isolation tap e2e)
+SUITE_SECONDS=300 # a suite that takes longer hangs
+VARIANT=default
+LONG=no
+SUITES=()
+TOTAL_PASSED=0
+TOTAL_FAILED=0
+
+# -- what every suite uses -------------------------------------------------------------------------
+
+# count <log> <extended regular expression>: prints how many lines match
+count()
+{
+    grep -cE "$2" "$1" || true
+}
+
+# bounded <command>...: as SERVER_USER, in the log, ended when it hangs
+bounded()
+{
+    local code=0
+    as_server timeout --kill-after=10 "$SUITE_SECONDS" "$@" >> "$LOG" 2>&1 < /dev/null || code=$?
+    [ "$code" != 124 ] || printf '\nperfkit: the suite was ended after %s s\n' "$SUITE_SECONDS" >> "$LOG"
+    return "$code"
+}
+
+# use_sources: sets SRC, a copy of what the tests read if SERVER_USER cannot reach the checkout
+use_sources()
+{
+    SRC=$TOP
+    [ "$REACHABLE" = no ] || return 0
+    SRC=$BASE/check/src
+    rm -rf "$SRC"
+    mkdir -p "$SRC/pooler"
+    cp -R "$TOP/tests" "$TOP/sql" "$TOP/expected" "$TOP/pg_ext" "$TOP/docs" "$TOP/tools" "$SRC/" 2> /dev/null || true
+    if [ -d "$TOP/pooler/build" ]; then
+        (cd "$TOP/pooler" && find build -type f -perm -u+x -exec cp --parents -t "$SRC/pooler" {} +)
+    fi
+    [ ! -x "$TOP/pooler/perfkit-pooler" ] || cp "$TOP/pooler/perfkit-pooler" "$SRC/pooler/"
+    chown -R "$SERVER_USER": "$SRC"
+}
+
+# pooler_binary: prints the pooler of this variant
+pooler_binary()
+{
+    if [ "$VARIANT" = default ]; then
+        printf '%s\n' "$SRC/pooler/perfkit-pooler"
+    else
+        printf '%s\n' "$SRC/pooler/build/$VARIANT/perfkit-pooler"
+    fi
+}
+
+# fresh_dir <name>: prints an empty folder of SERVER_USER in run/check
+fresh_dir()
+{
+    local dir=$BASE/check/$1
+    as_server rm -rf "$dir"
+    as_server mkdir "$dir"
+    printf '%s\n' "$dir"
+}
+
+# -- the suites: each writes LOG and sets PASSED, FAILED -------------------------------------------
+
+# run_script <script>: its self-test and the check itself, one test each
+run_script()
+{
+    local argument
+    for argument in --self-test ''; do
+        if "$TOP/tests/$1" ${argument:+"$argument"} >> "$LOG" 2>&1; then
+            PASSED=$((PASSED + 1))
+        else
+            FAILED=$((FAILED + 1))
+        fi
+    done
+}
+
+suite_layers()
+{
+    run_script check_layers.sh
+}
+
+suite_sizes()
+{
+    run_script check_sizes.sh
+}
+
+# unit: a program that ends badly without naming a failed test (a crash, a sanitizer's report) counts
+# as one failed test
+suite_unit()
+{
+    local source name one code
+    for source in "$TOP"/tests/unit/test_*.c; do
+        name=$(basename "$source" .c)
+        one=$BASE/check/unit-$name.log
+        code=0
+        LOG=$one bounded env CMOCKA_MESSAGE_OUTPUT=TAP "$SRC/pooler/build/$VARIANT/unit/$name" || code=$?
+        PASSED=$((PASSED + $(count "$one" '^ok [0-9]')))
+        FAILED=$((FAILED + $(count "$one" '^not ok [0-9]')))
+        if [ "$code" != 0 ] && ! grep -q '^not ok [0-9]' "$one"; then
+            FAILED=$((FAILED + 1))
+            printf 'not ok: %s ended with code %s\n' "$name" "$code" >> "$one"
+        fi
+        { printf '%s\n' "-- $name"; cat "$one"; } >> "$LOG"
+        rm -f "$one"
+    done
+}
+
+# run_pg_regress <program> <outputdir> <inputdir> <test>...
+run_pg_regress()
+{
+    local program=$1 out=$2 input=$3
+    shift 3
+    mkdir -p "$out"
+    cat > "$out/perfkit.conf" << 'EOF_CONF'
+shared_preload_libraries = 'perfkit'
+max_worker_processes = 16
+max_prepared_transactions = 10
+perfkit.flush_interval = '50ms'
+fsync = off
+EOF_CONF
+    chmod a+r "$out/perfkit.conf"
+    (
+        cd "$out"
+        bounded "$program" --bindir="$BIN" --inputdir="$input" --outputdir="$out" --temp-instance="$out/instance" \
+            --temp-config="$out/perfkit.conf" --encoding=UTF8 --no-locale "$@"
+    ) || true
+    # 15 prints `test name ... ok`, 16 and later TAP
+    PASSED=$(count "$LOG" '^(test )?[ ]*[a-z0-9_+-]+ +\.\.\. ok|^ok [0-9]')
+    FAILED=$(count "$LOG" '\.\.\. FAILED|^not ok [0-9]')
+    if [ $((PASSED + FAILED)) -lt "$EXPECTED" ]; then
+        FAILED=$((EXPECTED - PASSED))
+        printf '\nperfkit: %s of %s tests reported\n' "$PASSED" "$EXPECTED" >> "$LOG"
+        tail -n 20 "$out/log/postmaster.log" >> "$LOG" 2> /dev/null || true
+    fi
+    if [ "$FAILED" != 0 ] && [ -s "$out/regression.diffs" ]; then
+        cat "$out/regression.diffs" >> "$LOG"
+    fi
+}
+
+suite_regress()
+{
+    local tests
+    mapfile -t tests < <(find "$TOP/sql" -name '*.sql' -exec basename {} .sql \; | sort)
+    EXPECTED=${#tests[@]}
+    run_pg_regress "$PGXS_TEST/regress/pg_regress" "$(fresh_dir regress)" "$SRC" "${tests[@]}"
+}
+
+suite_isolation()
+{
+    local tests
+    mapfile -t tests < <(find "$TOP/tests/isolation/specs" -name '*.spec' -exec basename {} .spec \; | sort)
+    EXPECTED=${#tests[@]}
+    run_pg_regress "$PGXS_TEST/isolation/pg_isolation_regress" "$(fresh_dir isolation)" "$SRC/tests/isolation" "${tests[@]}"
+}
+
+# tap: a file that dies without `not ok` counts as one failed test
+suite_tap()
+{
+    local dir code=0 died
+    dir=$(fresh_dir tap)
+    (
+        cd "$dir"
+        bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
+            TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" top_builddir="$dir" \
+            PERFKIT_POOLER="$(pooler_binary)" \
+            prove --verbose --jobs 2 --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$SRC"/tests/tap/*.pl
+    ) || code=$?
+    PASSED=$(count "$LOG" '^ok [0-9]')
+    FAILED=$(count "$LOG" '^not ok [0-9]')
+    died=$(count "$LOG" '^  (Parse errors|Non-zero (exit|wait) status)')
+    if [ "$code" != 0 ] && [ "$FAILED" = 0 ]; then
+        FAILED=$((died > 0 ? died : 1))
+    fi
+}
+
+suite_e2e()
+{
+    local dir code=0 summary errors
+    dir=$(fresh_dir e2e)
+    (
+        cd "$SRC"
+        bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PERFKIT_POOLER="$(pooler_binary)" \
+            PYTHONDONTWRITEBYTECODE=1 HOME="$dir" \
+            /usr/bin/python3 -m pytest -q -n auto -p no:cacheprovider --basetemp="$dir/tmp" --durations=10 "$SRC/tests/e2e"
+    ) || code=$?
+    summary=$(grep -E '(passed|failed|error|skipped).* in [0-9.]+s' "$LOG" | tail -n 1 || true)
+    PASSED=$(number_before passed "$summary")
+    FAILED=$(number_before failed "$summary")
+    errors=$(number_before 'errors\{0,1\}' "$summary")
+    SKIPPED=$(number_before skipped "$summary")
+    FAILED=$((FAILED + errors))
+    if [ "$code" != 0 ] && [ "$FAILED" = 0 ]; then
+        FAILED=1
+    fi
+}
+
+# number_before <word> <text>: prints the number that stands before the word, or 0
+number_before()
+{
+    local number
+    number=$(sed -n "s/.*[^0-9]*\b\([0-9][0-9]*\) $1\b.*/\1/p" <<< " $2")
+    printf '%s\n' "${number:-0}"
+}
+
+# -- running them ----------------------------------------------------------------------------------
+
+# exists_<suite>: there is something to run
+exists()
+{
+    case $1 in
+        unit) compgen -G "$TOP/tests/unit/test_*.c" ;;
+        regress) compgen -G "$TOP/sql/*.sql" ;;
+        isolation) compgen -G "$TOP/tests/isolation/specs/*.spec" ;;
+        tap) compgen -G "$TOP/tests/tap/*.pl" ;;
+        e2e) compgen -G "$TOP/tests/e2e/test_*.py" ;;
+        *) true ;;
+    esac > /dev/null
+}
+
+# tell_failure <suite>: the part of the log that tells
+tell_failure()
+{
+    local pattern='^not ok|\.\.\. FAILED|^(FAILED|ERROR) |^E  |^# |Sanitizer|runtime error|perfkit:|^[-+] |^  (Parse|Non-zero)|died|FATAL|PANIC'
+    case $1 in
+        layers | sizes) cat "$LOG" ;;
+        regress | isolation) sed -n '/^diff /,$p' "$LOG" | head -n 60 ;;
+        *) grep -E "$pattern" "$LOG" | head -n 60 ;;
+    esac | sed 's/^/    /'
+    printf '    whole log: %s\n' "${LOG#"$TOP/"}"
+}
+
+# run_suite <suite>
+run_suite()
+{
+    local started seconds note=
+    LOG=$BASE/check/$1.log
+    [ "$VARIANT" = default ] || LOG=$BASE/check/$1-$VARIANT.log
+    PASSED=0 FAILED=0 SKIPPED=0 EXPECTED=0
+    printf '  %-10s ' "$1"
+    : > "$LOG"
+    chmod a+rw "$LOG"
+    if ! exists "$1"; then
+        printf 'perfkit: there are no tests of this kind\n' > "$LOG"
+        FAILED=1
+    else
+        started=$(milliseconds)
+        "suite_$1"
+        seconds=$(($(milliseconds) - started))
+    fi
+    if [ "$PASSED" = 0 ] && [ "$FAILED" = 0 ]; then
+        printf 'perfkit: no test ran\n' >> "$LOG"
+        FAILED=1
+    fi
+    [ "$SKIPPED" = 0 ] || note=", $SKIPPED skipped"
+    printf '%5d passed, %d failed%s %8.1f s\n' "$PASSED" "$FAILED" "$note" \
+        "$((${seconds:-0} / 1000)).$((${seconds:-0} % 1000 / 100))"
+    TOTAL_PASSED=$((TOTAL_PASSED + PASSED))
+    TOTAL_FAILED=$((TOTAL_FAILED + FAILED))
+    [ "$FAILED" = 0 ] || tell_failure "$1"
+}
+
+# build_for_check: both halves (default) or the sanitizer build, and the unit tests if asked for
+build_for_check()
+{
+    local target
+    if [ "$VARIANT" = default ]; then
+        build_all
+        install_private
+    fi
+    for target in all unit-build; do
+        "${MAKE:-make}" --no-print-directory -j "$(nproc)" -C "$TOP/pooler" VARIANT="$VARIANT" "$target" \
+            >> "$TOP/build/build.log" 2>&1 || {
+            grep -E -A 3 'error|undefined reference|No rule' "$TOP/build/build.log" | head -n 40 >&2
+            die "the build failed (whole log: build/build.log)"
+        }
+    done
+}
+
+run_suites()
+{
+    local suite
+    say "$VARIANT build: ${SUITES[*]}"
+    build_for_check
+    use_sources
+    for suite in "${SUITES[@]}"; do
+        run_suite "$suite"
+    done
+}
+
+# run_long: the sanitizer builds, then the timing-dependent suites again and again
+run_long()
+{
+    local round
+    SUITES=("${ALL_SUITES[@]}")
+    run_suites
+    VARIANT=asan SUITES=(unit e2e)
+    run_suites
+    VARIANT=tsan SUITES=(unit e2e)
+    run_suites
+    VARIANT=default SUITES=(regress isolation tap e2e)
+    for round in $(seq "${PERFKIT_LONG_ROUNDS:-5}"); do
+        say "round $round"
+        run_suites
+    done
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --variant)
+            VARIANT=${2:?}
+            shift
+            ;;
+        --long) LONG=yes ;;
+        *)
+            case " ${ALL_SUITES[*]} " in
+                *" $1 "*) SUITES+=("$1") ;;
+                *) die "no suite '$1': ${ALL_SUITES[*]}" ;;
+            esac
+            ;;
+    esac
+    shift
+done
+[ ${#SUITES[@]} -gt 0 ] || SUITES=("${ALL_SUITES[@]}")
+
+"$TOP/tools/setup.sh" check
+mkdir -p "$TOP/build"
+use_cluster
+use_programs
+need_space "$BASE" 1500
+need_space "${TMPDIR:-/tmp}" 500
+PGXS_TEST=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+if [ "$LONG" = yes ]; then
+    run_long
+else
+    run_suites
+fi
+printf '\n%d passed, %d failed\n' "$TOTAL_PASSED" "$TOTAL_FAILED"
+[ "$TOTAL_FAILED" = 0 ] || exit 1
