@@ -1,0 +1,440 @@
+/*
+ * txstate.c - the queue of requests that a server still owes an answer to.
+ *
+ * The queue is a ring of requests, oldest at `head`. Frontend messages append, backend messages
+ * look at the oldest entry only, so each costs O(1); the two events that look further, an error in
+ * a pipeline (X2) and a CopyInResponse (X4), walk what they drop or the part in front of the
+ * CopyDone.
+ *
+ * The rules X1 to X9 stand in the header.
+ */
+#include "proto/txstate.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+#define MARKER 'c'
+
+/* -- the ring -------------------------------------------------------------- */
+
+void
+txstate_init(struct txstate *tx)
+{
+	*tx = (struct txstate){.queue = tx->inline_queue, .cap = TX_INLINE, .status = 'I'};
+}
+
+static struct tx_request *
+at(const struct txstate *tx, uint32_t i)
+{
+	uint32_t left = tx->cap - tx->head;
+
+	return &tx->queue[i < left ? tx->head + i : i - left];
+}
+
+static struct tx_request *
+oldest(const struct txstate *tx)
+{
+	return tx->count > 0 ? at(tx, 0) : NULL;
+}
+
+static uint8_t
+oldest_kind(const struct txstate *tx)
+{
+	return tx->count > 0 ? at(tx, 0)->kind : 0;
+}
+
+static void
+push(struct txstate *tx, uint8_t kind, enum tx_action action, uint32_t tag)
+{
+	struct tx_request *r = at(tx, tx->count);
+
+	r->kind = kind;
+	r->action = (uint8_t) action;
+	r->tag = tag;
+	tx->count++;
+}
+
+static void
+drop_oldest(struct txstate *tx)
+{
+	tx->head = tx->head + 1 < tx->cap ? tx->head + 1 : 0;
+	tx->count--;
+}
+
+/* The oldest request is answered. A marker right behind it was for a COPY that it did not begin
+ * (X8). */
+static void
+pop(struct txstate *tx)
+{
+	drop_oldest(tx);
+	while (oldest_kind(tx) == MARKER)
+		drop_oldest(tx);
+}
+
+bool
+txstate_full(const struct txstate *tx)
+{
+	return tx->count == tx->cap;
+}
+
+struct tx_request *
+txstate_grow(struct txstate *tx, struct tx_request *mem, uint32_t cap)
+{
+	struct tx_request *old = tx->queue != tx->inline_queue ? tx->queue : NULL;
+
+	assert(cap > tx->cap);
+	for (uint32_t i = 0; i < tx->count; i++)
+		mem[i] = *at(tx, i);
+	tx->queue = mem;
+	tx->cap = cap;
+	tx->head = 0;
+	return old;
+}
+
+struct tx_request *
+txstate_shrink(struct txstate *tx)
+{
+	struct tx_request *old = tx->queue;
+
+	if (tx->count > 0 || old == tx->inline_queue)
+		return NULL;
+	tx->queue = tx->inline_queue;
+	tx->cap = TX_INLINE;
+	tx->head = 0;
+	return old;
+}
+
+/* -- what the client sends ------------------------------------------------- */
+
+/* True while the server reads CopyData and would throw a Sync away. */
+static bool
+sync_is_ignored(const struct txstate *tx)
+{
+	return tx->copy_in && !tx->copy_both && !tx->copy_ended;
+}
+
+static enum tx_verdict
+feed_request(struct txstate *tx, uint8_t type, enum tx_action action, uint32_t tag)
+{
+	bool extended = type != 'Q' && type != 'F';
+
+	if (!tx->skipping) /* X2 */
+	{
+		if (txstate_full(tx))
+			return TX_FULL;
+		push(tx, type, action, tag);
+	}
+	if (extended)
+		tx->unsynced = true; /* X9 */
+	return TX_OK;
+}
+
+static enum tx_verdict
+feed_sync(struct txstate *tx, enum tx_action action, uint32_t tag)
+{
+	if (sync_is_ignored(tx))
+	{
+		tx->sync_lost = true; /* X4 */
+		return TX_OK;
+	}
+	if (txstate_full(tx))
+		return TX_FULL;
+	push(tx, 'S', action, tag);
+	tx->skipping = false;
+	tx->unsynced = false;
+	return TX_OK;
+}
+
+static enum tx_verdict
+feed_copy_end(struct txstate *tx)
+{
+	struct tx_request *newest;
+
+	if (tx->copy_in && !tx->copy_ended)
+	{
+		tx->copy_ended = true;
+		return TX_OK;
+	}
+	if (tx->count == 0)
+		return TX_OK; /* X8 */
+	newest = at(tx, tx->count - 1);
+	if (newest->kind == MARKER)
+	{
+		newest->tag++;
+		return TX_OK;
+	}
+	if (txstate_full(tx))
+		return TX_FULL;
+	push(tx, MARKER, TX_FORWARD, 1);
+	return TX_OK;
+}
+
+enum tx_verdict
+txstate_frontend(struct txstate *tx, uint8_t type, enum tx_action action, uint32_t tag)
+{
+	switch (type)
+	{
+		case 'Q':
+		case 'F':
+		case 'P':
+		case 'B':
+		case 'D':
+		case 'E':
+		case 'C':
+			return feed_request(tx, type, action, tag);
+		case 'S':
+			return feed_sync(tx, action, tag);
+		case 'H':
+			tx->unsynced = true; /* X9 */
+			return TX_OK;
+		case 'd':
+			return TX_OK;
+		case 'c':
+		case 'f':
+			return feed_copy_end(tx);
+		default:
+			return TX_NONSENSE;
+	}
+}
+
+/* -- what the server sends ------------------------------------------------- */
+
+static void
+end_copy(struct txstate *tx)
+{
+	tx->copy_in = false;
+	tx->copy_out = false;
+	tx->copy_both = false;
+	tx->copy_ended = false;
+	tx->sync_lost = false;
+}
+
+/*
+ * X4: takes the Syncs between the request that began the COPY (the oldest) and the client's
+ * CopyDone out of the queue, and one CopyDone off the marker. What stands behind the marker moves
+ * up.
+ */
+static void
+drop_ignored_syncs(struct txstate *tx)
+{
+	uint32_t kept = 1;
+	bool sync_kept = false;
+
+	for (uint32_t i = 1; i < tx->count; i++)
+	{
+		struct tx_request r = *at(tx, i);
+
+		if (r.kind == 'S' && !tx->copy_ended)
+		{
+			tx->sync_lost = true;
+			continue;
+		}
+		if (r.kind == MARKER && !tx->copy_ended)
+		{
+			tx->copy_ended = true;
+			if (--r.tag == 0)
+				continue;
+		}
+		sync_kept = sync_kept || r.kind == 'S';
+		*at(tx, kept++) = r;
+	}
+	tx->count = kept;
+	if (oldest_kind(tx) == 'E' && !sync_kept)
+		tx->unsynced = true; /* X9: the batch of this Execute is open again */
+}
+
+/* A CopyDone that was fed before the CopyBothResponse: take it off its marker. */
+static void
+begin_copy_both(struct txstate *tx)
+{
+	struct tx_request *next = tx->count > 1 ? at(tx, 1) : NULL;
+
+	tx->copy_both = true;
+	if (next == NULL || next->kind != MARKER)
+		return;
+	tx->copy_ended = true;
+	if (--next->tag > 0)
+		return;
+	for (uint32_t i = 2; i < tx->count; i++)
+		*at(tx, i - 1) = *at(tx, i);
+	tx->count--;
+}
+
+static bool
+begin_copy(struct txstate *tx, uint8_t type)
+{
+	if (tx->copy_in || tx->copy_out)
+		return false;
+	tx->copy_in = type != 'H';
+	tx->copy_out = type != 'G';
+	if (type == 'G')
+		drop_ignored_syncs(tx);
+	if (type == 'W')
+		begin_copy_both(tx);
+	return true;
+}
+
+static void
+complete(struct txstate *tx, struct tx_reply *out)
+{
+	out->completes = true;
+	pop(tx);
+}
+
+static bool
+on_ready(struct txstate *tx, char status, struct tx_reply *out)
+{
+	uint8_t kind = out->kind;
+	bool due = kind == 'Q' || kind == 'F' || kind == 'S';
+
+	if (status != 'I' && status != 'T' && status != 'E')
+		return false;
+	if (!due && !tx->doubt)
+		return false;
+	if (due)
+		complete(tx, out);
+	else
+		tx->skipping = false; /* X5: the Sync in doubt was read after the error */
+	end_copy(tx);
+	tx->status = status;
+	out->query_done = true;
+	out->xact_done = status == 'I';
+	return true;
+}
+
+static bool
+on_error(struct txstate *tx, struct tx_reply *out)
+{
+	uint8_t kind = out->kind;
+
+	if (tx->sync_lost)
+		tx->doubt = true; /* X5 */
+	end_copy(tx);
+	if (kind == 0 || kind == 'Q' || kind == 'F' || kind == 'S')
+		return true;                                /* X3, X7 */
+	while (tx->count > 0 && oldest_kind(tx) != 'S') /* X2 */
+		drop_oldest(tx);
+	out->completes = true;
+	tx->skipping = tx->count == 0;
+	return true;
+}
+
+/* X1: which answers a request of this kind may get, the last of them left out if it completes it.
+ */
+static bool
+is_part_of_answer(uint8_t kind, uint8_t type)
+{
+	switch (kind)
+	{
+		case 'Q':
+			return strchr("TDCI", type) != NULL;
+		case 'F':
+			return type == 'V';
+		case 'D':
+			return type == 't';
+		case 'E':
+			return type == 'D';
+		default:
+			return false;
+	}
+}
+
+static bool
+is_whole_answer(uint8_t kind, uint8_t type)
+{
+	switch (kind)
+	{
+		case 'P':
+			return type == '1';
+		case 'B':
+			return type == '2';
+		case 'D':
+			return type == 'T' || type == 'n';
+		case 'E':
+			return type == 'C' || type == 'I' || type == 's';
+		case 'C':
+			return type == '3';
+		default:
+			return false;
+	}
+}
+
+/* True while nothing but CopyData, CopyDone or the end of the COPY may come. */
+static bool
+only_copy_may_come(const struct txstate *tx)
+{
+	return tx->copy_out || (tx->copy_in && !tx->copy_both);
+}
+
+static bool
+on_answer(struct txstate *tx, uint8_t type, struct tx_reply *out)
+{
+	uint8_t kind = out->kind;
+	bool may_copy = kind == 'Q' || kind == 'E';
+
+	if (may_copy && (type == 'G' || type == 'H' || type == 'W'))
+		return begin_copy(tx, type);
+	if (may_copy && (type == 'd' || type == 'c'))
+	{
+		if (!tx->copy_out)
+			return false;
+		tx->copy_out = type == 'd';
+		return true;
+	}
+	if (may_copy && type == 'C')
+		end_copy(tx); /* from CopyBoth a server that shuts down leaves without CopyDone */
+	if (only_copy_may_come(tx))
+		return false;
+	if (is_part_of_answer(kind, type))
+		return true;
+	if (!is_whole_answer(kind, type))
+		return false;
+	complete(tx, out);
+	return true;
+}
+
+enum tx_verdict
+txstate_backend(struct txstate *tx, uint8_t type, const uint8_t *body, size_t n,
+				struct tx_reply *out)
+{
+	const struct tx_request *request = oldest(tx);
+	bool explained;
+
+	*out = (struct tx_reply){.action = TX_FORWARD};
+	if (type == 'N' || type == 'A' || type == 'S')
+		return TX_OK; /* X6 */
+	if (request != NULL)
+	{
+		out->action = (enum tx_action) request->action;
+		out->kind = request->kind;
+		out->tag = request->tag;
+	}
+	if (type == 'Z')
+		explained = on_ready(tx, n > 0 ? (char) body[0] : '\0', out);
+	else if (type == 'E')
+		explained = on_error(tx, out);
+	else
+		explained = type != 0 && on_answer(tx, type, out);
+	if (explained)
+		return TX_OK;
+	*out = (struct tx_reply){.action = TX_FORWARD};
+	return TX_NONSENSE; /* X7 */
+}
+
+/* -- what the caller wants to know ----------------------------------------- */
+
+bool
+txstate_quiet(const struct txstate *tx)
+{
+	return tx->count == 0;
+}
+
+bool
+txstate_releasable(const struct txstate *tx)
+{
+	bool copying = tx->copy_in || tx->copy_out;
+
+	return tx->count == 0 && !copying && !tx->unsynced && !tx->skipping && !tx->doubt &&
+		   tx->status == 'I';
+}
