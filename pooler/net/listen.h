@@ -1,0 +1,46 @@
+/*
+ * listen.h - listening sockets on the main loop.
+ *
+ * An accepted descriptor is handed on before a byte is read. When the process is out of descriptors
+ * accepting rests for a moment instead of spinning.
+ */
+#ifndef PERFKIT_NET_LISTEN_H
+#define PERFKIT_NET_LISTEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "net/peer_addr.h"
+
+struct loop;
+
+/* fd is non-blocking and close-on-exec; the callee owns it. May suspend or close the listeners. */
+typedef void (*listen_accept_cb)(int fd, const struct peer_addr *peer, void *arg);
+
+/* What to listen on; strings as in the ini file. Read by listen_open() only. */
+struct listen_where
+{
+	const char *addr;       /* comma-separated addresses or names, "*", or "" for no TCP */
+	int port;               /* also in the name of the unix socket */
+	const char *unix_dir;   /* "" for no unix socket; "@name" is an abstract one */
+	int unix_mode;          /* permission bits */
+	const char *unix_group; /* name or number; NULL or "": the process's own */
+	int backlog;
+};
+
+/*
+ * Opens all sockets; false with one line in error when any of them fails (none is left open then).
+ * Names are looked up blocking: call it before the loop runs. A unix socket that nobody answers on
+ * is replaced, one in use is not. One set of listeners a process.
+ */
+bool listen_open(struct loop *loop, const struct listen_where *where, listen_accept_cb cb,
+				 void *arg, char *error, size_t cap);
+
+/* Stops accepting and closes; unix sockets are unlinked unless somebody replaced them. Legal in
+ * every state. */
+void listen_close(void);
+
+/* Pauses and resumes accepting without closing; clients queue in the kernel meanwhile. */
+void listen_suspend(bool suspended);
+
+#endif
