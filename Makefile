@@ -57,7 +57,7 @@ run: ## build, start a private cluster and the pooler in ./run, send work throug
 stop: ## stop what run started
 	@tools/stop.sh
 
-clean-run: stop ## stop, and remove ./run with its cluster
+clean-run: ## stop, and remove ./run with its cluster
 	@tools/stop.sh --remove
 
 ##@ Test

@@ -333,7 +333,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#SUITES[@]} -gt 0 ] || SUITES=("${ALL_SUITES[@]}")
 
-"$TOP/tools/setup.sh" check
+"$TOP/tools/setup.sh" check || exit 1
 mkdir -p "$TOP/build"
 use_cluster
 use_programs

@@ -14,6 +14,7 @@
 DEMO_DATABASE=demo
 DEMO_USER=postgres
 POOL_SIZE=10
+SCALE=10 # pgbench's: a million accounts, about 160 MB
 
 # use_cluster: sets the paths and, from run/env, the ports of the last start
 use_cluster()
@@ -77,7 +78,7 @@ build_all()
 install_private()
 {
     local before after
-    "$TOP/tools/pgtree.sh" "$BASE/pg"
+    "$TOP/tools/pgtree.sh" "$BASE/pg" || exit 1
     before=$(installed_fingerprint)
     "${MAKE:-make}" --no-print-directory -C "$TOP/pg_ext" install DESTDIR="$BASE/pg" PG_CONFIG="$PG_CONFIG" \
         > "$TOP/build/install.log" 2>&1 || {
@@ -110,6 +111,14 @@ installed_fingerprint()
 cluster_processes()
 {
     find /proc/[0-9]*/cwd -maxdepth 0 -lname "$DATA" 2> /dev/null | cut -d / -f 3
+}
+
+# end_strays: ends what still runs in a run/ that was deleted under it
+end_strays()
+{
+    find /proc/[0-9]*/cwd /proc/[0-9]*/exe -maxdepth 0 \
+        \( -lname "$DATA (deleted)" -o -lname "$POOLER (deleted)" \) 2> /dev/null | cut -d / -f 3 | sort -u |
+        xargs -r kill -QUIT 2> /dev/null || true
 }
 
 # postmaster_pid: prints it; returns 1 if PostgreSQL is not running
@@ -331,6 +340,7 @@ start_all()
     build_all
     install_private
     own_dir "$LOGS"
+    postmaster_pid > /dev/null || pooler_pid > /dev/null || end_strays
     if [ "$CHANGED_POOLER" = yes ] && stop_pooler; then
         say "the pooler was rebuilt: restarting it"
     fi
@@ -345,4 +355,17 @@ start_all()
     db -d "$DEMO_DATABASE" -c 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS perfkit'
     start_pooler
     write_env
+}
+
+# load_tables: pgbench's, unless they are there
+load_tables()
+{
+    local there="SELECT to_regclass('pgbench_history') IS NOT NULL AND to_regclass('pgbench_accounts_pkey') IS NOT NULL"
+    [ "$(db -d "$DEMO_DATABASE" -c "$there")" = f ] || return 0
+    say "loading pgbench's tables, scale $SCALE"
+    "$BIN/pgbench" -i -q -s "$SCALE" -h 127.0.0.1 -p "$PGPORT" -U "$DEMO_USER" "$DEMO_DATABASE" \
+        > "$LOGS/load.log" 2>&1 || {
+        tail -n 5 "$LOGS/load.log" >&2
+        die "pgbench -i failed (log: $LOGS/load.log)"
+    }
 }

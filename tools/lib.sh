@@ -109,13 +109,15 @@ use_postgresql()
 
 # -- who runs the servers, and where ---------------------------------------------------------------
 
-# use_server_user: sets SERVER_USER; root gets an unprivileged stand-in, as PostgreSQL refuses root
+# use_server_user: sets SERVER_USER; root gets an unprivileged stand-in, as PostgreSQL refuses root:
+# the owner of a run/ that is there already, else PERFKIT_USER, else postgres or nobody
 use_server_user()
 {
-    local candidate
+    local candidate owner
     SERVER_USER=$(id -un)
     [ "$(id -u)" = 0 ] || return 0
-    for candidate in ${PERFKIT_USER:-} postgres nobody; do
+    owner=$(stat -L -c %U "$TOP/run/var" 2> /dev/null || true)
+    for candidate in $owner ${PERFKIT_USER:-} postgres nobody; do
         if id -u "$candidate" > /dev/null 2>&1 && [ "$(id -u "$candidate")" != 0 ]; then
             SERVER_USER=$candidate
             return 0
@@ -142,7 +144,8 @@ own_dir()
     chmod 0700 "$1"
 }
 
-# use_base: sets BASE and makes its folders; sets REACHABLE=yes if SERVER_USER can read the checkout
+# use_base: sets BASE and makes its folders; sets REACHABLE=yes if SERVER_USER can read the checkout.
+# A BASE that is there stays where it is.
 # shellcheck disable=SC2034 # REACHABLE is for the scripts that source this
 use_base()
 {
@@ -150,18 +153,21 @@ use_base()
     mkdir -p "$TOP/run" 2> /dev/null || die "cannot make $TOP/run: is the checkout yours?"
     [ -w "$TOP/run" ] || die "$TOP/run belongs to $(stat -c %U "$TOP/run"): run 'make clean-run' as that user"
     REACHABLE=no
-    BASE=$TOP/run
     if as_server test -x "$TOP/run" -a -r "$TOP/Makefile" 2> /dev/null; then
         REACHABLE=yes
-        [ ! -L "$TOP/run/var" ] || rm -f "$TOP"/run/{pg,bin,etc,var,check}
-    elif [ -d "$TOP/run/var/." ] && [ -L "$TOP/run/var" ]; then
+    fi
+    if [ -L "$TOP/run/var" ] && [ -d "$TOP/run/var" ]; then
         BASE=$(dirname "$(readlink "$TOP/run/var")")
+    elif [ "$REACHABLE" = yes ]; then
+        BASE=$TOP/run
+        find "$BASE" -maxdepth 1 -type l -delete
+    elif [ -d "$TOP/run/var" ]; then
+        die "user $SERVER_USER can no longer reach $TOP/run: open the way to it, or remove run/"
     else
         BASE=$(mktemp -d /var/tmp/perfkit-XXXXXX) || die "cannot make a folder in /var/tmp"
         chmod 0711 "$BASE"
         for dir in pg bin etc var check; do
-            rm -rf "${TOP:?}/run/$dir"
-            ln -s "$BASE/$dir" "$TOP/run/$dir"
+            ln -sfn "$BASE/$dir" "$TOP/run/$dir"
         done
     fi
     mkdir -p "$BASE/pg" "$BASE/bin" "$BASE/etc"

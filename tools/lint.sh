@@ -123,7 +123,7 @@ run_check()
     fi
 }
 
-"$TOP/tools/setup.sh" lint
+"$TOP/tools/setup.sh" lint || exit 1
 use_postgresql
 cd "$TOP"
 mkdir -p "$LOGS"

@@ -9,7 +9,6 @@
 # shellcheck source=tools/cluster.sh
 . "$TOP/tools/cluster.sh"
 
-SCALE=10      # pgbench's: a million accounts, about 160 MB
 CLIENTS=50    # over POOL_SIZE server connections when pooled
 SECONDS_EACH=${PERFKIT_RUN_SECONDS:-6}
 
@@ -25,23 +24,10 @@ title()
 show()
 {
     "$BIN/psql" -Xq -v ON_ERROR_STOP=1 -P footer=off -P null=- -P border=0 \
-        -h 127.0.0.1 -U "$DEMO_USER" "$@" | sed 's/[[:space:]]*$//; s/^/  /'
+        -h 127.0.0.1 -U "$DEMO_USER" "$@" | sed 's/[[:space:]]*$//; /^$/d; s/^/  /'
 }
 
 # -- the measured work -----------------------------------------------------------------------------
-
-load_tables()
-{
-    if [ "$(db -d "$DEMO_DATABASE" -c "SELECT to_regclass('pgbench_history') IS NOT NULL AND to_regclass('pgbench_accounts_pkey') IS NOT NULL")" = t ]; then
-        return 0
-    fi
-    title "Loading pgbench's tables, scale $SCALE"
-    "$BIN/pgbench" -i -q -s "$SCALE" -h 127.0.0.1 -p "$PGPORT" -U "$DEMO_USER" "$DEMO_DATABASE" \
-        > "$BENCH/init.log" 2>&1 || {
-        tail -n 5 "$BENCH/init.log" >&2
-        die "pgbench -i failed (log: $BENCH/init.log)"
-    }
-}
 
 # watch_servers: prints, twice a second until it is killed, how many server connections are in use
 watch_servers()
@@ -79,7 +65,8 @@ measure()
     kill "$watcher" 2> /dev/null || true
     wait "$watcher" 2> /dev/null || true
     printf '\n'
-    servers=$(sort -n "$log.servers" | tail -n 1)
+    # the first samples still see the connections of the run before
+    servers=$(tail -n +4 "$log.servers" | sort -n | tail -n 1)
     tps=$(sed -n 's/^tps = \([0-9]*\).*/\1/p' "$log.out")
     average=$(sed -n 's/^latency average = \([0-9.]*\) ms/\1/p' "$log.out")
     tails=$(percentiles "$(basename "$log").tx")
@@ -193,7 +180,7 @@ show_where()
 
 # -- main ------------------------------------------------------------------------------------------
 
-"$TOP/tools/setup.sh" run
+"$TOP/tools/setup.sh" run || exit 1
 use_cluster
 use_programs
 if [ -f "$ENV_FILE" ] && pooler_pid > /dev/null && postmaster_pid > /dev/null; then

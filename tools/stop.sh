@@ -7,6 +7,8 @@
 . "$TOP/tools/cluster.sh"
 
 if [ ! -d "$TOP/run" ]; then
+    DATA=$TOP/run/var/data POOLER=$TOP/run/bin/perfkit-pooler
+    end_strays
     say "nothing to stop: there is no run/"
     exit 0
 fi
@@ -21,6 +23,7 @@ if stop_postgresql; then
 else
     say "PostgreSQL was not running"
 fi
+end_strays
 if [ "${1:-}" = --remove ]; then
     [ "$BASE" = "$TOP/run" ] || rm -rf "$BASE"
     rm -rf "$TOP/run"
