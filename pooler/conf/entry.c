@@ -77,23 +77,12 @@ static const struct option user_keys[] = {
 	USER(TIME, "client_idle_timeout", client_idle_timeout_us, true, 0, SECONDS_MAX),
 };
 
-/* Peers are read so that a wrong line is found today; nothing keeps them yet. */
-struct peer
-{
-	const char *host;
-	int port;
-	int64_t pool_size;
-};
-
-#define PEER(type, key, field, min, max)                                                           \
-	{                                                                                              \
-		key, OPTION_##type, offsetof(struct peer, field), NULL, false, false, min, max, NULL, NULL \
-	}
-
+/* Peers are read, as databases of which little is known, so that a wrong line is found today;
+ * nothing keeps them yet. */
 static const struct option peer_keys[] = {
-	PEER(STR, "host", host, 0, 0),
-	PEER(PORT, "port", port, 1, 65535),
-	PEER(INT, "pool_size", pool_size, 0, COUNT_MAX),
+	DATABASE(STR, "host", host, false, 0, 0),
+	DATABASE(PORT, "port", port, false, 1, 65535),
+	DATABASE(INT, "pool_size", pool_size, false, 0, COUNT_MAX),
 };
 
 /* One connection string being read. */
@@ -119,7 +108,7 @@ fail_word(const struct entry *e, const char *word, const char *what, struct conf
 						"%s \"%.100s\": %s behind the password, not shown as it may be part of it; "
 						"a password with blanks stands in single quotes",
 						e->section, e->name, what);
-	if (nearest != NULL)
+	if (nearest != NULL && strcmp(nearest, word) != 0)
 		return ini_fail(err, e->at, "%s \"%.100s\": %s \"%.100s\"; did you mean \"%s\"?",
 						e->section, e->name, what, word, nearest);
 	return ini_fail(err, e->at, "%s \"%.100s\": %s \"%.100s\"", e->section, e->name, what, word);
@@ -278,7 +267,7 @@ bool
 entry_peer(const struct entry_reader *r, const struct ini_place *at, const char *name, char *text,
 		   struct conf_error *err)
 {
-	struct peer peer = {.pool_size = -1};
+	struct conf_database peer = {.name = name};
 	int64_t id;
 	struct entry e = {
 		.reader = r,
@@ -293,7 +282,5 @@ entry_peer(const struct entry_reader *r, const struct ini_place *at, const char 
 	if (!str_to_int64(name, 1, 16383, &id))
 		return ini_fail(err, at, "bad peer id \"%.100s\"; allowed is an integer from 1 to 16383",
 						name);
-	if (!read_pairs(&e, text, err))
-		return false;
-	return true;
+	return read_pairs(&e, text, err);
 }

@@ -28,14 +28,16 @@ skip_blanks(char *p)
 	return p;
 }
 
-static void
-say(char *dst, size_t cap, const struct ini_place *at, const char *fmt, va_list args)
-{
-	int used = at->line > 0 ? snprintf(dst, cap, "%.300s:%d: ", at->file, at->line)
-							: snprintf(dst, cap, "%.300s: ", at->file);
+/* What is told about a place is cut to this before the place is put in front. */
+#define MESSAGE_MAX 1024
 
-	if (used >= 0 && (size_t) used < cap)
-		vsnprintf(dst + used, cap - (size_t) used, fmt, args);
+static void
+say(char *dst, size_t cap, const struct ini_place *at, const char *message)
+{
+	if (at->line > 0)
+		snprintf(dst, cap, "%.300s:%d: %s", at->file, at->line, message);
+	else
+		snprintf(dst, cap, "%.300s: %s", at->file, message);
 	for (char *p = dst; *p != '\0'; p++)
 	{
 		if ((unsigned char) *p < ' ' || *p == 127)
@@ -46,22 +48,26 @@ say(char *dst, size_t cap, const struct ini_place *at, const char *fmt, va_list 
 bool
 ini_fail(struct conf_error *err, const struct ini_place *at, const char *fmt, ...)
 {
+	char message[MESSAGE_MAX];
 	va_list args;
 
 	va_start(args, fmt);
-	say(err->text, sizeof err->text, at, fmt, args);
+	vsnprintf(message, sizeof message, fmt, args);
 	va_end(args);
+	say(err->text, sizeof err->text, at, message);
 	return false;
 }
 
 void
 ini_say(char *dst, size_t cap, const struct ini_place *at, const char *fmt, ...)
 {
+	char message[MESSAGE_MAX];
 	va_list args;
 
 	va_start(args, fmt);
-	say(dst, cap, at, fmt, args);
+	vsnprintf(message, sizeof message, fmt, args);
 	va_end(args);
+	say(dst, cap, at, message);
 }
 
 char *
@@ -142,9 +148,15 @@ ini_next_line(char **text, char *end, char **line, const struct ini_place *at,
 	if (stop == NULL)
 		stop = end;
 	if (memchr(start, '\0', (size_t) (stop - start)) != NULL)
-		return ini_fail(err, at, "a NUL byte: this is no text file");
+	{
+		ini_fail(err, at, "a NUL byte: this is no text file");
+		return false;
+	}
 	if (stop - start > INI_LINE_MAX)
-		return ini_fail(err, at, "line is longer than %d bytes", INI_LINE_MAX);
+	{
+		ini_fail(err, at, "line is longer than %d bytes", INI_LINE_MAX);
+		return false;
+	}
 	*stop = '\0';
 	if (stop > start && stop[-1] == '\r')
 		stop[-1] = '\0';
@@ -258,7 +270,7 @@ ini_parse(char *text, size_t len, const char *file, const struct ini_reader *rea
 {
 	struct ini_place at = {.file = file, .line = 0};
 	char *end = text + len;
-	char *line;
+	char *line = NULL;
 
 	/* Editors on Windows put a byte order mark in front. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)

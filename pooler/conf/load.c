@@ -73,11 +73,21 @@ comment_hint(const char *value)
 }
 
 static bool
+fail_value(const struct option *o, const struct ini_place *at, const char *value,
+		   struct conf_error *err)
+{
+	char allowed[256];
+
+	option_allowed(o, allowed, sizeof allowed);
+	return ini_fail(err, at, "bad value \"%.100s\" for \"%s\"; allowed is %s%s", value, o->key,
+					allowed, comment_hint(value));
+}
+
+static bool
 main_entry(struct load *load, const struct ini_place *at, const char *key, char *value,
 		   struct conf_error *err)
 {
 	int i = option_find(option_table, option_count, key);
-	char allowed[256];
 
 	if (i < 0)
 	{
@@ -89,11 +99,7 @@ main_entry(struct load *load, const struct ini_place *at, const char *key, char 
 		return ini_fail(err, at, "unknown parameter \"%.100s\"", key);
 	}
 	if (!option_set(&option_table[i], load->conf, snapshot_text(load->conf, value, strlen(value))))
-	{
-		option_allowed(&option_table[i], allowed, sizeof allowed);
-		return ini_fail(err, at, "bad value \"%.100s\" for \"%s\"; allowed is %s%s", value, key,
-						allowed, comment_hint(value));
-	}
+		return fail_value(&option_table[i], at, value, err);
 	load->places[i] = *at;
 	return true;
 }

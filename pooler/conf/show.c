@@ -96,13 +96,14 @@ static void
 print_option(const struct option *o, void (*line)(const char *text, void *arg), void *arg)
 {
 	char text[1024];
-	char allowed[256];
 
 	snprintf(text, sizeof text, ";; %s%s%s", o->doc, o->restart ? " [needs a restart]" : "",
 			 o->effect ? "" : " [no effect yet]");
 	line(text, arg);
 	if (o->type != OPTION_STR && o->type != OPTION_SECRET)
 	{
+		char allowed[256];
+
 		option_allowed(o, allowed, sizeof allowed);
 		snprintf(text, sizeof text, ";; allowed: %s", allowed);
 		line(text, arg);

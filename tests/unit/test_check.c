@@ -1,0 +1,218 @@
+/*
+ * test_check.c - what is wrong with a configuration and how it is told: mistakes, refusals,
+ * warnings, and no secret in any of them.
+ */
+#include "conf/check.h"
+
+#include "conf_files.h"
+#include "unit.h"
+
+#define TRUST "[pgbouncer]\nauth_type = trust\n"
+
+static void
+mistakes_are_told_with_place_and_remedy(void **state)
+{
+	static const struct
+	{
+		const char *text;
+		const char *error;
+	} rows[] = {
+		{"",
+		 "p.ini: auth_type is not set, and its default md5 is not supported yet; set auth_type to "
+		 "scram-sha-256, trust or any"},
+		{"listen_port = 1\n", "p.ini:1: \"listen_port\" stands before the first section heading"},
+		{"[databasse]\n", "p.ini:1: unknown section \"databasse\"; did you mean \"databases\"?"},
+		{"[x]\n",
+		 "p.ini:1: unknown section \"x\"; there are perfkit-pooler (or pgbouncer), databases, "
+		 "users and peers"},
+		{TRUST "default_pool_sise = 5\n",
+		 "p.ini:3: unknown parameter \"default_pool_sise\"; did you mean \"default_pool_size\"?"},
+		{TRUST "zzzzzzzzzz = 5\n", "p.ini:3: unknown parameter \"zzzzzzzzzz\""},
+		{TRUST "Listen_Port = 5\n",
+		 "p.ini:3: unknown parameter \"Listen_Port\"; did you mean \"listen_port\"?"},
+		{TRUST "listen_port = 0\n",
+		 "p.ini:3: bad value \"0\" for \"listen_port\"; allowed is an integer from 1 to 65535"},
+		{TRUST "listen_port = 65536\n",
+		 "p.ini:3: bad value \"65536\" for \"listen_port\"; allowed is an integer from 1 to 65535"},
+		{TRUST "default_pool_size = 010\n", "p.ini:3: bad value \"010\" for \"default_pool_size\"; "
+											"allowed is an integer from 0 to 1000000"},
+		{TRUST "listen_port = 6432 ; here\n",
+		 "p.ini:3: bad value \"6432 ; here\" for \"listen_port\"; allowed is an integer from 1 to "
+		 "65535; a comment stands on a line of its own"},
+		{TRUST "listen_port =\n",
+		 "p.ini:3: bad value \"\" for \"listen_port\"; allowed is an integer from 1 to 65535"},
+		{TRUST "pool_mode = fast\n", "p.ini:3: bad value \"fast\" for \"pool_mode\"; allowed is "
+									 "session, transaction, statement"},
+		{TRUST "log_stats = 2\n",
+		 "p.ini:3: bad value \"2\" for \"log_stats\"; allowed is 0 or 1 (also "
+		 "off or on, no or yes, false or true)"},
+		{TRUST "query_timeout = -1\n",
+		 "p.ini:3: bad value \"-1\" for \"query_timeout\"; allowed is a time from 0 to 1000000000 "
+		 "seconds (or with a unit: us, ms, s, min, h, d)"},
+		{TRUST "stats_period = 0.5\n",
+		 "p.ini:3: bad value \"0.5\" for \"stats_period\"; allowed is a time from 1 to 1000000000 "
+		 "seconds (or with a unit: us, ms, s, min, h, d)"},
+		{TRUST "unix_socket_mode = 0800\n", "p.ini:3: bad value \"0800\" for \"unix_socket_mode\"; "
+											"allowed is an octal number up to 0777"},
+		{TRUST "max_packet_size = 1\n", "p.ini:3: bad value \"1\" for \"max_packet_size\"; allowed "
+										"is a size from 1024 to 2147483647 "
+										"bytes (units B, kB, MB, GB)"},
+		{TRUST "[databases]\npgbouncer = host=x\n",
+		 "p.ini:4: database name \"pgbouncer\" is reserved for the console"},
+		{TRUST "[databases]\na = hosst=x\n",
+		 "p.ini:4: database \"a\": unknown parameter \"hosst\"; did you mean \"host\"?"},
+		{TRUST "[databases]\na = port=abc\n", "p.ini:4: database \"a\": bad value \"abc\" for "
+											  "\"port\"; allowed is an integer from 1 to 65535"},
+		{TRUST "[databases]\na = host\n",
+		 "p.ini:4: database \"a\": a word without equals sign \"host\""},
+		{TRUST "[databases]\na = ==\n",
+		 "p.ini:4: database \"a\": an equals sign without a key before it"},
+		{TRUST "[databases]\na = host='x\n",
+		 "p.ini:4: database \"a\": the quote of \"host\" is not closed, or something follows it at "
+		 "once; a quote inside is written twice"},
+		{TRUST "[databases]\na = connect_query='set role x'\n",
+		 "p.ini:4: database \"a\": connect_query is not supported yet"},
+		{TRUST "[users]\na = pool_mode=none\n", "p.ini:4: user \"a\": bad value \"none\" for "
+												"\"pool_mode\"; allowed is session, transaction, "
+												"statement"},
+		{TRUST "[users]\na = host=x\n", "p.ini:4: user \"a\": unknown parameter \"host\""},
+		{TRUST "[peers]\n16384 = host=x\n",
+		 "p.ini:4: bad peer id \"16384\"; allowed is an integer from 1 to 16383"},
+		{TRUST "[peers]\n1 = hosts=x\n",
+		 "p.ini:4: peer \"1\": unknown parameter \"hosts\"; did you mean \"host\"?"},
+		{TRUST "%include none.ini\n",
+		 "p.ini:3: cannot read \"none.ini\": no such file in this test"},
+		{TRUST "%include p.ini\n", "p.ini:3: more than 10 files include each other"},
+	};
+	struct conf_error err;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	{
+		if (conf_text_load(rows[i].text, &err) != NULL)
+			fail_msg("row %zu was accepted", i);
+		assert_string_equal(err.text, rows[i].error);
+	}
+}
+
+static void
+what_would_be_a_hole_is_refused(void **state)
+{
+	static const char *const refused[] = {
+		"auth_type = md5",
+		"auth_type = plain",
+		"auth_type = cert",
+		"auth_type = hba",
+		"auth_type = ldap",
+		"auth_type = pam",
+		"client_tls_sslmode = require",
+		"client_tls_sslmode = verify-ca",
+		"client_tls_sslmode = verify-full",
+		"server_tls_sslmode = require",
+		"server_tls_sslmode = verify-ca",
+		"server_tls_sslmode = verify-full",
+		"disable_pqexec = 1",
+	};
+	char text[256];
+	char start[256];
+	struct conf_error err;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+	{
+		snprintf(text, sizeof text, "[pgbouncer]\nauth_type = trust\n%s\n", refused[i]);
+		snprintf(start, sizeof start, "p.ini:3: %s is not supported yet; ", refused[i]);
+		if (conf_text_load(text, &err) != NULL)
+			fail_msg("accepted: %s", refused[i]);
+		if (strncmp(err.text, start, strlen(start)) != 0)
+			fail_msg("%s", err.text);
+	}
+}
+
+/* Each text must load with exactly the warnings named, and without any when they are "". */
+static void
+a_key_without_effect_gives_one_warning(void **state)
+{
+	static const struct
+	{
+		const char *text;
+		const char *warnings;
+	} rows[] = {
+		{"", ""},
+		{"so_reuseport = 0\n", ""}, /* the default: nothing is missed */
+		{"server_tls_sslmode = disable\n", ""},
+		{"client_tls_sslmode = disable\n", ""},
+		{"default_pool_size = 50\n", ""},
+		{"so_reuseport = 1\n", "p.ini:3: so_reuseport has no effect yet\n"},
+		{"so_reuseport = 1\nso_reuseport = 1\n", "p.ini:4: so_reuseport has no effect yet\n"},
+		{"so_reuseport = 1\nso_reuseport = 0\n", ""},
+		{"client_tls_sslmode = allow\n", "p.ini:3: client_tls_sslmode has no effect yet\n"},
+		{"auth_ldap_options = secret\n", "p.ini:3: auth_ldap_options has no effect yet\n"},
+		{"[databases]\na = auth_user=x\nb = auth_user=y auth_query='select 1'\n",
+		 "p.ini:4: auth_user of a database has no effect yet\n"
+		 "p.ini:5: auth_query of a database has no effect yet\n"},
+		{"[peers]\n1 = host=/tmp\n2 = host=/tmp port=6432 pool_size=3\n",
+		 "p.ini:4: [peers] has no effect yet\n"},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	{
+		char text[512];
+		struct conf_file files[] = {{"p.ini", text}, {NULL, NULL}};
+		struct conf_files f = {.files = files};
+		struct conf_error err;
+		struct conf *c;
+
+		snprintf(text, sizeof text, TRUST "%s", rows[i].text);
+		c = conf_files_load(&f, &err);
+		if (c == NULL)
+			fail_msg("%s", err.text);
+		assert_string_equal(f.warnings, rows[i].warnings);
+		conf_free(c);
+	}
+}
+
+static void
+errors_never_hold_a_password(void **state)
+{
+	static const char *const texts[] = {
+		"a = password=hunter2 more",
+		"a = password=my hunter2",
+		"a = password=my hunter2 port=1",
+		"a = password=my hunter2=x",
+		"a = password='hunter2",
+		"a = password='my'hunter2",
+		"a = password=x port=hunter2",
+		"a = port=5432password=hunter2",
+		"a = passwrod=hunter2",
+		"a = host='x password=hunter2",
+		"\"a\" \"hunter2\"",
+		"a password=hunter2",
+	};
+	struct conf_error err;
+	char text[256];
+
+	(void) state;
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+	{
+		snprintf(text, sizeof text, TRUST "[databases]\n%s\n", texts[i]);
+		assert_null(conf_text_load(text, &err));
+		assert_non_null(strstr(err.text, "p.ini:4: "));
+		if (strstr(err.text, "hunter2") != NULL)
+			fail_msg("%s", err.text);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mistakes_are_told_with_place_and_remedy),
+		cmocka_unit_test(what_would_be_a_hole_is_refused),
+		cmocka_unit_test(a_key_without_effect_gives_one_warning),
+		cmocka_unit_test(errors_never_hold_a_password),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
