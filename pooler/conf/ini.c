@@ -45,8 +45,8 @@ say(char *dst, size_t cap, const struct ini_place *at, const char *message)
 	}
 }
 
-bool
-ini_fail(struct conf_error *err, const struct ini_place *at, const char *fmt, ...)
+void
+ini_complain(struct conf_error *err, const struct ini_place *at, const char *fmt, ...)
 {
 	char message[MESSAGE_MAX];
 	va_list args;
@@ -55,7 +55,6 @@ ini_fail(struct conf_error *err, const struct ini_place *at, const char *fmt, ..
 	vsnprintf(message, sizeof message, fmt, args);
 	va_end(args);
 	say(err->text, sizeof err->text, at, message);
-	return false;
 }
 
 void
@@ -148,15 +147,9 @@ ini_next_line(char **text, char *end, char **line, const struct ini_place *at,
 	if (stop == NULL)
 		stop = end;
 	if (memchr(start, '\0', (size_t) (stop - start)) != NULL)
-	{
-		ini_fail(err, at, "a NUL byte: this is no text file");
-		return false;
-	}
+		return ini_fail(err, at, "a NUL byte: this is no text file");
 	if (stop - start > INI_LINE_MAX)
-	{
-		ini_fail(err, at, "line is longer than %d bytes", INI_LINE_MAX);
-		return false;
-	}
+		return ini_fail(err, at, "line is longer than %d bytes", INI_LINE_MAX);
 	*stop = '\0';
 	if (stop > start && stop[-1] == '\r')
 		stop[-1] = '\0';
@@ -270,7 +263,7 @@ ini_parse(char *text, size_t len, const char *file, const struct ini_reader *rea
 {
 	struct ini_place at = {.file = file, .line = 0};
 	char *end = text + len;
-	char *line = NULL;
+	char *line;
 
 	/* Editors on Windows put a byte order mark in front. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)

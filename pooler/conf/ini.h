@@ -70,10 +70,12 @@ enum ini_pair
 enum ini_pair ini_next_pair(char **p, char **key, char **value);
 
 /*
- * Writes "file:line: …" into err, with control characters replaced and cut to fit, and returns
- * false for the caller to return. Never hand it a secret.
+ * Writes "file:line: …" into err, with control characters replaced and cut to fit, and is false for
+ * the caller to return. Never hand it a secret. A macro, so that compilers and analysers see the
+ * false.
  */
-bool ini_fail(struct conf_error *err, const struct ini_place *at, const char *fmt, ...)
+#define ini_fail(...) (ini_complain(__VA_ARGS__), false)
+void ini_complain(struct conf_error *err, const struct ini_place *at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* The same into a buffer, for warnings. */

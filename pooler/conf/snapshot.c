@@ -83,13 +83,16 @@ snapshot_text(struct conf *c, const char *bytes, size_t n)
 static void
 free_names(struct named **head)
 {
-	struct named *named;
-	struct named *tmp;
+	struct named *named = *head;
 
-	HASH_ITER(hh, *head, named, tmp)
+	/* Clearing frees the table alone; the entries stay chained in the order they came. */
+	HASH_CLEAR(hh, *head);
+	while (named != NULL)
 	{
-		HASH_DEL(*head, named);
+		struct named *next = named->hh.next;
+
 		free(named);
+		named = next;
 	}
 }
 

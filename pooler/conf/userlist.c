@@ -51,7 +51,7 @@ userlist_parse(struct conf *c, char *text, size_t len, const char *file, struct 
 {
 	struct ini_place at = {.file = file, .line = 0};
 	char *end = text + len;
-	char *line = NULL;
+	char *line;
 
 	while (text != NULL)
 	{
