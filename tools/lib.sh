@@ -65,7 +65,7 @@ pg_is_complete()
 pg_candidates()
 {
     command -v pg_config || true
-    find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/pg_config' 2> /dev/null | sort -rV
+    { find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/pg_config' 2> /dev/null || true; } | sort -rV
 }
 
 # find_pg_config: prints the pg_config to build with: PG_CONFIG if it is set (die if it will not do),

@@ -32,13 +32,14 @@ need()
 # offered_postgresql: prints the major version that this system's packages offer, or nothing
 offered_postgresql()
 {
-    apt-cache show --no-all-versions postgresql 2> /dev/null | sed -n 's/^Version: \([0-9]*\)[+.].*/\1/p'
+    { apt-cache show --no-all-versions postgresql 2> /dev/null || true; } |
+        sed -n 's/^Version: \([0-9]*\)[+.].*/\1/p'
 }
 
 # present_postgresql: prints the newest major version of an installed server package, or nothing
 present_postgresql()
 {
-    find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/postgres' 2> /dev/null |
+    { find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/postgres' 2> /dev/null || true; } |
         sed -n 's|^/usr/lib/postgresql/\([0-9]*\)/.*|\1|p' | sort -n | tail -n 1
 }
 
@@ -167,7 +168,6 @@ without_main_cluster()
     apt install -y --no-install-recommends postgresql-common || return 1
     CONF_SAVED=$(mktemp)
     "${SUDO[@]}" cat "$CLUSTER_CONF" > "$CONF_SAVED"
-    trap restore_cluster_conf EXIT
     {
         cat "$CONF_SAVED"
         printf '\ncreate_main_cluster = false\n'
@@ -202,7 +202,15 @@ have dpkg-query apt-get || {
         "cmocka, IPC::Run, pytest with xdist and psycopg 3"
     exit 0
 }
+# leave: puts back what was changed for the time of the installation; keeps a log that says something
+leave()
+{
+    restore_cluster_conf
+    [ -s "$LOG" ] || rm -f "$LOG"
+}
+
 LOG=$(mktemp "${TMPDIR:-/tmp}/perfkit-setup-XXXXXX.log")
+trap leave EXIT
 for group in "$@"; do
     case $group in
         build | run | check | lint) "need_for_$group" ;;
@@ -224,8 +232,7 @@ if [ ${#MISSING[@]} -gt 0 ]; then
             die "apt-get install failed (log: $LOG)"
         }
     fi
-    restore_cluster_conf
     [ "${PG_CONFIG:-}" ] || find_pg_config > /dev/null ||
         die "PostgreSQL was installed, but no pg_config of $OLDEST_POSTGRESQL or newer is there (log: $LOG)"
 fi
-rm -f "$LOG"
+: > "$LOG"
