@@ -51,6 +51,7 @@ push(struct txstate *tx, uint8_t kind, enum tx_action action, uint32_t tag)
 
 	r->kind = kind;
 	r->action = (uint8_t) action;
+	r->ends_batch = kind == 'S' && tx->unsynced;
 	r->tag = tag;
 	tx->count++;
 }
@@ -124,6 +125,7 @@ feed_request(struct txstate *tx, uint8_t type, enum tx_action action, uint32_t t
 		if (txstate_full(tx))
 			return TX_FULL;
 		push(tx, type, action, tag);
+		tx->copy_ended = tx->copy_in; /* X4 */
 	}
 	if (extended)
 		tx->unsynced = true; /* X9 */
@@ -186,7 +188,8 @@ txstate_frontend(struct txstate *tx, uint8_t type, enum tx_action action, uint32
 		case 'S':
 			return feed_sync(tx, action, tag);
 		case 'H':
-			tx->unsynced = true; /* X9 */
+			if (!sync_is_ignored(tx)) /* X4 */
+				tx->unsynced = true;  /* X9 */
 			return TX_OK;
 		case 'd':
 			return TX_OK;
@@ -212,14 +215,15 @@ end_copy(struct txstate *tx)
 
 /*
  * X4: takes the Syncs between the request that began the COPY (the oldest) and the client's
- * CopyDone out of the queue, and one CopyDone off the marker. What stands behind the marker moves
- * up.
+ * CopyDone out of the queue, and one CopyDone off the marker. What stands behind moves up. Another
+ * request in front of the CopyDone ends the COPY too: the server fails before it reads that, or
+ * dies of it.
  */
 static void
 drop_ignored_syncs(struct txstate *tx)
 {
 	uint32_t kept = 1;
-	bool sync_kept = false;
+	bool batch_reopened = false;
 
 	for (uint32_t i = 1; i < tx->count; i++)
 	{
@@ -228,20 +232,24 @@ drop_ignored_syncs(struct txstate *tx)
 		if (r.kind == 'S' && !tx->copy_ended)
 		{
 			tx->sync_lost = true;
+			batch_reopened = batch_reopened || r.ends_batch;
 			continue;
 		}
-		if (r.kind == MARKER && !tx->copy_ended)
+		if (r.kind == MARKER && !tx->copy_ended && --r.tag == 0)
 		{
 			tx->copy_ended = true;
-			if (--r.tag == 0)
-				continue;
+			continue;
 		}
-		sync_kept = sync_kept || r.kind == 'S';
+		tx->copy_ended = true;
+		if (r.kind == 'S')
+		{
+			r.ends_batch = r.ends_batch || batch_reopened;
+			batch_reopened = false;
+		}
 		*at(tx, kept++) = r;
 	}
 	tx->count = kept;
-	if (oldest_kind(tx) == 'E' && !sync_kept)
-		tx->unsynced = true; /* X9: the batch of this Execute is open again */
+	tx->unsynced = tx->unsynced || batch_reopened; /* X9 */
 }
 
 /* A CopyDone that was fed before the CopyBothResponse: take it off its marker. */

@@ -25,8 +25,9 @@
  *   X4  After CopyInResponse the server ignores Sync and Flush until CopyDone or CopyFail. Syncs
  *       queued behind the request that began the COPY (an Execute or a Query) and in front of the
  *       client's CopyDone/CopyFail are therefore dropped when CopyInResponse arrives; those fed
- *       later while copying are not queued. A Sync so lost ends no batch (X9). CopyBothResponse
- *       drops nothing: there the server does not bear a Sync.
+ *       later while copying are not queued. Another request in front of the CopyDone ends this: the
+ *       server does not survive to read it in the COPY. A Sync so lost ends no batch (X9).
+ *       CopyBothResponse drops nothing: there the server does not survive a Sync either.
  *   X5  If a COPY fails that has lost a Sync to X4, it cannot be known whether the server had read
  *       that Sync before the error: `doubt` is set, the server must not be reused, and a Z that the
  *       queue does not explain is passed on. The server may be closed as soon as a Z has come
@@ -62,9 +63,10 @@ enum tx_action
 
 struct tx_request
 {
-	uint8_t kind;   /* Q F P B D E C S, or 'c' for a CopyDone/CopyFail marker */
-	uint8_t action; /* enum tx_action */
-	uint32_t tag;   /* the caller's */
+	uint8_t kind;    /* Q F P B D E C S, or 'c' for a CopyDone/CopyFail marker */
+	uint8_t action;  /* enum tx_action */
+	bool ends_batch; /* S: the client was unsynced (X9) when it was fed */
+	uint32_t tag;    /* the caller's */
 };
 
 struct txstate
@@ -77,7 +79,7 @@ struct txstate
 	bool copy_in;    /* G or W seen: server reads CopyData */
 	bool copy_out;   /* H or W seen, c not yet: server sends CopyData */
 	bool copy_both;  /* it was W */
-	bool copy_ended; /* the client's CopyDone or CopyFail for this COPY was fed */
+	bool copy_ended; /* the client ended this COPY, or went on without doing so */
 	bool sync_lost;  /* X4 took a Sync during this COPY */
 	bool skipping;   /* X2: server ignores until Sync */
 	bool unsynced;   /* X9 */
