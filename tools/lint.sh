@@ -53,15 +53,33 @@ check_warnings()
     return "$code"
 }
 
+# tidy <flags>: judges the .c files named on standard input; one that passed is not judged again
+# before it, a header, the rules or the flags change
+tidy()
+{
+    local stamps=$TOP/build/lint/tidy common file
+    # shellcheck disable=SC2016 # for the inner shell, where flags are words
+    local judge='clang-tidy --quiet "$2" -- $1 && : > "$3"'
+    mkdir -p "$stamps"
+    common=$({
+        clang-tidy --version
+        printf '%s\n' "$1"
+        cat .clang-tidy
+        find pg_ext pooler tests -name build -prune -o \( -name '*.h' -o -name '*.def' \) -exec cat {} +
+    } | cksum)
+    while read -r file; do
+        printf '%s %s\n' "$file" "$stamps/$({ printf '%s\n' "$common" && cat "$file"; } | sha256sum | cut -c 1-40)"
+    done | while read -r file stamp; do
+        [ -f "$stamp" ] || printf '%s %s\n' "$file" "$stamp"
+    done |
+        xargs -r -P "$JOBS" -n 2 sh -c "$judge" tidy "$1"
+}
+
 check_tidy()
 {
     local code=0
-    # shellcheck disable=SC2016 # for the inner shell, where flags are words
-    c_files pooler tests/unit | grep '\.c$' |
-        xargs -r -P "$JOBS" -n 4 sh -c 'flags=$1; shift; clang-tidy --quiet "$@" -- $flags' tidy "$(pooler_cflags)" || code=1
-    # shellcheck disable=SC2016 # as above
-    c_files pg_ext | grep '\.c$' |
-        xargs -r -P "$JOBS" -n 4 sh -c 'flags=$1; shift; clang-tidy --quiet "$@" -- $flags' tidy "$(ext_cflags)" || code=1
+    c_files pooler tests/unit | grep '\.c$' | tidy "$(pooler_cflags)" || code=1
+    c_files pg_ext | grep '\.c$' | tidy "$(ext_cflags)" || code=1
     return "$code"
 }
 
@@ -117,8 +135,8 @@ run_check()
     printf ' %6d.%d s\n' "$((seconds / 1000))" "$((seconds % 1000 / 100))"
     if [ "$FAILED" != "${BEFORE:-0}" ]; then
         BEFORE=$FAILED
-        grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header-filter|^(make|gcc|cc|clang) ' "$log" |
-            head -n 40 | sed 's/^/    /' || true
+        # a compiler's word is its error lines; the notes stand in the log
+        { grep -E '(error|warning): ' "$log" || cat "$log"; } | sed "s|$TOP/||; s/^/    /" | head -n 40 || true
         printf '    whole log: %s\n' "${log#"$TOP/"}"
     fi
 }
