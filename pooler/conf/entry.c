@@ -1,9 +1,9 @@
 /*
  * entry.c - see entry.h.
  *
- * The keys of the three sections are rows like the main section's. An entry is read into a struct
- * on the stack and stored when all of it was right; a second entry of the same name replaces the
- * first, as in PgBouncer.
+ * The keys of the three sections are rows like the main section's (database_keys.def,
+ * user_keys.def). An entry is read into a struct on the stack and stored when all of it was right;
+ * a second entry of the same name replaces the first, as in PgBouncer.
  *
  * A password with a blank in it that was not quoted falls apart into words that look like keys. So
  * behind `password` an unknown word is never repeated in an error.
@@ -20,69 +20,38 @@
 #include <stdint.h>
 #include <string.h>
 
-#define COUNT_MAX 1000000
-#define SECONDS_MAX 1000000000
+#define ENTRY_COUNT_MAX 1000000
+#define ENTRY_TIME_MAX 1000000000
+#define ENTRY_EFFECT true
+#define ENTRY_NO_EFFECT false
 #define ROWS(table) ((int) (sizeof(table) / sizeof((table)[0])))
 
-#define DATABASE(type, key, field, effect, min, max)                                               \
+#define ROW(type, key, struct_type, field, effect, min, max, doc)                                  \
 	{                                                                                              \
-		key, OPTION_##type, offsetof(struct conf_database, field), NULL, false, effect, min, max,  \
-			NULL, NULL                                                                             \
+		key, OPTION_##type, offsetof(struct struct_type, field), NULL, false, effect, min, max,    \
+			NULL, doc                                                                              \
 	}
 
-/* effect: flip it here when the feature arrives. connect_query without effect is refused
- * (refuse_entry). */
 static const struct option database_keys[] = {
-	DATABASE(STR, "dbname", dbname, true, 0, 0),
-	DATABASE(STR, "host", host, true, 0, 0),
-	DATABASE(PORT, "port", port, true, 1, 65535),
-	DATABASE(STR, "user", user, true, 0, 0),
-	DATABASE(SECRET, "password", password, true, 0, 0),
-	DATABASE(STR, "auth_user", auth_user, false, 0, 0),
-	DATABASE(STR, "auth_query", auth_query, false, 0, 0),
-	DATABASE(STR, "auth_dbname", auth_dbname, false, 0, 0),
-	DATABASE(STR, "connect_query", connect_query, false, 0, 0),
-	DATABASE(STR, "client_encoding", client_encoding, true, 0, 0),
-	DATABASE(STR, "datestyle", datestyle, true, 0, 0),
-	DATABASE(STR, "timezone", timezone, true, 0, 0),
-	DATABASE(STR, "application_name", application_name, true, 0, 0),
-	DATABASE(POOL_MODE, "pool_mode", pool_mode, true, 0, 0),
-	DATABASE(INT, "pool_size", pool_size, true, 0, COUNT_MAX),
-	DATABASE(INT, "min_pool_size", min_pool_size, true, 0, COUNT_MAX),
-	DATABASE(INT, "reserve_pool_size", reserve_pool_size, true, 0, COUNT_MAX),
-	DATABASE(INT, "reserve_pool", reserve_pool_size, true, 0, COUNT_MAX),
-	DATABASE(INT, "max_db_connections", max_db_connections, true, 0, COUNT_MAX),
-	DATABASE(INT, "max_db_client_connections", max_db_client_connections, false, 0, COUNT_MAX),
-	DATABASE(TIME, "server_lifetime", server_lifetime_us, true, 0, SECONDS_MAX),
-	DATABASE(TIME, "query_wait_timeout", query_wait_timeout_us, true, 0, SECONDS_MAX),
-	DATABASE(HOSTS, "load_balance_hosts", load_balance_hosts, false, 0, 0),
+#define KEY(type, key, field, effect, min, max, doc)                                               \
+	ROW(type, #key, conf_database, field, ENTRY_##effect, min, max, doc),
+#include "conf/database_keys.def"
 };
-
-#define USER(type, key, field, effect, min, max)                                                   \
-	{                                                                                              \
-		key, OPTION_##type, offsetof(struct conf_user, field), NULL, false, effect, min, max,      \
-			NULL, NULL                                                                             \
-	}
 
 static const struct option user_keys[] = {
-	USER(POOL_MODE, "pool_mode", pool_mode, true, 0, 0),
-	USER(INT, "pool_size", pool_size, true, 0, COUNT_MAX),
-	USER(INT, "reserve_pool_size", reserve_pool_size, true, 0, COUNT_MAX),
-	USER(INT, "max_user_connections", max_user_connections, true, 0, COUNT_MAX),
-	USER(INT, "max_user_client_connections", max_user_client_connections, false, 0, COUNT_MAX),
-	USER(TIME, "query_timeout", query_timeout_us, true, 0, SECONDS_MAX),
-	USER(TIME, "query_wait_timeout", query_wait_timeout_us, true, 0, SECONDS_MAX),
-	USER(TIME, "idle_transaction_timeout", idle_transaction_timeout_us, true, 0, SECONDS_MAX),
-	USER(TIME, "transaction_timeout", transaction_timeout_us, true, 0, SECONDS_MAX),
-	USER(TIME, "client_idle_timeout", client_idle_timeout_us, true, 0, SECONDS_MAX),
+#define KEY(type, key, field, effect, min, max, doc)                                               \
+	ROW(type, #key, conf_user, field, ENTRY_##effect, min, max, doc),
+#include "conf/user_keys.def"
 };
 
-/* Peers are read, as databases of which little is known, so that a wrong line is found today;
- * nothing keeps them yet. */
+/*
+ * Peers are read, as databases of which little is known, so that a wrong line is found today;
+ * nothing keeps them yet.
+ */
 static const struct option peer_keys[] = {
-	DATABASE(STR, "host", host, false, 0, 0),
-	DATABASE(PORT, "port", port, false, 1, 65535),
-	DATABASE(INT, "pool_size", pool_size, false, 0, COUNT_MAX),
+	ROW(STR, "host", conf_database, host, false, 0, 0, "host name, address or directory"),
+	ROW(PORT, "port", conf_database, port, false, 1, 65535, "port (6432)"),
+	ROW(INT, "pool_size", conf_database, pool_size, false, 0, ENTRY_COUNT_MAX, "cancels at once"),
 };
 
 /* One connection string being read. */
