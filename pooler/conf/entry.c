@@ -194,6 +194,8 @@ entry_database(const struct entry_reader *r, const struct ini_place *at, const c
 	snapshot_clear_database(&db);
 	if (!read_pairs(&e, text, err))
 		return false;
+	if (db.host != NULL && strchr(db.host, ',') != NULL)
+		return ini_fail(err, at, "database \"%.100s\": a list of hosts is not supported yet", name);
 	drop_empty(&db.host);
 	drop_empty(&db.dbname);
 	drop_empty(&db.user);

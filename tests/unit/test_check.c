@@ -72,6 +72,8 @@ mistakes_are_told_with_place_and_remedy(void **state)
 		 "once; a quote inside is written twice"},
 		{TRUST "[databases]\na = connect_query='set role x'\n",
 		 "p.ini:4: database \"a\": connect_query is not supported yet"},
+		{TRUST "[databases]\na = host=a,b\n",
+		 "p.ini:4: database \"a\": a list of hosts is not supported yet"},
 		{TRUST "[users]\na = pool_mode=none\n", "p.ini:4: user \"a\": bad value \"none\" for "
 												"\"pool_mode\"; allowed is session, transaction, "
 												"statement"},

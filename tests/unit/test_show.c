@@ -232,6 +232,36 @@ the_sample_holds_every_setting_and_loads(void **state)
 	free(text);
 }
 
+/* The hand-written sample for newcomers, with its user list beside it. Unit tests run from the top
+ * of the repository. */
+static void
+the_shipped_file_loads_without_a_warning(void **state)
+{
+	char *text = calloc(1, 1 << 16);
+	struct conf_file files[] = {
+		{"p.ini", text},
+		{"userlist.txt", "\"app\" \"secret\"\n"},
+		{NULL, NULL},
+	};
+	struct conf_files f = {.files = files};
+	struct conf_error err;
+	struct conf *c;
+	FILE *file = fopen("docs/perfkit-pooler.ini.sample", "r");
+
+	(void) state;
+	assert_non_null(file);
+	assert_true(fread(text, 1, (1 << 16) - 1, file) > 0);
+	fclose(file);
+	c = conf_files_load(&f, &err);
+	if (c == NULL)
+		fail_msg("%s", err.text);
+	assert_string_equal(f.warnings, "");
+	assert_int_equal(c->default_pool_size, 50);
+	assert_non_null(conf_find_user(c, "app"));
+	conf_free(c);
+	free(text);
+}
+
 int
 main(void)
 {
@@ -242,6 +272,7 @@ main(void)
 		cmocka_unit_test(rows_stand_in_alphabetical_order),
 		cmocka_unit_test(only_changed_restart_keys_are_reported),
 		cmocka_unit_test(the_sample_holds_every_setting_and_loads),
+		cmocka_unit_test(the_shipped_file_loads_without_a_warning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
