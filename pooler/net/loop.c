@@ -1,0 +1,96 @@
+/*
+ * loop.c - see loop.h.
+ *
+ * The mailbox is a list under a lock of its own, taken for a few pointer moves by the sender and
+ * once per wake-up by the receiver, which takes the whole list at once: mail posted by a delivery
+ * runs in the next turn, so that no loop can be kept busy by mail alone while its sockets wait.
+ */
+#include "net/loop.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+static void
+deliver_all(struct ev_loop *ev, ev_async *w, int revents)
+{
+	struct loop *l = w->data;
+	struct list batch;
+
+	(void) ev;
+	(void) revents;
+	list_init(&batch);
+	lock_acquire(&l->mail_lock);
+	if (!list_empty(&l->mailbox))
+	{
+		/* The whole list changes its head: O(1) whatever its length. */
+		list_insert_between(&batch, l->mailbox.prev, l->mailbox.next);
+		list_init(&l->mailbox);
+	}
+	lock_release(&l->mail_lock);
+
+	for (struct list *n = list_pop(&batch); n != NULL; n = list_pop(&batch))
+	{
+		struct mail *m = list_entry(n, struct mail, node);
+
+		m->deliver(m);
+	}
+}
+
+bool
+loop_init(struct loop *l, int index, void *owner)
+{
+	l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	if (l->ev == NULL)
+		return false;
+	l->index = index;
+	l->owner = owner;
+	l->resolver = NULL;
+	l->read_buffer = mem_alloc(LOOP_READ_SLACK + LOOP_READ_SIZE);
+	lock_init(&l->mail_lock);
+	list_init(&l->mailbox);
+	ev_async_init(&l->wake, deliver_all);
+	l->wake.data = l;
+	ev_async_start(l->ev, &l->wake);
+	ev_unref(l->ev);
+	return true;
+}
+
+void
+loop_fini(struct loop *l)
+{
+	ev_ref(l->ev);
+	ev_async_stop(l->ev, &l->wake);
+	ev_loop_destroy(l->ev);
+	lock_fini(&l->mail_lock);
+	free(l->read_buffer);
+}
+
+void
+loop_run(struct loop *l)
+{
+	/* The mailbox alone keeps a loop alive: a worker without clients waits for its first. */
+	ev_ref(l->ev);
+	ev_run(l->ev, 0);
+	ev_unref(l->ev);
+}
+
+void
+loop_stop(struct loop *l)
+{
+	ev_break(l->ev, EVBREAK_ALL);
+}
+
+void
+loop_post(struct loop *l, struct mail *mail, void (*deliver)(struct mail *mail))
+{
+	bool first;
+
+	mail->deliver = deliver;
+	lock_acquire(&l->mail_lock);
+	first = list_empty(&l->mailbox);
+	list_append(&l->mailbox, &mail->node);
+	lock_release(&l->mail_lock);
+	if (first)
+		ev_async_send(l->ev, &l->wake);
+}
