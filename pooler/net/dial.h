@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-#define DIAL_TRY_S 3.0 /* seconds */
+#define DIAL_TRY_S 2.0 /* seconds */
 
 struct loop;
 struct dial;
