@@ -44,11 +44,20 @@ find_refusal(const char *key)
 	return NULL;
 }
 
+/* The option's place, or the file as a whole. */
+static struct ini_place
+place_or_file(const struct conf *c, const struct ini_place *place)
+{
+	if (place->file != NULL)
+		return *place;
+	return (struct ini_place){.file = c->path, .line = 0};
+}
+
 static bool
 refuse(const struct conf *c, const struct option *o, const struct ini_place *place,
 	   const char *value, const struct refusal *r, struct conf_error *err)
 {
-	struct ini_place whole = {.file = c->path, .line = 0};
+	struct ini_place whole = place_or_file(c, place);
 
 	if (place->file == NULL)
 		return ini_fail(err, &whole, "%s is not set, and its default %s is not supported yet; %s",
@@ -64,6 +73,45 @@ is_default(const struct conf *c, const struct option *o)
 	memset(&defaults, 0, sizeof defaults);
 	option_set(o, &defaults, o->dflt);
 	return option_equal(o, c, &defaults);
+}
+
+/*
+ * With `any` a client's name is not even looked up, so who it becomes on the server must be the
+ * file's choice and never the client's.
+ */
+static bool
+check_any(const struct conf *c, const struct ini_place *place, struct conf_error *err)
+{
+	if (c->auth_type != AUTH_ANY)
+		return true;
+	for (size_t i = 0; i < c->n_databases; i++)
+	{
+		if (c->databases[i].user == NULL)
+			return ini_fail(err, place,
+							"auth_type = any needs a user for every database; \"%.100s\" has none",
+							c->databases[i].name);
+	}
+	return true;
+}
+
+/* Settings that are right one by one and together serve nobody. */
+static bool
+check_logins(const struct conf *c, const struct ini_place *places,
+			 void (*warn)(void *arg, const char *text), void *arg, struct conf_error *err)
+{
+	struct ini_place place =
+		place_or_file(c, &places[option_find(option_table, option_count, "auth_type")]);
+	char text[512];
+
+	if (!check_any(c, &place, err))
+		return false;
+	if (warn == NULL || c->auth_type != AUTH_SCRAM_SHA_256 ||
+		(c->auth_file != NULL && *c->auth_file != '\0'))
+		return true;
+	ini_say(text, sizeof text, &place,
+			"auth_type is scram-sha-256 and auth_file is not set: nobody can log in");
+	warn(arg, text);
+	return true;
 }
 
 bool
@@ -88,5 +136,5 @@ check_options(const struct conf *c, const struct ini_place *places,
 		ini_say(text, sizeof text, &places[i], "%s has no effect yet", o->key);
 		warn(arg, text);
 	}
-	return true;
+	return check_logins(c, places, warn, arg, err);
 }
