@@ -16,7 +16,7 @@ SUB = $(MAKE) --no-print-directory
 .DEFAULT_GOAL := all
 .PHONY: all ext pooler install uninstall installcheck run stop check check-long lint bench clean clean-run help \
 	setup check-unit check-regress check-isolation check-tap check-e2e check-layers check-sizes \
-	check-asan check-tsan format
+	check-asan check-tsan check-crash format
 
 ##@ Build
 all: ext pooler ## build the extension and the pooler (pooler/perfkit-pooler)
@@ -64,7 +64,7 @@ clean-run: ## stop, and remove ./run with its cluster
 check: ## set up, build, run every test (a few minutes)
 	@MAKE="$(MAKE)" tools/check.sh
 
-check-long: ## the long judges: sanitizer builds, repeated runs, crash torture
+check-long: ## check, the sanitizer builds, crashes, and what depends on timing again and again
 	@MAKE="$(MAKE)" tools/check.sh --long
 
 check-unit: ## C unit tests of the pooler
@@ -85,6 +85,8 @@ check-asan: ## unit and end-to-end tests of the AddressSanitizer + UBSan build
 	@MAKE="$(MAKE)" tools/check.sh --variant asan unit e2e
 check-tsan: ## unit tests of the ThreadSanitizer build
 	@MAKE="$(MAKE)" tools/check.sh --variant tsan unit
+check-crash: ## kill a backend, the worker, the pooler, the postmaster in the middle of work
+	@MAKE="$(MAKE)" tools/check.sh crash
 
 lint: ## clang-format, clang-tidy, cppcheck, warnings as errors, shellcheck, pyflakes
 	@MAKE="$(MAKE)" tools/lint.sh

@@ -26,7 +26,7 @@ use_cluster()
     POOLER=$BASE/bin/perfkit-pooler
     POOLER_INI=$BASE/etc/pooler.ini
     POOLER_PIDFILE=$BASE/var/pooler.pid
-    ENV_FILE=$TOP/run/env
+    ENV_FILE=$RUN_DIR/env
     PGPORT=5432
     POOLER_PORT=6432
     if [ -f "$ENV_FILE" ]; then

@@ -4,8 +4,9 @@
 # Words used here:
 #   TOP          the checkout
 #   SERVER_USER  who runs PostgreSQL and the pooler: the caller, or an unprivileged user if that is root
-#   BASE         where everything that runs lives: TOP/run, or, if SERVER_USER cannot reach the
-#                checkout (a 0700 home), a folder under /var/tmp that TOP/run/* link to
+#   RUN_DIR      TOP/run, unless PERFKIT_RUN_DIR names another (tests/crash.sh does)
+#   BASE         where everything that runs lives: RUN_DIR, or, if SERVER_USER cannot reach the
+#                checkout (a 0700 home), a folder under /var/tmp that RUN_DIR/* link to
 #   PG_TREE      a private copy of the PostgreSQL installation, in BASE/pg (see pgtree.sh)
 #
 # BASE/{pg,bin,etc} belong to the caller; BASE/{var,check} belong to SERVER_USER.
@@ -16,6 +17,7 @@ set -Eeuo pipefail
 trap '[ "$BASH_SUBSHELL" != 0 ] || printf "perfkit: %s:%s: failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+RUN_DIR=${PERFKIT_RUN_DIR:-$TOP/run}
 OLDEST_POSTGRESQL=15
 
 # The caller's connection settings must not leak into private clusters.
@@ -116,7 +118,7 @@ use_server_user()
     local candidate owner
     SERVER_USER=$(id -un)
     [ "$(id -u)" = 0 ] || return 0
-    owner=$(stat -L -c %U "$TOP/run/var" 2> /dev/null || true)
+    owner=$(stat -L -c %U "$RUN_DIR/var" 2> /dev/null || true)
     for candidate in $owner ${PERFKIT_USER:-} postgres nobody; do
         if id -u "$candidate" > /dev/null 2>&1 && [ "$(id -u "$candidate")" != 0 ]; then
             SERVER_USER=$candidate
@@ -150,24 +152,24 @@ own_dir()
 use_base()
 {
     local dir
-    mkdir -p "$TOP/run" 2> /dev/null || die "cannot make $TOP/run: is the checkout yours?"
-    [ -w "$TOP/run" ] || die "$TOP/run belongs to $(stat -c %U "$TOP/run"): run 'make clean-run' as that user"
+    mkdir -p "$RUN_DIR" 2> /dev/null || die "cannot make $RUN_DIR: is the checkout yours?"
+    [ -w "$RUN_DIR" ] || die "$RUN_DIR belongs to $(stat -c %U "$RUN_DIR"): remove it as that user"
     REACHABLE=no
-    if as_server test -x "$TOP/run" -a -r "$TOP/Makefile" 2> /dev/null; then
+    if as_server test -x "$RUN_DIR" -a -r "$TOP/Makefile" 2> /dev/null; then
         REACHABLE=yes
     fi
-    if [ -L "$TOP/run/var" ] && [ -d "$TOP/run/var" ]; then
-        BASE=$(dirname "$(readlink "$TOP/run/var")")
+    if [ -L "$RUN_DIR/var" ] && [ -d "$RUN_DIR/var" ]; then
+        BASE=$(dirname "$(readlink "$RUN_DIR/var")")
     elif [ "$REACHABLE" = yes ]; then
-        BASE=$TOP/run
+        BASE=$RUN_DIR
         find "$BASE" -maxdepth 1 -type l -delete
-    elif [ -d "$TOP/run/var" ]; then
-        die "user $SERVER_USER can no longer reach $TOP/run: open the way to it, or remove run/"
+    elif [ -d "$RUN_DIR/var" ]; then
+        die "user $SERVER_USER can no longer reach $RUN_DIR: open the way to it, or remove run/"
     else
         BASE=$(mktemp -d /var/tmp/perfkit-XXXXXX) || die "cannot make a folder in /var/tmp"
         chmod 0711 "$BASE"
         for dir in pg bin etc var check; do
-            ln -sfn "$BASE/$dir" "$TOP/run/$dir"
+            ln -sfn "$BASE/$dir" "$RUN_DIR/$dir"
         done
     fi
     mkdir -p "$BASE/pg" "$BASE/bin" "$BASE/etc"

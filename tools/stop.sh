@@ -6,8 +6,8 @@
 # shellcheck source=tools/cluster.sh
 . "$TOP/tools/cluster.sh"
 
-if [ ! -d "$TOP/run" ]; then
-    DATA=$TOP/run/var/data POOLER=$TOP/run/bin/perfkit-pooler
+if [ ! -d "$RUN_DIR" ]; then
+    DATA=$RUN_DIR/var/data POOLER=$RUN_DIR/bin/perfkit-pooler
     end_strays
     say "nothing to stop: there is no run/"
     exit 0
@@ -25,7 +25,7 @@ else
 fi
 end_strays
 if [ "${1:-}" = --remove ]; then
-    [ "$BASE" = "$TOP/run" ] || rm -rf "$BASE"
-    rm -rf "$TOP/run"
+    [ "$BASE" = "$RUN_DIR" ] || rm -rf "$BASE"
+    rm -rf "$RUN_DIR"
     say "run/ removed"
 fi
