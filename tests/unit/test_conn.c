@@ -394,6 +394,35 @@ a_callback_may_close(void **state)
 	assert_true(recv(f->peer, &byte, 1, 0) <= 0);
 }
 
+/* On TCP, closing over unread bytes is a reset, and a reset may overtake the last message. */
+static void
+a_last_message_survives_unread_bytes(void **state)
+{
+	struct fixture *f = *state;
+	int port = 0;
+	int server = tcp_bound("127.0.0.1", &port, 1);
+	int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in sin = {0};
+	socklen_t len = sizeof(sin);
+	char text[16];
+	struct seen other = {0};
+
+	assert_int_equal(getsockname(server, (struct sockaddr *) &sin, &len), 0);
+	assert_int_equal(connect(peer, (struct sockaddr *) &sin, sizeof(sin)), 0);
+	conn_open(&other.conn, &f->loop, accept(server, NULL, NULL), note);
+	assert_int_equal(send(peer, "never read", 10, 0), 10);
+	turn_until(&f->loop, is_true, &other.readable, "bytes that nobody reads");
+
+	assert_true(conn_send(&other.conn, "farewell", 8));
+	conn_linger(&other.conn);
+	conn_close(&other.conn);
+	assert_int_equal(recv(peer, text, sizeof(text), 0), 8);
+	assert_memory_equal(text, "farewell", 8);
+	assert_int_equal(recv(peer, text, sizeof(text), 0), 0); /* an end, not a reset */
+	close(peer);
+	close(server);
+}
+
 static void
 a_conn_that_was_never_opened_closes(void **state)
 {
@@ -401,6 +430,7 @@ a_conn_that_was_never_opened_closes(void **state)
 
 	(void) state;
 	conn_init(&c);
+	conn_linger(&c);
 	conn_close(&c);
 	assert_int_equal(c.fd, -1);
 }
@@ -554,6 +584,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_stopped_conn_does_not_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_stopped_conn_still_flushes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_callback_may_close, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_last_message_survives_unread_bytes, set_up, tear_down),
 		cmocka_unit_test(a_conn_that_was_never_opened_closes),
 		cmocka_unit_test(a_conn_moves_between_the_loops_of_two_threads),
 	};
