@@ -1,0 +1,466 @@
+/*-------------------------------------------------------------------------
+ * capture.c
+ *	  Parser, planner and executor hooks.
+ *
+ *	  analyze -> plan (clock, clock) -> Start -> Run ... Run -> Finish -> End (clock)
+ *
+ * Below the threshold this costs two or three clock reads, one copy of the
+ * usage counters and the sigsetjmp of each PG_TRY; no lock, no palloc, no
+ * catalog.  Statements inside functions cost one compare when track is top.
+ *
+ * C1  Every hook chains, and restores nesting and the running slot whatever
+ *     happens.
+ * C2  A statement is the client's own at nesting 0, under a portal, and not
+ *     inside the commit of the one before (deferred triggers run at nesting 0,
+ *     fast-path function calls without a portal).
+ * C3  Executions of a simple Query, and those begun and ended inside one
+ *     PortalRun, are one piece: clocks are read at the ends only.  Others are
+ *     timed hook by hook, so that the client's think time stays out.
+ *-------------------------------------------------------------------------
+ */
+#include "capture.h"
+
+#include "access/xact.h"
+#include "commit.h"
+#include "failure.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "optimizer/planner.h"
+#include "parser/analyze.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
+
+/* Planning is remembered per nesting level, until the executor starts. */
+#define MAX_NOTES 16
+
+typedef struct PlanNote
+{
+	bool valid;
+	int64 queryid;
+	TimestampTz message;
+	int64 begin_ns;
+	int64 end_ns;
+} PlanNote;
+
+/* What a hook changes while it runs, to be put back. */
+typedef struct Frame
+{
+	PerfkitExecution *outer;
+} Frame;
+
+PerfkitLastStatement perfkit_last;
+int perfkit_capture_declaring = -1;
+
+static PlanNote notes[MAX_NOTES];
+static TimestampTz last_started_message = 0;
+
+static post_parse_analyze_hook_type next_analyze = NULL;
+static planner_hook_type next_planner = NULL;
+static ExecutorStart_hook_type next_start = NULL;
+static ExecutorRun_hook_type next_run = NULL;
+static ExecutorFinish_hook_type next_finish = NULL;
+static ExecutorEnd_hook_type next_end = NULL;
+
+
+int
+perfkit_capture_level(const char *source)
+{
+	if (perfkit_nesting > 0)
+		return perfkit_nesting;
+	if (perfkit_commit_inside(source))
+		return 1;
+
+	/* A background worker runs statements without a portal: they are its own. */
+	return ActivePortal == NULL && MyBackendType != B_BG_WORKER ? 1 : 0;
+}
+
+
+void
+perfkit_capture_next_statement(void)
+{
+	perfkit_commit_settle(NULL);
+	perfkit_execution_sweep();
+	perfkit_failure_next_statement();
+	perfkit_last.parsed_message = 0;
+}
+
+
+static void
+after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
+{
+	if (next_analyze)
+		next_analyze(pstate, query, jumble);
+	if (perfkit_nesting > 0 || perfkit_shmem_mine() == NULL ||
+		perfkit_commit_inside(pstate->p_sourcetext))
+		return;
+	perfkit_commit_settle(NULL);
+	perfkit_last.parsed_message = GetCurrentStatementStartTimestamp();
+	perfkit_last.queryid = (int64) query->queryId;
+	perfkit_last.location = query->stmt_location;
+	perfkit_last.length = query->stmt_len;
+}
+
+
+static bool
+tracked_level(int level)
+{
+	return perfkit_track == PERFKIT_TRACK_ALL || (perfkit_track == PERFKIT_TRACK_TOP && level == 0);
+}
+
+
+static PlannedStmt *
+plan_statement(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+{
+	int nesting = perfkit_nesting;
+	bool tracked = perfkit_shmem_mine() != NULL && tracked_level(nesting) && nesting < MAX_NOTES;
+	PlannedStmt *result;
+	int64 begin_ns = tracked ? perfkit_clock_ns() : 0;
+
+	perfkit_nesting++;
+	PG_TRY();
+	{
+		result = next_planner ? next_planner(parse, query_string, cursor_options, params)
+							  : standard_planner(parse, query_string, cursor_options, params);
+	}
+	PG_FINALLY();
+	{
+		perfkit_nesting = nesting;
+	}
+	PG_END_TRY();
+
+	if (tracked)
+	{
+		PlanNote *note = &notes[nesting];
+
+		note->valid = true;
+		note->queryid = (int64) parse->queryId;
+		note->message = GetCurrentStatementStartTimestamp();
+		note->begin_ns = begin_ns;
+		note->end_ns = perfkit_clock_ns();
+	}
+	return result;
+}
+
+
+/* The planning of the statement that starts to execute now, if it happened just before. */
+static PlanNote *
+take_note(const PerfkitExecution *e)
+{
+	PlanNote *note = &notes[Min(perfkit_nesting, MAX_NOTES - 1)];
+	bool mine = note->valid && note->queryid == e->queryid && note->message == e->message;
+
+	note->valid = false;
+	return mine ? note : NULL;
+}
+
+
+/* Is this execution one piece (C3)?  Also finds out whether a simple Query brought it. */
+static void
+judge_shape(PerfkitExecution *e)
+{
+	Portal portal = e->level == 0 ? ActivePortal : NULL;
+
+	e->simple = portal != NULL && !portal->visible;
+	e->whole =
+		portal != NULL && (e->query_desc == NULL || e->simple || portal->status != PORTAL_DEFINED);
+}
+
+
+PerfkitExecution *
+perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedStmt *statement,
+					 const char *source)
+{
+	int level = perfkit_capture_level(source);
+	PerfkitExecution *e;
+
+	if (level == 0)
+		perfkit_capture_next_statement();
+	if (!tracked_level(level) || (level == 0 && !statement->canSetTag))
+		return NULL;
+	e = perfkit_execution_open(db, query_desc, level);
+	if (e == NULL)
+		return NULL;
+	e->queryid = (int64) statement->queryId;
+	e->source = source;
+	e->location = statement->stmt_location;
+	e->length = statement->stmt_len;
+	e->first = false;
+	judge_shape(e);
+	if (level == 0 && MyBackendType != B_BG_WORKER)
+	{
+		e->first = last_started_message != e->message;
+		last_started_message = e->message;
+	}
+	return e;
+}
+
+
+static CommandTag
+tag_of(CmdType operation)
+{
+	switch (operation)
+	{
+		case CMD_SELECT:
+			return CMDTAG_SELECT;
+		case CMD_INSERT:
+			return CMDTAG_INSERT;
+		case CMD_UPDATE:
+			return CMDTAG_UPDATE;
+		case CMD_DELETE:
+			return CMDTAG_DELETE;
+		case CMD_MERGE:
+			return CMDTAG_MERGE;
+		default:
+			return CMDTAG_UNKNOWN;
+	}
+}
+
+
+static PerfkitExecution *
+open_executor(QueryDesc *query_desc, int eflags)
+{
+	PerfkitDatabase *db = perfkit_shmem_mine();
+	PerfkitExecution *e;
+	PlanNote *note;
+	int64 now_ns;
+
+	if (db == NULL || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+		perfkit_capture_declaring == perfkit_nesting)
+		return NULL;
+	if (perfkit_nesting > 0 && perfkit_track != PERFKIT_TRACK_ALL)
+		return NULL;
+	e = perfkit_capture_open(db, query_desc, query_desc->plannedstmt, query_desc->sourceText);
+	if (e == NULL)
+		return NULL;
+	e->tag = tag_of(query_desc->operation);
+	note = take_note(e);
+	now_ns = note != NULL && e->whole ? note->end_ns : perfkit_clock_ns();
+	e->begin_ns = note != NULL ? note->begin_ns : now_ns;
+	e->planning_ns = note != NULL ? note->end_ns - note->begin_ns : -1;
+	perfkit_execution_begin_segment(e, now_ns);
+	return e;
+}
+
+
+static void
+enter(Frame *frame, PerfkitExecution *e)
+{
+	frame->outer = perfkit_running;
+	perfkit_nesting++;
+	if (e == NULL)
+		return;
+	perfkit_running = e;
+	e->running = true;
+	if (e->segment_ns == 0)
+		perfkit_execution_begin_segment(e, perfkit_clock_ns());
+}
+
+
+static void
+leave(const Frame *frame)
+{
+	perfkit_nesting--;
+	perfkit_running = frame->outer;
+}
+
+
+/* The hook is over and the statement goes on. */
+static void
+pause_segment(PerfkitExecution *e)
+{
+	if (e == NULL)
+		return;
+	e->running = false;
+	if (e->whole)
+		return;
+	perfkit_execution_end_segment(e, perfkit_clock_ns());
+	perfkit_execution_add_usage(e);
+}
+
+
+static void
+start_executor(QueryDesc *query_desc, int eflags)
+{
+	PerfkitExecution *volatile e = open_executor(query_desc, eflags);
+	Frame frame;
+
+	enter(&frame, e);
+	PG_TRY();
+	{
+		if (next_start)
+			next_start(query_desc, eflags);
+		else
+			standard_ExecutorStart(query_desc, eflags);
+	}
+	PG_CATCH();
+	{
+		leave(&frame);
+		perfkit_failure_caught(e);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	leave(&frame);
+	pause_segment(e);
+	if (e != NULL && !e->whole)
+		perfkit_execution_watch(e);
+}
+
+
+static void
+run_executor(PERFKIT_RUN_PARAMETERS)
+{
+	PerfkitExecution *volatile e = perfkit_execution_find(query_desc);
+	Frame frame;
+
+	enter(&frame, e);
+	PG_TRY();
+	{
+		if (next_run)
+			next_run(PERFKIT_RUN_ARGUMENTS);
+		else
+			standard_ExecutorRun(PERFKIT_RUN_ARGUMENTS);
+	}
+	PG_CATCH();
+	{
+		leave(&frame);
+		if (e != NULL)
+			e->rows += query_desc->estate->es_processed;
+		perfkit_failure_caught(e);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	leave(&frame);
+
+	/* es_processed begins at zero in every run. */
+	if (e != NULL)
+		e->rows += query_desc->estate->es_processed;
+	pause_segment(e);
+}
+
+
+static void
+finish_executor(QueryDesc *query_desc)
+{
+	PerfkitExecution *volatile e = perfkit_execution_find(query_desc);
+	Frame frame;
+
+	enter(&frame, e);
+	PG_TRY();
+	{
+		if (next_finish)
+			next_finish(query_desc);
+		else
+			standard_ExecutorFinish(query_desc);
+	}
+	PG_CATCH();
+	{
+		leave(&frame);
+		perfkit_failure_caught(e);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	leave(&frame);
+	pause_segment(e);
+}
+
+
+static void
+add_jit(PerfkitJit *to, const JitInstrumentation *from)
+{
+	to->functions += from->created_functions;
+	to->generation_ms += INSTR_TIME_GET_MILLISEC(from->generation_counter);
+	to->inlining_ms += INSTR_TIME_GET_MILLISEC(from->inlining_counter);
+	to->optimization_ms += INSTR_TIME_GET_MILLISEC(from->optimization_counter);
+	to->emission_ms += INSTR_TIME_GET_MILLISEC(from->emission_counter);
+	if (PERFKIT_HAS_JIT_DEFORM)
+		to->deform_ms += INSTR_TIME_GET_MILLISEC(PERFKIT_JIT_DEFORM(from));
+}
+
+
+/* What only the executor's state knows, before it goes. */
+static void
+collect(PerfkitExecution *e, const EState *estate)
+{
+	if (estate->es_jit != NULL)
+		add_jit(&e->jit, &estate->es_jit->instr);
+	if (estate->es_jit_worker_instr != NULL)
+		add_jit(&e->jit, estate->es_jit_worker_instr);
+	e->workers_planned = PERFKIT_WORKERS_PLANNED(estate);
+	e->workers_launched = PERFKIT_WORKERS_LAUNCHED(estate);
+}
+
+
+void
+perfkit_capture_finish(PerfkitDatabase *db, PerfkitExecution *e)
+{
+	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
+
+	if (e->whole && (slow || TransactionIdIsValid(GetTopTransactionIdIfAny())))
+		perfkit_execution_add_usage(e);
+	if (e->level > 0)
+	{
+		if (slow)
+			perfkit_publish(db, e, NULL);
+		perfkit_execution_close(e);
+		return;
+	}
+	perfkit_last.finished_message = e->message;
+	perfkit_last.finished_source = e->source;
+	perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
+	perfkit_last.finished_ns = e->end_ns;
+	perfkit_commit_finish(db, e);
+}
+
+
+static void
+end_executor(QueryDesc *query_desc)
+{
+	PerfkitExecution *e = perfkit_execution_find(query_desc);
+	PerfkitDatabase *db;
+
+	if (e != NULL)
+	{
+		if (e->segment_ns == 0)
+			perfkit_execution_begin_segment(e, perfkit_clock_ns());
+		collect(e, query_desc->estate);
+
+		/* From here on the memory context's callback has nothing to say. */
+		e->query_desc = NULL;
+		e->running = true;
+	}
+	if (next_end)
+		next_end(query_desc);
+	else
+		standard_ExecutorEnd(query_desc);
+	if (e == NULL)
+		return;
+
+	e->running = false;
+	perfkit_execution_end_segment(e, perfkit_clock_ns());
+	if (!e->whole)
+		perfkit_execution_add_usage(e);
+	db = perfkit_shmem_mine();
+	if (db != NULL)
+		perfkit_capture_finish(db, e);
+	else
+		perfkit_execution_close(e);
+}
+
+
+void
+perfkit_capture_init(void)
+{
+	EnableQueryId();
+	next_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = after_analyze;
+	next_planner = planner_hook;
+	planner_hook = plan_statement;
+	next_start = ExecutorStart_hook;
+	ExecutorStart_hook = start_executor;
+	next_run = ExecutorRun_hook;
+	ExecutorRun_hook = run_executor;
+	next_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_executor;
+	next_end = ExecutorEnd_hook;
+	ExecutorEnd_hook = end_executor;
+}

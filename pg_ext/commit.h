@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ * commit.h
+ *	  The row of COMMIT, or of the last statement of an implicit transaction,
+ *	  is written when the transaction has committed.
+ *
+ * ProcessUtility and ExecutorEnd return before the commit happens.  An
+ * execution that a commit will follow is parked instead of published; the
+ * transaction callback adds commit_ms (deferred triggers, flush, standby) and
+ * publishes it.  A following statement, an error or the exit of the backend
+ * publish it too.  Only transactions that have written are worth the wait.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_COMMIT_H
+#define PERFKIT_COMMIT_H
+
+#include "publish.h"
+
+/* Registers the transaction callback; once per server, while preloading. */
+extern void perfkit_commit_init(void);
+
+/* A statement of the client has succeeded: park its slot, or publish and close it. */
+extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e);
+
+/* A BEGIN has succeeded: the transaction goes on after the client's statements. */
+extern void perfkit_commit_explicit(void);
+
+/* The parked execution, or NULL. */
+extern PerfkitExecution *perfkit_commit_parked(void);
+
+/*
+ * Whether a statement with this text that starts now at nesting 0 runs inside
+ * the commit of the parked one (a deferred trigger), rather than being the next.
+ */
+extern bool perfkit_commit_inside(const char *source);
+
+/* Publishes and closes what is parked, as a success or as failed. */
+extern void perfkit_commit_settle(const PerfkitFailure *failure);
+
+#endif /* PERFKIT_COMMIT_H */

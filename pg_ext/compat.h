@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ * compat.h
+ *	  Differences between the PostgreSQL versions perfkit builds on.
+ *
+ * The only file that may look at PG_VERSION_NUM.  15, 17 and 18 are supported
+ * and tested, 16 works, 14 and older are refused.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_COMPAT_H
+#define PERFKIT_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_database.h"
+#include "executor/executor.h"
+#include "executor/instrument.h"
+#include "funcapi.h"
+#include "jit/jit.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/wait_event.h"
+
+/*
+ * libpq-be.h wants GSSAPI's headers for the sake of one pointer, whose place in
+ * struct Port is kept in builds without GSSAPI too.
+ */
+#undef ENABLE_GSS
+#include "libpq/libpq-be.h"
+
+#if PG_VERSION_NUM < 150000
+#error "perfkit needs PostgreSQL 15 or newer"
+#endif
+
+/* CleanQuerytext() and EnableQueryId() moved in 16. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/queryjumble.h"
+#else
+#include "utils/queryjumble.h"
+#endif
+
+/* 18 lets a module name itself. */
+#if PG_VERSION_NUM >= 180000
+#define PERFKIT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "perfkit", .version = "0.1")
+#else
+#define PERFKIT_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* 18 dropped execute_once from ExecutorRun. */
+#if PG_VERSION_NUM >= 180000
+#define PERFKIT_RUN_PARAMETERS QueryDesc *query_desc, ScanDirection direction, uint64 count
+#define PERFKIT_RUN_ARGUMENTS query_desc, direction, count
+#else
+#define PERFKIT_RUN_PARAMETERS                                                                     \
+	QueryDesc *query_desc, ScanDirection direction, uint64 count, bool execute_once
+#define PERFKIT_RUN_ARGUMENTS query_desc, direction, count, execute_once
+#endif
+
+/* 17 split the block times in shared and local; before, one pair holds both. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_SHARED_READ_TIME(usage) ((usage)->shared_blk_read_time)
+#define PERFKIT_SHARED_WRITE_TIME(usage) ((usage)->shared_blk_write_time)
+#define PERFKIT_HAS_LOCAL_TIMES true
+#define PERFKIT_LOCAL_READ_TIME(usage) ((usage)->local_blk_read_time)
+#define PERFKIT_LOCAL_WRITE_TIME(usage) ((usage)->local_blk_write_time)
+#else
+#define PERFKIT_SHARED_READ_TIME(usage) ((usage)->blk_read_time)
+#define PERFKIT_SHARED_WRITE_TIME(usage) ((usage)->blk_write_time)
+#define PERFKIT_HAS_LOCAL_TIMES false
+#define PERFKIT_LOCAL_READ_TIME(usage) ((usage)->blk_read_time)
+#define PERFKIT_LOCAL_WRITE_TIME(usage) ((usage)->blk_write_time)
+#endif
+
+/* 18 counts WAL buffers that were full and parallel workers; -1 means unknown. */
+#if PG_VERSION_NUM >= 180000
+#define PERFKIT_WAL_BUFFERS_FULL(usage) ((usage)->wal_buffers_full)
+#define PERFKIT_WORKERS_PLANNED(estate) ((estate)->es_parallel_workers_to_launch)
+#define PERFKIT_WORKERS_LAUNCHED(estate) ((estate)->es_parallel_workers_launched)
+#else
+#define PERFKIT_WAL_BUFFERS_FULL(usage) INT64CONST(-1)
+#define PERFKIT_WORKERS_PLANNED(estate) (-1)
+#define PERFKIT_WORKERS_LAUNCHED(estate) (-1)
+#endif
+
+/* 17 tells deforming apart from the rest of JIT's generation. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_HAS_JIT_DEFORM true
+#define PERFKIT_JIT_DEFORM(instr) ((instr)->deform_counter)
+#else
+#define PERFKIT_HAS_JIT_DEFORM false
+#define PERFKIT_JIT_DEFORM(instr) ((instr)->generation_counter)
+#endif
+
+/* 17 lets extensions name their wait events. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_WAIT_EVENT(name) WaitEventExtensionNew(name)
+#else
+#define PERFKIT_WAIT_EVENT(name) PG_WAIT_EXTENSION
+#endif
+
+/* 16 has one ownership check for all kinds of objects. */
+#if PG_VERSION_NUM >= 160000
+#define PERFKIT_OWNS_DATABASE(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#else
+#define PERFKIT_OWNS_DATABASE(oid, role) pg_database_ownercheck(oid, role)
+#endif
+
+#endif /* PERFKIT_COMPAT_H */

@@ -1,0 +1,205 @@
+/*-------------------------------------------------------------------------
+ * execution.c
+ *	  The slots of running executions.
+ *
+ * E1  A slot is open from the first to the last hook of its statement.  When
+ *     the portal is dropped without ExecutorEnd (ROLLBACK, errors elsewhere),
+ *     the executor's memory context tells us through its reset callback; the
+ *     portal's text is still there then, for that context is a child of the
+ *     portal's.
+ * E2  Whole executions need no such callback: only an error can end them
+ *     early, and that passes our hooks or emit_log_hook (failure.c).
+ *-------------------------------------------------------------------------
+ */
+#include "execution.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "publish.h"
+#include "utils/memutils.h"
+
+/* More than anybody nests on purpose; what is deeper is counted, not followed. */
+#define MAX_EXECUTIONS 64
+
+int perfkit_nesting = 0;
+PerfkitExecution *perfkit_running = NULL;
+
+static PerfkitExecution slots[MAX_EXECUTIONS];
+static int n_slots = 0; /* slots at and above this are free */
+
+
+/* The executor's memory goes: ours to finish unless ExecutorEnd does it (then the slot is free). */
+static void
+executor_gone(void *arg)
+{
+	PerfkitExecution *e = arg;
+	PerfkitDatabase *db = perfkit_shmem_mine();
+
+	if (e->state != PERFKIT_SLOT_OPEN || e->query_desc == NULL)
+		return;
+
+	/* A portal dropped before its end is a success with the rows so far. */
+	if (db != NULL && !e->running)
+		perfkit_publish(db, e, NULL);
+	perfkit_execution_close(e);
+}
+
+
+static PerfkitExecution *
+free_slot(void)
+{
+	if (n_slots < MAX_EXECUTIONS)
+		return &slots[n_slots++];
+	for (int i = 0; i < MAX_EXECUTIONS; i++)
+	{
+		if (slots[i].state == PERFKIT_SLOT_FREE)
+			return &slots[i];
+	}
+	return NULL;
+}
+
+
+PerfkitExecution *
+perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
+{
+	PerfkitExecution *e = free_slot();
+
+	if (e == NULL)
+	{
+		perfkit_count(db, PERFKIT_UNTRACKED_DEPTH, 1);
+		return NULL;
+	}
+	e->state = PERFKIT_SLOT_OPEN;
+	e->query_desc = query_desc;
+	e->parent = perfkit_running;
+	e->level = level;
+	e->running = false;
+	e->id = 0;
+	e->userid = GetUserId();
+	e->application[0] = '\0';
+	e->rows = 0;
+	e->message = GetCurrentStatementStartTimestamp();
+	e->segment_ns = 0;
+	e->active_ns = 0;
+	e->planning_ns = -1;
+	e->commit_ns = -1;
+	memset(&e->buffers, 0, sizeof(e->buffers));
+	memset(&e->wal, 0, sizeof(e->wal));
+	memset(&e->jit, 0, sizeof(e->jit));
+	e->workers_planned = -1;
+	e->workers_launched = -1;
+	return e;
+}
+
+
+void
+perfkit_execution_watch(PerfkitExecution *e)
+{
+	e->gone.func = executor_gone;
+	e->gone.arg = e;
+	MemoryContextRegisterResetCallback(e->query_desc->estate->es_query_cxt, &e->gone);
+}
+
+
+PerfkitExecution *
+perfkit_execution_find(const QueryDesc *query_desc)
+{
+	for (int i = n_slots - 1; i >= 0; i--)
+	{
+		if (slots[i].query_desc == query_desc && slots[i].state == PERFKIT_SLOT_OPEN)
+			return &slots[i];
+	}
+	return NULL;
+}
+
+
+void
+perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
+{
+	e->segment_ns = now_ns;
+	e->buffers_at = pgBufferUsage;
+	e->wal_at = pgWalUsage;
+}
+
+
+void
+perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
+{
+	e->active_ns += now_ns - e->segment_ns;
+	e->segment_ns = 0;
+	e->end_ns = now_ns;
+}
+
+
+void
+perfkit_execution_add_usage(PerfkitExecution *e)
+{
+	BufferUsageAccumDiff(&e->buffers, &pgBufferUsage, &e->buffers_at);
+	WalUsageAccumDiff(&e->wal, &pgWalUsage, &e->wal_at);
+}
+
+
+void
+perfkit_execution_stop(PerfkitExecution *e, int64 now_ns)
+{
+	e->running = false;
+	if (e->segment_ns == 0)
+		return;
+	perfkit_execution_end_segment(e, now_ns);
+	perfkit_execution_add_usage(e);
+}
+
+
+void
+perfkit_execution_close(PerfkitExecution *e)
+{
+	e->state = PERFKIT_SLOT_FREE;
+	e->query_desc = NULL;
+	while (n_slots > 0 && slots[n_slots - 1].state == PERFKIT_SLOT_FREE)
+		n_slots--;
+}
+
+
+PerfkitExecution *
+perfkit_execution_top_running(void)
+{
+	PerfkitExecution *e = perfkit_running;
+
+	while (e != NULL && e->parent != NULL)
+		e = e->parent;
+	return e != NULL && e->level == 0 ? e : NULL;
+}
+
+
+PerfkitExecution *
+perfkit_execution_whole_open(void)
+{
+	for (int i = 0; i < n_slots; i++)
+	{
+		if (slots[i].state == PERFKIT_SLOT_OPEN && slots[i].level == 0 && slots[i].whole)
+			return &slots[i];
+	}
+	return NULL;
+}
+
+
+void
+perfkit_execution_sweep(void)
+{
+	perfkit_running = NULL;
+	for (int i = n_slots - 1; i >= 0; i--)
+	{
+		if (slots[i].state == PERFKIT_SLOT_OPEN && (slots[i].whole || slots[i].running))
+			perfkit_execution_close(&slots[i]);
+	}
+}
+
+
+int64
+perfkit_execution_id(PerfkitExecution *e)
+{
+	/* Beginning at the clock makes ids unique across restarts without storing anything. */
+	if (e->id == 0)
+		e->id = perfkit_shared->boot + pg_atomic_add_fetch_u64(&perfkit_shared->sequence, 1);
+	return e->id;
+}

@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ * execution.h
+ *	  The executions this backend is in the middle of: a static array, used
+ *	  as a stack, that hooks open, mark and close.
+ *
+ *	  open --> begin_segment/end_segment ... --> close --> (publish.h, commit.h)
+ *
+ * An execution is one optimizable statement from ExecutorStart to ExecutorEnd,
+ * or one utility statement.  They nest, and portals that clients and PL/pgSQL
+ * fetch from in pieces stay open beside each other, so a slot is found by its
+ * QueryDesc.  Only statements that could give a row get a slot.
+ *
+ * Nothing here allocates or raises.  Times are monotonic nanoseconds.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_EXECUTION_H
+#define PERFKIT_EXECUTION_H
+
+#include "compat.h"
+
+#include <time.h>
+
+#include "executor/execdesc.h"
+#include "record.h"
+#include "shmem.h"
+#include "tcop/cmdtag.h"
+
+typedef enum PerfkitExecutionState
+{
+	PERFKIT_SLOT_FREE,
+	PERFKIT_SLOT_OPEN,
+	PERFKIT_SLOT_PARKED /* done, waits for its commit (commit.h) */
+} PerfkitExecutionState;
+
+typedef struct PerfkitExecution
+{
+	PerfkitExecutionState state;
+	QueryDesc *query_desc;           /* the key; NULL: a utility statement */
+	MemoryContextCallback gone;      /* the portal went away without ExecutorEnd */
+	struct PerfkitExecution *parent; /* the one it runs inside of, if that has a slot */
+	int level;                       /* 0: sent by the client */
+	bool simple;                     /* came in a simple Query message */
+	bool whole;   /* nothing else happens between its first and last hook: one segment */
+	bool running; /* inside one of our hooks right now */
+	bool first;   /* of its message: parse time counts */
+
+	int64 id; /* of its row; 0 until somebody needs it */
+	int64 queryid;
+	Oid userid;
+	const char *source; /* the whole string it came in; not ours */
+	int location;       /* of the statement in it, as in PlannedStmt */
+	int length;
+	CommandTag tag;
+	char application[NAMEDATALEN]; /* as of the start, utility statements only */
+	int64 rows;                    /* -1: the command has none */
+
+	TimestampTz message; /* start of the client's message it began in */
+	int64 begin_ns;      /* first work on it, planning included */
+	int64 segment_ns;    /* start of the open segment */
+	int64 end_ns;        /* end of the last segment */
+	int64 active_ns;     /* sum of the closed segments */
+	int64 planning_ns;   /* -1: not planned in this execution */
+	int64 commit_ns;     /* -1: no commit belongs to it */
+
+	BufferUsage buffers_at; /* at the start of the open segment */
+	WalUsage wal_at;
+	BufferUsage buffers; /* sum of the closed segments */
+	WalUsage wal;
+	PerfkitJit jit;
+	int workers_planned;
+	int workers_launched;
+} PerfkitExecution;
+
+/* How deep hooks are nested in each other; 0 between a client's statements. */
+extern int perfkit_nesting;
+
+/* The innermost execution whose hook is running, or NULL. */
+extern PerfkitExecution *perfkit_running;
+
+static inline int64
+perfkit_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * INT64CONST(1000000000) + now.tv_nsec;
+}
+
+/* A free slot, opened for a statement that begins now; NULL (and counted) when all are taken. */
+extern PerfkitExecution *perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc,
+												int level);
+
+/* Has the executor's memory context tell when it goes (E1); its EState must exist. */
+extern void perfkit_execution_watch(PerfkitExecution *e);
+
+/* The open slot of an executor's statement, or NULL. */
+extern PerfkitExecution *perfkit_execution_find(const QueryDesc *query_desc);
+
+extern void perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns);
+extern void perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns);
+
+/* Adds the blocks and WAL used since begin_segment. */
+extern void perfkit_execution_add_usage(PerfkitExecution *e);
+
+/* Ends a segment that an error left open, usage included; harmless when none is. */
+extern void perfkit_execution_stop(PerfkitExecution *e, int64 now_ns);
+
+/* Gives the slot back. */
+extern void perfkit_execution_close(PerfkitExecution *e);
+
+/* The slot of the client's statement whose hook is running, or NULL. */
+extern PerfkitExecution *perfkit_execution_top_running(void);
+
+/* The open whole execution of the client's statement, between two hooks or in one, or NULL. */
+extern PerfkitExecution *perfkit_execution_whole_open(void);
+
+/* Closes whatever an error left behind; when a new statement of the client begins. */
+extern void perfkit_execution_sweep(void);
+
+/* The id of its row, made at the first call. */
+extern int64 perfkit_execution_id(PerfkitExecution *e);
+
+#endif /* PERFKIT_EXECUTION_H */

@@ -1,0 +1,338 @@
+/*-------------------------------------------------------------------------
+ * failure.c
+ *	  Exactly one row for every statement that fails, whatever it fails of.
+ *
+ *	  inside a hook     -> PG_CATCH                        (error data copied)
+ *	  before or between -> emit_log_hook, ERROR            (syntax, analysis, planning, Bind,
+ *commit) FATAL             -> emit_log_hook, or before_shmem_exit if that was hidden
+ *
+ * Both PG_CATCH and emit_log_hook come before the transaction is aborted, so
+ * the statement's texts are still there.  Errors that a PL/pgSQL block catches
+ * never pass a hook of the client's statement and give it no row.
+ *
+ * F1  An error is reported once: the hook that has caught it at level 0 says
+ *     so, and the emit_log_hook that follows skips it.
+ * F2  After an error no catalog is read and no output function called.  The
+ *     copy of the error data goes into a context reserved beforehand; for
+ *     "out of memory" no copy is made.
+ * F3  Outcomes are told apart by SQLSTATE and the untranslated message.
+ *-------------------------------------------------------------------------
+ */
+#include "failure.h"
+
+#include "access/xact.h"
+#include "capture.h"
+#include "commit.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "parser/scansup.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define RESERVED_SIZE (16 * 1024)
+
+static MemoryContext reserved = NULL; /* for copies of error data */
+static bool reported = false;         /* F1 */
+static bool busy = false;             /* in emit_log_hook */
+
+static emit_log_hook_type next_emit = NULL;
+
+typedef struct OutcomeRule
+{
+	int sqlstate;
+	const char *message; /* untranslated; NULL: any */
+	PerfkitOutcome outcome;
+} OutcomeRule;
+
+/* The first rule that fits decides; none: a plain error. */
+static const OutcomeRule rules[] = {
+	{ERRCODE_QUERY_CANCELED, "canceling statement due to statement timeout",
+	 PERFKIT_STATEMENT_TIMEOUT},
+	{ERRCODE_QUERY_CANCELED, NULL, PERFKIT_CANCEL},
+	{ERRCODE_LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout", PERFKIT_LOCK_TIMEOUT},
+	{ERRCODE_T_R_SERIALIZATION_FAILURE, "canceling statement due to conflict with recovery",
+	 PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_T_R_SERIALIZATION_FAILURE, "terminating connection due to conflict with recovery",
+	 PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_DATABASE_DROPPED, NULL, PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_CONNECTION_FAILURE, NULL, PERFKIT_CLIENT_GONE},
+	{ERRCODE_CONNECTION_DOES_NOT_EXIST, NULL, PERFKIT_CLIENT_GONE},
+};
+
+
+static void
+classify(const ErrorData *error, PerfkitFailure *failure)
+{
+	failure->outcome = PERFKIT_ERROR;
+	failure->sqlstate = error->sqlerrcode;
+	failure->message = error->message;
+	failure->unparsed = false;
+
+	for (size_t i = 0; i < lengthof(rules); i++)
+	{
+		if (rules[i].sqlstate != error->sqlerrcode)
+			continue;
+		if (rules[i].message == NULL ||
+			(error->message_id != NULL && strcmp(rules[i].message, error->message_id) == 0))
+		{
+			failure->outcome = rules[i].outcome;
+			return;
+		}
+	}
+	if (error->elevel >= FATAL)
+		failure->outcome = PERFKIT_TERMINATED;
+}
+
+
+/* Ends the segment and writes the row; the slot is free afterwards. */
+static void
+fail(PerfkitExecution *e, const PerfkitFailure *failure)
+{
+	PerfkitDatabase *db = perfkit_shmem_mine();
+
+	perfkit_execution_stop(e, perfkit_clock_ns());
+	if (db != NULL)
+		perfkit_publish(db, e, failure);
+	perfkit_execution_close(e);
+}
+
+
+void
+perfkit_failure_caught(PerfkitExecution *e)
+{
+	PerfkitFailure failure = {PERFKIT_ERROR, ERRCODE_OUT_OF_MEMORY, "out of memory", false};
+	MemoryContext caller = CurrentMemoryContext;
+	int level;
+
+	if (e == NULL)
+		return;
+	level = e->level;
+	if (geterrcode() == ERRCODE_OUT_OF_MEMORY || reserved == NULL)
+	{
+		failure.sqlstate = geterrcode();
+		if (failure.sqlstate != ERRCODE_OUT_OF_MEMORY)
+			failure.message = NULL;
+		fail(e, &failure);
+	}
+	else
+	{
+		MemoryContextSwitchTo(reserved);
+		classify(CopyErrorData(), &failure);
+		fail(e, &failure);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(reserved);
+	}
+	if (level == 0)
+		reported = true;
+}
+
+
+/* Length of the first statement in a string that parses: up to its semicolon. */
+static int
+first_statement(const char *text)
+{
+	char quote = '\0';
+	int i;
+
+	for (i = 0; text[i] != '\0'; i++)
+	{
+		if (quote != '\0')
+		{
+			if (text[i] == quote)
+				quote = '\0';
+		}
+		else if (text[i] == '\'' || text[i] == '"')
+			quote = text[i];
+		else if (text[i] == '-' && text[i + 1] == '-')
+			i += strcspn(text + i, "\n") - 1;
+		else if (text[i] == '$' || (text[i] == '/' && text[i + 1] == '*'))
+			return strlen(text); /* a body or a comment may hold anything */
+		else if (text[i] == ';')
+			break;
+	}
+	return i;
+}
+
+
+static bool
+blank(const char *text)
+{
+	while (scanner_isspace(*text) || *text == ';')
+		text++;
+	return *text == '\0';
+}
+
+
+/* Where in the client's message the statement after the last finished one begins. */
+static int
+next_location(void)
+{
+	if (perfkit_last.finished_message != GetCurrentStatementStartTimestamp() ||
+		perfkit_last.finished_source != debug_query_string)
+		return 0;
+	return perfkit_last.finished_until;
+}
+
+
+/* Does the error belong to the commit of what is parked, not to a statement after it? */
+static bool
+fails_at_commit(const PerfkitExecution *parked)
+{
+	int next;
+
+	if (parked->message != GetCurrentStatementStartTimestamp())
+		return false;
+	if (debug_query_string == NULL)
+		return true;
+	next = next_location();
+	return next <= 0 || blank(debug_query_string + next);
+}
+
+
+/* Times of a statement that was given up before it executed. */
+static void
+set_ghost_times(PerfkitExecution *e)
+{
+	int64 now_ns = perfkit_clock_ns();
+	int64 since_ns = (GetCurrentTimestamp() - e->message) * 1000;
+
+	e->begin_ns = now_ns - Max(since_ns, 0);
+	if (perfkit_last.finished_message == e->message)
+		e->begin_ns = perfkit_last.finished_ns;
+	e->end_ns = now_ns;
+	e->active_ns = -1;
+	e->planning_ns = -1;
+	e->commit_ns = -1;
+}
+
+
+/* The statement failed before any execution began: all that is left of it is its text. */
+static void
+fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
+{
+	static PerfkitExecution ghost;
+	int class = ERRCODE_TO_CATEGORY(failure->sqlstate);
+
+	memset(&ghost, 0, sizeof(ghost));
+	ghost.whole = true;
+	ghost.rows = -1;
+	ghost.workers_planned = -1;
+	ghost.workers_launched = -1;
+	ghost.tag = CMDTAG_UNKNOWN;
+	ghost.userid = GetUserId();
+	ghost.message = GetCurrentStatementStartTimestamp();
+	set_ghost_times(&ghost);
+
+	ghost.source = debug_query_string;
+	if (perfkit_last.parsed_message == ghost.message)
+	{
+		ghost.queryid = perfkit_last.queryid;
+		ghost.location = perfkit_last.location;
+		ghost.length = perfkit_last.length;
+	}
+	else if (failure->sqlstate == ERRCODE_SYNTAX_ERROR || class == ERRCODE_DATA_EXCEPTION)
+		failure->unparsed = true;
+	else
+	{
+		ghost.location = Max(next_location(), 0);
+		while (ghost.source[ghost.location] == ';')
+			ghost.location++;
+		ghost.length = first_statement(ghost.source + ghost.location);
+	}
+	perfkit_last.parsed_message = 0;
+	perfkit_publish(db, &ghost, failure);
+}
+
+
+static void
+error_reported(PerfkitDatabase *db, const ErrorData *error)
+{
+	PerfkitFailure failure;
+	PerfkitExecution *e;
+
+	if (reported && error->elevel == ERROR)
+	{
+		reported = false;
+		return;
+	}
+	classify(error, &failure);
+
+	/* FATAL passes no PG_CATCH: every level ends here. */
+	for (e = perfkit_running; e != NULL && e->level > 0 && error->elevel > ERROR; e = e->parent)
+		fail(e, &failure);
+
+	e = perfkit_execution_top_running();
+	if (e == NULL)
+		e = perfkit_execution_whole_open();
+	if (e != NULL)
+	{
+		perfkit_running = NULL;
+		fail(e, &failure);
+		return;
+	}
+	e = perfkit_commit_parked();
+	if (e != NULL && fails_at_commit(e))
+	{
+		perfkit_commit_settle(&failure);
+		return;
+	}
+	perfkit_commit_settle(NULL);
+	if (debug_query_string != NULL && perfkit_track != PERFKIT_TRACK_NONE)
+		fail_unstarted(db, &failure);
+}
+
+
+static void
+emit_log(ErrorData *error)
+{
+	PerfkitDatabase *db;
+
+	if (error->elevel >= ERROR && !busy && perfkit_shared != NULL &&
+		(db = perfkit_shmem_mine()) != NULL)
+	{
+		busy = true;
+		error_reported(db, error);
+		busy = false;
+	}
+	if (next_emit)
+		next_emit(error);
+}
+
+
+/* The backend exits.  What is open now was ended by a FATAL that the log did not show. */
+static void
+at_exit(int code, Datum arg)
+{
+	static const PerfkitFailure terminated = {.outcome = PERFKIT_TERMINATED};
+	PerfkitExecution *e;
+
+	perfkit_commit_settle(NULL);
+	e = perfkit_execution_top_running();
+	if (e != NULL)
+		fail(e, &terminated);
+	perfkit_running = NULL;
+}
+
+
+void
+perfkit_failure_next_statement(void)
+{
+	reported = false;
+	if (reserved != NULL)
+		return;
+	reserved = AllocSetContextCreate(TopMemoryContext, "perfkit error", RESERVED_SIZE,
+									 RESERVED_SIZE, ALLOCSET_DEFAULT_MAXSIZE);
+
+	/* After ShutdownPostgres was registered, so before it runs. */
+	before_shmem_exit(at_exit, (Datum) 0);
+}
+
+
+void
+perfkit_failure_init(void)
+{
+	next_emit = emit_log_hook;
+	emit_log_hook = emit_log;
+}

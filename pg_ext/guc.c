@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ * guc.c
+ *	  Every setting of perfkit, one row each, in the order of SHOW ALL's reader.
+ *
+ * What decides what is recorded is superuser-set: an application cannot hide
+ * from the log, and ALTER ROLE/DATABASE ... SET or GRANT SET ON PARAMETER give
+ * it away where wanted.  Sizes of shared memory need a restart.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "guc.h"
+#include "utils/guc.h"
+
+int perfkit_slow_query_threshold = 50;
+int perfkit_track = PERFKIT_TRACK_TOP;
+bool perfkit_track_utility = true;
+bool perfkit_log_errors = true;
+int perfkit_log_errors_rate = 100;
+int perfkit_record_rate = 1000;
+int perfkit_max_query_size = 16 * 1024;
+int perfkit_flush_interval = 1000;
+int perfkit_slow_query_retention = 14 * 24 * 60;
+int perfkit_performance_retention = 2 * 24 * 60;
+int perfkit_max_databases = 8;
+int perfkit_ring_size = 4096;
+
+static const struct config_enum_entry track_options[] = {
+	{"top", PERFKIT_TRACK_TOP, false},
+	{"all", PERFKIT_TRACK_ALL, false},
+	{"none", PERFKIT_TRACK_NONE, false},
+	{NULL, 0, false},
+};
+
+typedef enum SettingKind
+{
+	SETTING_BOOL,
+	SETTING_INT,
+	SETTING_ENUM
+} SettingKind;
+
+typedef struct Setting
+{
+	const char *name;
+	SettingKind kind;
+	void *variable; /* bool or int, holds the default */
+	int min;
+	int max;
+	GucContext set_by;
+	int flags;
+	const struct config_enum_entry *options;
+	const char *summary;
+	const char *detail;
+} Setting;
+
+#define ONE_MB (1024 * 1024)
+
+static const Setting settings[] = {
+	{"perfkit.slow_query_threshold", SETTING_INT, &perfkit_slow_query_threshold, -1, INT_MAX,
+	 PGC_SUSET, GUC_UNIT_MS, NULL, "Statements that take at least this long are logged.",
+	 "0 logs every statement, -1 none but the failed ones."},
+	{"perfkit.track", SETTING_ENUM, &perfkit_track, 0, 0, PGC_SUSET, 0, track_options,
+	 "Which statements are looked at.",
+	 "top: those sent by clients; all: also those inside functions and procedures; none."},
+	{"perfkit.track_utility", SETTING_BOOL, &perfkit_track_utility, 0, 0, PGC_SUSET, 0, NULL,
+	 "Utility statements (COPY, CALL, REFRESH, COMMIT, ...) are looked at too.", NULL},
+	{"perfkit.log_errors", SETTING_BOOL, &perfkit_log_errors, 0, 0, PGC_SUSET, 0, NULL,
+	 "Statements that fail are logged whatever their duration.", NULL},
+	{"perfkit.log_errors_rate", SETTING_INT, &perfkit_log_errors_rate, 0, INT_MAX, PGC_SUSET, 0,
+	 NULL, "Most failed statements logged per second and database.",
+	 "0 means no limit; what is over it is counted as dropped_errors_rate."},
+	{"perfkit.record_rate", SETTING_INT, &perfkit_record_rate, 0, INT_MAX, PGC_SUSET, 0, NULL,
+	 "Most statements logged per second and database.",
+	 "0 means no limit; what is over it is counted as dropped_rate."},
+	{"perfkit.max_query_size", SETTING_INT, &perfkit_max_query_size, 128, ONE_MB, PGC_SUSET,
+	 GUC_UNIT_BYTE, NULL, "Longer query texts are cut to this size.", NULL},
+	{"perfkit.flush_interval", SETTING_INT, &perfkit_flush_interval, 10, 60 * 60 * 1000, PGC_SIGHUP,
+	 GUC_UNIT_MS, NULL, "Time between two writes of captured statements to the table.",
+	 "At most this much is lost in a crash."},
+	{"perfkit.slow_query_retention", SETTING_INT, &perfkit_slow_query_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of slow_query_log are kept.",
+	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.performance_retention", SETTING_INT, &perfkit_performance_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of performance_log are kept.",
+	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.max_databases", SETTING_INT, &perfkit_max_databases, 1, 1024, PGC_POSTMASTER, 0, NULL,
+	 "Databases with the extension that get a ring in shared memory.", NULL},
+	{"perfkit.ring_size", SETTING_INT, &perfkit_ring_size, 16, ONE_MB, PGC_POSTMASTER, GUC_UNIT_KB,
+	 NULL, "Shared memory per database for statements not yet written.",
+	 "A full ring never blocks: what does not fit is counted as dropped_ring_full."},
+};
+
+
+void
+perfkit_guc_init(void)
+{
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		const Setting *s = &settings[i];
+
+		switch (s->kind)
+		{
+			case SETTING_BOOL:
+				DefineCustomBoolVariable(s->name, s->summary, s->detail, s->variable,
+										 *(bool *) s->variable, s->set_by, s->flags, NULL, NULL,
+										 NULL);
+				break;
+			case SETTING_INT:
+				DefineCustomIntVariable(s->name, s->summary, s->detail, s->variable,
+										*(int *) s->variable, s->min, s->max, s->set_by, s->flags,
+										NULL, NULL, NULL);
+				break;
+			case SETTING_ENUM:
+				DefineCustomEnumVariable(s->name, s->summary, s->detail, s->variable,
+										 *(int *) s->variable, s->options, s->set_by, s->flags,
+										 NULL, NULL, NULL);
+				break;
+		}
+	}
+	MarkGUCPrefixReserved("perfkit");
+}

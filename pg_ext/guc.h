@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ * guc.h
+ *	  The settings of perfkit.  docs/settings.md says what each is for.
+ *
+ * Read the variables directly; their contexts, units and bounds stand in the
+ * one table of guc.c.  A setting without an effect does not exist.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_GUC_H
+#define PERFKIT_GUC_H
+
+typedef enum PerfkitTrack
+{
+	PERFKIT_TRACK_NONE,
+	PERFKIT_TRACK_TOP,
+	PERFKIT_TRACK_ALL
+} PerfkitTrack;
+
+extern int perfkit_slow_query_threshold; /* ms; -1 off, 0 everything */
+extern int perfkit_track;                /* PerfkitTrack */
+extern bool perfkit_track_utility;
+extern bool perfkit_log_errors;
+extern int perfkit_log_errors_rate;       /* per second and database; 0 no limit */
+extern int perfkit_record_rate;           /* per second and database; 0 no limit */
+extern int perfkit_max_query_size;        /* bytes */
+extern int perfkit_flush_interval;        /* ms */
+extern int perfkit_slow_query_retention;  /* minutes; 0 for ever */
+extern int perfkit_performance_retention; /* minutes; 0 for ever */
+extern int perfkit_max_databases;
+extern int perfkit_ring_size; /* kB */
+
+/* Defines every setting and reserves the prefix; only while preloading. */
+extern void perfkit_guc_init(void);
+
+#endif /* PERFKIT_GUC_H */

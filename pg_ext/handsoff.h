@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ * handsoff.h
+ *	  DROP DATABASE and the like fail while anybody is connected: our worker
+ *	  leaves before them and stays away until their transaction has ended.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_HANDSOFF_H
+#define PERFKIT_HANDSOFF_H
+
+#include "postgres.h"
+
+#include "nodes/nodes.h"
+
+/*
+ * Before a utility statement runs: when it is one of those (DROP, RENAME, SET
+ * TABLESPACE, use as a template) and the user owns the database, marks the
+ * database, ends our worker there and waits up to 5 s for it to go.
+ */
+extern void perfkit_handsoff_begin(Node *statement);
+
+/* At the end of the transaction: takes this backend's mark away. */
+extern void perfkit_handsoff_end(void);
+
+/* Whether nobody of ours may be connected to the database now. */
+extern bool perfkit_handsoff_stands(Oid database);
+
+#endif /* PERFKIT_HANDSOFF_H */

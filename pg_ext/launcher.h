@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ * launcher.h
+ *	  The cluster launcher: one database worker per database with the extension.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_LAUNCHER_H
+#define PERFKIT_LAUNCHER_H
+
+#include "postgres.h"
+
+/* Registers the launcher; while preloading. */
+extern void perfkit_launcher_init(void);
+
+/* Its entry point. */
+extern PGDLLEXPORT void perfkit_launcher_main(Datum arg) pg_attribute_noreturn();
+
+#endif /* PERFKIT_LAUNCHER_H */

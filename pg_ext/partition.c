@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ * partition.c
+ *	  Partitions made ahead and dropped by age.
+ *
+ *	  create: CREATE TABLE day (LIKE parent) -> member of the extension -> ATTACH
+ *	  drop:   both locks without waiting -> released by the extension -> DROP
+ *
+ * Members of the extension are not dumped and go with DROP EXTENSION; a member
+ * cannot be dropped, so it is released first.  ATTACH lets readers and writers
+ * of the parent go on, CREATE ... PARTITION OF would not.
+ *-------------------------------------------------------------------------
+ */
+#include "partition.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "guc.h"
+#include "lib/stringinfo.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define SCHEMA "perfkit"
+
+/* One partitioned table: its name and the setting that ends its rows' lives. */
+typedef struct Log
+{
+	const char *table;
+	const int *retention; /* minutes; 0: for ever */
+} Log;
+
+static const Log logs[] = {
+	{"slow_query_log", &perfkit_slow_query_retention},
+	{"performance_log", &perfkit_performance_retention},
+};
+
+
+/* Days since 2000-01-01 UTC, rounded down. */
+static int
+day_of(TimestampTz at)
+{
+	int64 day = at / USECS_PER_DAY;
+
+	return (int) (at % USECS_PER_DAY < 0 ? day - 1 : day);
+}
+
+
+static void
+append_date(StringInfo out, int day, const char *separator)
+{
+	int year;
+	int month;
+	int mday;
+
+	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &mday);
+	appendStringInfo(out, "%04d%s%02d%s%02d", year, separator, month, separator, mday);
+}
+
+
+static char *
+partition_name(const char *table, int day)
+{
+	StringInfoData name;
+
+	initStringInfo(&name);
+	appendStringInfo(&name, "%s_", table);
+	append_date(&name, day, "");
+	return name.data;
+}
+
+
+/* The day in a partition's name; false when it is no partition of ours. */
+static bool
+day_in_name(const char *table, const char *name, int *day)
+{
+	Size prefix = strlen(table);
+	int year;
+	int month;
+	int mday;
+	char rest;
+
+	if (strncmp(name, table, prefix) != 0 ||
+		sscanf(name + prefix, "_%4d%2d%2d%c", &year, &month, &mday, &rest) != 3)
+		return false;
+	*day = date2j(year, month, mday) - POSTGRES_EPOCH_JDATE;
+	return true;
+}
+
+
+static void
+run(const char *command)
+{
+	int result = SPI_execute(command, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "perfkit: SPI failed with %s: %s", SPI_result_code_string(result), command);
+}
+
+
+static void
+ensure(const char *table, int day)
+{
+	char *name = partition_name(table, day);
+	StringInfoData command;
+
+	if (OidIsValid(get_relname_relid(name, get_namespace_oid(SCHEMA, false))))
+		return;
+	initStringInfo(&command);
+	appendStringInfo(&command, "CREATE TABLE " SCHEMA ".%s (LIKE " SCHEMA ".%s INCLUDING ALL)",
+					 name, table);
+	run(command.data);
+	resetStringInfo(&command);
+	appendStringInfo(&command, "ALTER EXTENSION perfkit ADD TABLE " SCHEMA ".%s", name);
+	run(command.data);
+	resetStringInfo(&command);
+	appendStringInfo(&command,
+					 "ALTER TABLE " SCHEMA ".%s ATTACH PARTITION " SCHEMA ".%s"
+					 " FOR VALUES FROM ('",
+					 table, name);
+	append_date(&command, day, "-");
+	appendStringInfoString(&command, " 00:00:00+00') TO ('");
+	append_date(&command, day + 1, "-");
+	appendStringInfoString(&command, " 00:00:00+00')");
+	run(command.data);
+}
+
+
+/* Drops one old partition if nobody uses it or its parent; else counts that. */
+static void
+retire(PerfkitDatabase *db, Oid parent, Oid partition)
+{
+	char *name = get_rel_name(partition);
+
+	if (!ConditionalLockRelationOid(parent, AccessExclusiveLock) ||
+		!ConditionalLockRelationOid(partition, AccessExclusiveLock))
+	{
+		perfkit_count(db, PERFKIT_RETENTION_BLOCKED, 1);
+		return;
+	}
+	run(psprintf("ALTER EXTENSION perfkit DROP TABLE " SCHEMA ".%s", quote_identifier(name)));
+	run(psprintf("DROP TABLE " SCHEMA ".%s", quote_identifier(name)));
+}
+
+
+/* The oldest partition whose every row is older than the retention, or InvalidOid. */
+static Oid
+expired(const Log *log, Oid parent, TimestampTz now)
+{
+	TimestampTz limit = now - *log->retention * USECS_PER_MINUTE;
+	int oldest = day_of(limit); /* this day has rows that must stay */
+	Oid result = InvalidOid;
+	ListCell *lc;
+
+	if (*log->retention == 0)
+		return InvalidOid;
+	foreach (lc, find_inheritance_children(parent, NoLock))
+	{
+		char *name = get_rel_name(lfirst_oid(lc));
+		int day;
+
+		if (name == NULL || !day_in_name(log->table, name, &day) || day >= oldest)
+			continue;
+		oldest = day;
+		result = lfirst_oid(lc);
+	}
+	return result;
+}
+
+
+static void
+begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "perfkit: partitions");
+}
+
+
+static void
+end(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+
+/* One old day of one log, in a transaction of its own; true if there may be more. */
+static bool
+retire_one(PerfkitDatabase *db, const Log *log, TimestampTz now)
+{
+	uint64 blocked = pg_atomic_read_u64(&db->counters[PERFKIT_RETENTION_BLOCKED]);
+	Oid parent;
+	Oid partition;
+	bool more = false;
+
+	begin();
+	parent = get_relname_relid(log->table, get_namespace_oid(SCHEMA, false));
+	partition = OidIsValid(parent) ? expired(log, parent, now) : InvalidOid;
+	if (OidIsValid(partition))
+	{
+		retire(db, parent, partition);
+		more = pg_atomic_read_u64(&db->counters[PERFKIT_RETENTION_BLOCKED]) == blocked;
+	}
+	end();
+	return more;
+}
+
+
+void
+perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now)
+{
+	int today = day_of(now);
+
+	begin();
+	for (size_t i = 0; i < lengthof(logs); i++)
+	{
+		ensure(logs[i].table, today);
+		ensure(logs[i].table, today + 1);
+	}
+	end();
+	for (size_t i = 0; i < lengthof(logs); i++)
+	{
+		while (retire_one(db, &logs[i], now))
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+
+void
+perfkit_partition_for_row(TimestampTz started_at)
+{
+	ensure("slow_query_log", day_of(started_at));
+}

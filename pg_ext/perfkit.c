@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ * perfkit.c
+ *	  The library's entry: settings, shared memory, hooks, launcher.
+ *
+ * Everything needs shared_preload_libraries.  Loaded later (by a function of
+ * the extension), the library installs nothing, and its functions say which
+ * line is missing from postgresql.conf (sqlfuncs.c).
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include "capture.h"
+#include "commit.h"
+#include "failure.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "launcher.h"
+#include "miscadmin.h"
+#include "shmem.h"
+#include "utility.h"
+
+PERFKIT_MODULE_MAGIC;
+
+void _PG_init(void);
+
+
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	perfkit_guc_init();
+	perfkit_shmem_init();
+	perfkit_capture_init();
+	perfkit_utility_init();
+	perfkit_failure_init();
+	perfkit_commit_init();
+	perfkit_launcher_init();
+}

@@ -1,0 +1,285 @@
+/*-------------------------------------------------------------------------
+ * publish.c
+ *	  What is worth a row, and how it gets into the ring.
+ *
+ *	  slow or failed? -> within the rate? -> fill the backend's record -> ring
+ *
+ * Runs at the end of a statement, in healthy, aborting and exiting backends
+ * alike: no palloc, no catalog, no lock, no ereport.
+ *-------------------------------------------------------------------------
+ */
+#include "publish.h"
+
+#include "common/ip.h"
+#include "guc.h"
+#include "redact.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#define NS_PER_MS 1000000.0
+
+/* The ring is emptied every flush_interval; a worker is woken earlier when it is this full. */
+#define WAKE_AT(ring) ((ring)->size / 2)
+
+
+int64
+perfkit_publish_spent_ns(const PerfkitExecution *e)
+{
+	int64 spent = e->active_ns;
+
+	if (e->whole)
+		spent = e->end_ns - e->begin_ns;
+	else if (e->planning_ns > 0)
+		spent += e->planning_ns;
+	return spent + Max(e->commit_ns, 0);
+}
+
+
+bool
+perfkit_publish_slow(int64 spent_ns)
+{
+	return perfkit_slow_query_threshold >= 0 &&
+		   spent_ns >= perfkit_slow_query_threshold * INT64CONST(1000000);
+}
+
+
+/* Numeric address and port of the client, found out once. */
+static const char *
+client_address(int *port)
+{
+	static char host[NI_MAXHOST];
+	static int client_port = -1;
+	static bool known = false;
+	char service[NI_MAXSERV];
+	char *scope;
+
+	if (!known && MyProcPort != NULL &&
+		(MyProcPort->raddr.addr.ss_family == AF_INET ||
+		 MyProcPort->raddr.addr.ss_family == AF_INET6) &&
+		pg_getnameinfo_all(&MyProcPort->raddr.addr, MyProcPort->raddr.salen, host, sizeof(host),
+						   service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+	{
+		client_port = atoi(service);
+
+		/* inet has no place for an IPv6 scope */
+		scope = strchr(host, '%');
+		if (scope != NULL)
+			*scope = '\0';
+	}
+	else if (!known)
+		host[0] = '\0';
+	known = true;
+	*port = client_port;
+	return host;
+}
+
+
+static void
+fill_usage(PerfkitUsage *to, const BufferUsage *b, const WalUsage *w)
+{
+	to->shared_blks[0] = b->shared_blks_hit;
+	to->shared_blks[1] = b->shared_blks_read;
+	to->shared_blks[2] = b->shared_blks_dirtied;
+	to->shared_blks[3] = b->shared_blks_written;
+	to->local_blks[0] = b->local_blks_hit;
+	to->local_blks[1] = b->local_blks_read;
+	to->local_blks[2] = b->local_blks_dirtied;
+	to->local_blks[3] = b->local_blks_written;
+	to->temp_blks[0] = b->temp_blks_read;
+	to->temp_blks[1] = b->temp_blks_written;
+	to->shared_blk_times[0] = INSTR_TIME_GET_MILLISEC(PERFKIT_SHARED_READ_TIME(b));
+	to->shared_blk_times[1] = INSTR_TIME_GET_MILLISEC(PERFKIT_SHARED_WRITE_TIME(b));
+	to->local_blk_times[0] = INSTR_TIME_GET_MILLISEC(PERFKIT_LOCAL_READ_TIME(b));
+	to->local_blk_times[1] = INSTR_TIME_GET_MILLISEC(PERFKIT_LOCAL_WRITE_TIME(b));
+	to->temp_blk_times[0] = INSTR_TIME_GET_MILLISEC(b->temp_blk_read_time);
+	to->temp_blk_times[1] = INSTR_TIME_GET_MILLISEC(b->temp_blk_write_time);
+	to->wal_records = w->wal_records;
+	to->wal_fpi = w->wal_fpi;
+	to->wal_bytes = (int64) w->wal_bytes;
+	to->wal_buffers_full = PERFKIT_WAL_BUFFERS_FULL(w);
+}
+
+
+/* Durations and the two wall-clock times, which no hot path has read. */
+static void
+fill_times(PerfkitRecord *record, const PerfkitExecution *e)
+{
+	TimestampTz wall = GetCurrentTimestamp();
+	int64 now_ns = perfkit_clock_ns();
+	int64 spent_ns = perfkit_publish_spent_ns(e);
+	int64 end_ns = e->end_ns + Max(e->commit_ns, 0);
+
+	record->started_at = wall - (now_ns - e->begin_ns) / 1000;
+	record->ended_at = wall - (now_ns - end_ns) / 1000;
+	if (e->first && e->message < record->started_at)
+	{
+		/* In a simple Query everything since the message came is ours: its parsing. */
+		if (e->simple)
+			spent_ns += (record->started_at - e->message) * 1000;
+		record->started_at = e->message;
+	}
+	record->duration_ms = spent_ns / NS_PER_MS;
+	record->planning_ms = e->planning_ns < 0 ? -1 : e->planning_ns / NS_PER_MS;
+	record->execution_ms = e->active_ns < 0 ? -1 : e->active_ns / NS_PER_MS;
+	record->commit_ms = e->commit_ns < 0 ? -1 : e->commit_ns / NS_PER_MS;
+}
+
+
+static void
+fill_fixed(PerfkitRecord *record, PerfkitExecution *e, const PerfkitFailure *failure)
+{
+	fill_times(record, e);
+	fill_usage(&record->usage, &e->buffers, &e->wal);
+	record->jit = e->jit;
+	record->jit_deform = PERFKIT_HAS_JIT_DEFORM;
+	record->io_timing = track_io_timing;
+	record->local_io_timing = track_io_timing && PERFKIT_HAS_LOCAL_TIMES;
+	record->database = MyDatabaseId;
+	record->userid = e->userid;
+	record->pid = MyProcPid;
+	record->boot = perfkit_shared->boot;
+	record->id = perfkit_execution_id(e);
+	record->sequence = record->id - record->boot;
+	record->parent_id = e->parent != NULL ? perfkit_execution_id(e->parent) : 0;
+	record->queryid = e->queryid;
+	record->rows = e->rows;
+	record->nesting_level = e->level;
+	record->workers_planned = e->workers_planned;
+	record->workers_launched = e->workers_launched;
+	record->outcome = failure != NULL ? failure->outcome : PERFKIT_OK;
+	record->sqlstate = failure != NULL ? failure->sqlstate : 0;
+}
+
+
+static void
+add_text(PerfkitRecord *record, PerfkitText which, const char *text)
+{
+	perfkit_record_add(record, which, text, text != NULL ? strlen(text) : 0);
+}
+
+
+/* The statement alone, out of the string it came in. */
+static bool
+add_query(PerfkitRecord *record, const PerfkitExecution *e, bool unparsed)
+{
+	int location = e->location;
+	int length = e->length;
+	const char *query = e->source;
+
+	if (query == NULL)
+		return false;
+	query = CleanQuerytext(query, &location, &length);
+	return perfkit_record_add_query(record, query, length, unparsed);
+}
+
+
+/* Messages quote the statement: one that may hold a password loses the quotation. */
+static void
+add_message(PerfkitRecord *record, const PerfkitExecution *e, const PerfkitFailure *failure)
+{
+	Size length;
+
+	if (failure == NULL || failure->message == NULL)
+		return;
+	length = strlen(failure->message);
+	if (failure->unparsed && e->source != NULL &&
+		perfkit_redact_suspects(e->source, strlen(e->source)))
+	{
+		const char *quote = strchr(failure->message, '"');
+
+		if (quote != NULL)
+			length = quote - failure->message;
+	}
+	perfkit_record_add(record, PERFKIT_TEXT_MESSAGE, failure->message, length);
+}
+
+
+static void
+fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
+		   const PerfkitFailure *failure)
+{
+	bool own = MyProcPort != NULL && e->userid == GetAuthenticatedUserId();
+
+	add_text(record, PERFKIT_TEXT_USERNAME, own ? MyProcPort->user_name : NULL);
+	add_text(record, PERFKIT_TEXT_CLIENT_ADDR, client_address(&record->client_port));
+	add_text(record, PERFKIT_TEXT_APPLICATION,
+			 e->application[0] != '\0' ? e->application : application_name);
+	add_text(record, PERFKIT_TEXT_COMMAND_TAG,
+			 e->tag != CMDTAG_UNKNOWN ? GetCommandTagName(e->tag) : NULL);
+	if (add_query(record, e, failure != NULL && failure->unparsed))
+		perfkit_count(db, PERFKIT_TRUNCATED_QUERY, 1);
+	add_message(record, e, failure);
+}
+
+
+static void
+put(PerfkitDatabase *db, const PerfkitRecord *record)
+{
+	PerfkitRing *ring = perfkit_shmem_ring(db);
+
+	if (ring == NULL)
+	{
+		perfkit_count(db, PERFKIT_DROPPED_NO_RING, 1);
+		return;
+	}
+	switch (perfkit_ring_put(ring, record, record->length))
+	{
+		case PERFKIT_RING_STORED:
+			if (perfkit_ring_used(ring) > WAKE_AT(ring) && db->worker_latch != NULL)
+				SetLatch(db->worker_latch);
+			break;
+		case PERFKIT_RING_FULL:
+			perfkit_count(db, PERFKIT_DROPPED_RING_FULL, 1);
+			break;
+		case PERFKIT_RING_TOO_LARGE:
+			perfkit_count(db, PERFKIT_DROPPED_TOO_LARGE, 1);
+			break;
+	}
+}
+
+
+/* Takes a permit for the record; counts the drop when there is none. */
+static bool
+within_rate(PerfkitDatabase *db, PerfkitReason reason)
+{
+	int64 second = GetCurrentTimestamp() / USECS_PER_SEC;
+
+	if (reason == PERFKIT_REASON_ERROR)
+	{
+		if (perfkit_shmem_within_rate(&db->error_window, second, perfkit_log_errors_rate))
+			return true;
+		perfkit_count(db, PERFKIT_DROPPED_ERRORS_RATE, 1);
+		return false;
+	}
+	if (perfkit_shmem_within_rate(&db->record_window, second, perfkit_record_rate))
+		return true;
+	perfkit_count(db, PERFKIT_DROPPED_RATE, 1);
+	return false;
+}
+
+
+void
+perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *failure)
+{
+	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
+	PerfkitReason reason = slow ? PERFKIT_REASON_THRESHOLD : PERFKIT_REASON_ERROR;
+	PerfkitRecord *record;
+
+	if (!slow && (failure == NULL || !perfkit_log_errors))
+		return;
+	perfkit_count(db, PERFKIT_CAPTURED, 1);
+	if (!within_rate(db, reason))
+		return;
+	record = perfkit_record_begin();
+	if (record == NULL)
+	{
+		perfkit_count(db, PERFKIT_DROPPED_NO_MEMORY, 1);
+		return;
+	}
+	record->reason = reason;
+	fill_fixed(record, e, failure);
+	fill_texts(db, record, e, failure);
+	put(db, record);
+}

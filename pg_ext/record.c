@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ * record.c
+ *	  Filling, cutting and reading the flat record of one statement.
+ *
+ * The backend's buffer comes from malloc(), not palloc(): it must be there in
+ * a transaction that is being aborted, and running out of memory must not
+ * raise an error.  It is made once and grows only with perfkit.max_query_size.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "record.h"
+#include "redact.h"
+
+/* User, address, application and tag are names; the message has its own limit. */
+#define SMALL_TEXTS 1024
+#define MAX_MESSAGE 2048
+
+static PerfkitRecord *buffer = NULL;
+static Size buffer_size = 0;
+
+static const char *const outcome_names[] = {
+	[PERFKIT_OK] = "ok",
+	[PERFKIT_ERROR] = "error",
+	[PERFKIT_CANCEL] = "cancel",
+	[PERFKIT_STATEMENT_TIMEOUT] = "statement_timeout",
+	[PERFKIT_LOCK_TIMEOUT] = "lock_timeout",
+	[PERFKIT_TERMINATED] = "terminated",
+	[PERFKIT_RECOVERY_CONFLICT] = "recovery_conflict",
+	[PERFKIT_CLIENT_GONE] = "client_gone",
+};
+
+static const char *const reason_names[] = {
+	[PERFKIT_REASON_THRESHOLD] = "threshold",
+	[PERFKIT_REASON_ERROR] = "error",
+};
+
+
+const char *
+perfkit_outcome_name(PerfkitOutcome outcome)
+{
+	return outcome_names[outcome];
+}
+
+
+const char *
+perfkit_reason_name(PerfkitReason reason)
+{
+	return reason_names[reason];
+}
+
+
+PerfkitRecord *
+perfkit_record_begin(void)
+{
+	Size wanted = sizeof(PerfkitRecord) + SMALL_TEXTS + MAX_MESSAGE + perfkit_max_query_size;
+
+	if (wanted > buffer_size)
+	{
+		void *larger = realloc(buffer, wanted);
+
+		/* The old one still serves, with shorter texts. */
+		if (larger != NULL)
+		{
+			buffer = larger;
+			buffer_size = wanted;
+		}
+	}
+	if (buffer == NULL)
+		return NULL;
+	memset(buffer, 0, sizeof(PerfkitRecord));
+	buffer->length = offsetof(PerfkitRecord, text);
+	return buffer;
+}
+
+
+void
+perfkit_record_add(PerfkitRecord *record, PerfkitText which, const char *raw, Size length)
+{
+	Size room = buffer_size - record->length;
+
+	if (which == PERFKIT_TEXT_MESSAGE)
+		room = Min(room, MAX_MESSAGE);
+	if (length > room)
+		length = pg_mbcliplen(raw, length, room);
+	memcpy((char *) record + record->length, raw, length);
+	record->text_length[which] = length;
+	record->length += length;
+}
+
+
+bool
+perfkit_record_add_query(PerfkitRecord *record, const char *query, Size length, bool unparsed)
+{
+	PerfkitRedaction text = {
+		.out = (char *) record + record->length,
+		.size = Min(buffer_size - record->length - MAX_MESSAGE, (Size) perfkit_max_query_size),
+		.every_literal = unparsed,
+	};
+
+	perfkit_redact(&text, query, length);
+	record->text_length[PERFKIT_TEXT_QUERY] = text.length;
+	record->length += text.length;
+	return text.cut;
+}
+
+
+const char *
+perfkit_record_text(const PerfkitRecord *record, PerfkitText which, uint32 *length)
+{
+	const char *text = record->text;
+
+	for (int i = 0; i < (int) which; i++)
+		text += record->text_length[i];
+	*length = record->text_length[which];
+	return text;
+}
+
+
+bool
+perfkit_record_valid(const PerfkitRecord *record, uint32 length)
+{
+	uint64 sum = offsetof(PerfkitRecord, text);
+
+	if (length < offsetof(PerfkitRecord, text) || record->length != length)
+		return false;
+	for (int i = 0; i < PERFKIT_N_TEXTS; i++)
+		sum += record->text_length[i];
+	return sum == length && record->outcome < lengthof(outcome_names) &&
+		   record->reason < lengthof(reason_names);
+}

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ * record.h
+ *	  One captured statement as flat bytes: what goes through the ring and,
+ *	  over a stop, through the state file.
+ *
+ * Fixed part first, texts behind it in the order of PerfkitText.  No pointers,
+ * no catalog reads, no palloc: a record can be made in a doomed transaction.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_RECORD_H
+#define PERFKIT_RECORD_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+/* Raise it with every change of PerfkitRecord: old state files are then refused. */
+#define PERFKIT_RECORD_VERSION 1
+#define PERFKIT_RECORD_LAYOUT ((PERFKIT_RECORD_VERSION << 16) | (uint32) sizeof(PerfkitRecord))
+
+typedef enum PerfkitOutcome
+{
+	PERFKIT_OK,
+	PERFKIT_ERROR,
+	PERFKIT_CANCEL,
+	PERFKIT_STATEMENT_TIMEOUT,
+	PERFKIT_LOCK_TIMEOUT,
+	PERFKIT_TERMINATED,
+	PERFKIT_RECOVERY_CONFLICT,
+	PERFKIT_CLIENT_GONE
+} PerfkitOutcome;
+
+typedef enum PerfkitReason
+{
+	PERFKIT_REASON_THRESHOLD,
+	PERFKIT_REASON_ERROR
+} PerfkitReason;
+
+typedef enum PerfkitText
+{
+	PERFKIT_TEXT_USERNAME, /* empty: the writer looks the OID up */
+	PERFKIT_TEXT_CLIENT_ADDR,
+	PERFKIT_TEXT_APPLICATION,
+	PERFKIT_TEXT_COMMAND_TAG,
+	PERFKIT_TEXT_QUERY,
+	PERFKIT_TEXT_MESSAGE,
+	PERFKIT_N_TEXTS
+} PerfkitText;
+
+/* Block and WAL counters; times in ms, valid when track_io_timing was on. */
+typedef struct PerfkitUsage
+{
+	int64 shared_blks[4]; /* hit, read, dirtied, written */
+	int64 local_blks[4];
+	int64 temp_blks[2];         /* read, written */
+	double shared_blk_times[2]; /* read, write */
+	double local_blk_times[2];
+	double temp_blk_times[2];
+	int64 wal_records;
+	int64 wal_fpi;
+	int64 wal_bytes;
+	int64 wal_buffers_full; /* -1: not known to this PostgreSQL */
+} PerfkitUsage;
+
+/* Leader and workers together; times in ms. */
+typedef struct PerfkitJit
+{
+	int64 functions;
+	double generation_ms;
+	double inlining_ms;
+	double optimization_ms;
+	double emission_ms;
+	double deform_ms;
+} PerfkitJit;
+
+typedef struct PerfkitRecord
+{
+	uint32 length; /* of everything, texts included */
+	Oid database;
+	Oid userid;
+	int32 pid;
+	int64 boot;
+	int64 sequence;
+	int64 id;
+	int64 parent_id; /* 0: none */
+	TimestampTz started_at;
+	TimestampTz ended_at;
+	double duration_ms;
+	double planning_ms;  /* < 0: not planned in this execution */
+	double execution_ms; /* < 0: it never got so far */
+	double commit_ms;    /* < 0: not the last of a transaction that wrote */
+	int64 queryid;       /* 0: none */
+	int64 rows;          /* < 0: not known */
+	int32 nesting_level;
+	int32 client_port;     /* -1: none */
+	int32 sqlstate;        /* encoded; 0: none */
+	int32 workers_planned; /* -1: not known to this PostgreSQL */
+	int32 workers_launched;
+	uint8 outcome; /* PerfkitOutcome */
+	uint8 reason;  /* PerfkitReason */
+	bool io_timing;
+	bool local_io_timing;
+	bool jit_deform; /* deform_ms means something */
+	PerfkitUsage usage;
+	PerfkitJit jit;
+	uint32 text_length[PERFKIT_N_TEXTS];
+	char text[FLEXIBLE_ARRAY_MEMBER];
+} PerfkitRecord;
+
+/* The word in column outcome or reason. */
+extern const char *perfkit_outcome_name(PerfkitOutcome outcome);
+extern const char *perfkit_reason_name(PerfkitReason reason);
+
+/*
+ * The backend's one record, empty but for zeroes; NULL when there is no
+ * memory for it.  It holds a query of perfkit.max_query_size.
+ */
+extern PerfkitRecord *perfkit_record_begin(void);
+
+/*
+ * Appends a text, in the order of PerfkitText; what does not fit is cut at a
+ * character boundary.  `raw` bytes are copied as they are.
+ */
+extern void perfkit_record_add(PerfkitRecord *record, PerfkitText which, const char *raw,
+							   Size length);
+
+/*
+ * Appends the query with its passwords redacted, cut to `limit` bytes; with
+ * `unparsed` the stricter rule for text that no parser has understood holds.
+ * True when it was cut.
+ */
+extern bool perfkit_record_add_query(PerfkitRecord *record, const char *query, Size length,
+									 bool unparsed);
+
+/* A text and its length; not terminated. */
+extern const char *perfkit_record_text(const PerfkitRecord *record, PerfkitText which,
+									   uint32 *length);
+
+/* Whether bytes that came out of a ring or a file hold together. */
+extern bool perfkit_record_valid(const PerfkitRecord *record, uint32 length);
+
+#endif /* PERFKIT_RECORD_H */

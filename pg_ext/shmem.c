@@ -1,0 +1,373 @@
+/*-------------------------------------------------------------------------
+ * shmem.c
+ *	  Request and startup of perfkit's shared memory; entries and rings.
+ *
+ * A backend finds its database's entry by scanning the array, once; afterwards
+ * one compare of the generation tells that nothing has changed.  Who changes
+ * an entry writes the OID last (and clears it first), then bumps the
+ * generation, all under the lock.
+ *
+ * S1  A ring is given away only when it is empty, reserved space included, and
+ *     its positions are never reset: a backend that still holds the old entry
+ *     can at worst put one record of its own database there, which the new
+ *     reader counts as dropped_no_ring (writer.c).
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "shmem.h"
+#include "state.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+/* Entries beyond the rings, so that databases without a ring can count what they lose. */
+#define ENTRIES_WITHOUT_RING 64
+
+#define TRANCHE "perfkit"
+
+PerfkitShared *perfkit_shared = NULL;
+bool perfkit_exempt = false;
+uint32 perfkit_seen_generation = 0;
+PerfkitDatabase *perfkit_my_database = NULL;
+
+static shmem_request_hook_type next_request_hook = NULL;
+static shmem_startup_hook_type next_startup_hook = NULL;
+
+
+static Size
+header_memory(void)
+{
+	Size entries = perfkit_max_databases + ENTRIES_WITHOUT_RING;
+
+	return CACHELINEALIGN(
+		add_size(offsetof(PerfkitShared, databases), mul_size(entries, sizeof(PerfkitDatabase))));
+}
+
+
+static Size
+ring_memory(void)
+{
+	return CACHELINEALIGN(perfkit_ring_memory((Size) perfkit_ring_size * 1024));
+}
+
+
+static Size
+total_memory(void)
+{
+	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
+	return add_size(add_size(header_memory(), PG_CACHE_LINE_SIZE),
+					mul_size(perfkit_max_databases, ring_memory()));
+}
+
+
+static PerfkitRing *
+ring_at(int index)
+{
+	char *base = (char *) CACHELINEALIGN((char *) perfkit_shared + header_memory());
+
+	return (PerfkitRing *) (base + index * perfkit_shared->ring_memory);
+}
+
+
+static void
+request(void)
+{
+	if (next_request_hook)
+		next_request_hook();
+	RequestAddinShmemSpace(total_memory());
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+
+static void
+init_entry(PerfkitDatabase *db)
+{
+	pg_atomic_init_u32(&db->database, InvalidOid);
+	db->ring = -1;
+	pg_atomic_init_u32(&db->worker_state, PERFKIT_WORKER_NONE);
+	pg_atomic_init_u64(&db->last_flush, 0);
+	pg_atomic_init_u64(&db->record_window, 0);
+	pg_atomic_init_u64(&db->error_window, 0);
+	for (int i = 0; i < PERFKIT_N_COUNTERS; i++)
+		pg_atomic_init_u64(&db->counters[i], 0);
+}
+
+
+static void
+init_shared(Size size)
+{
+	memset(perfkit_shared, 0, size);
+	pg_atomic_init_u32(&perfkit_shared->generation, 1);
+	pg_atomic_init_u32(&perfkit_shared->rescan, 0);
+	pg_atomic_init_u64(&perfkit_shared->sequence, 0);
+	perfkit_shared->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	perfkit_shared->boot = GetCurrentTimestamp();
+	perfkit_shared->n_rings = perfkit_max_databases;
+	perfkit_shared->n_databases = perfkit_max_databases + ENTRIES_WITHOUT_RING;
+	perfkit_shared->ring_memory = ring_memory();
+	for (int i = 0; i < perfkit_shared->n_databases; i++)
+		init_entry(&perfkit_shared->databases[i]);
+	for (int i = 0; i < perfkit_shared->n_rings; i++)
+		perfkit_ring_init(ring_at(i), (Size) perfkit_ring_size * 1024);
+}
+
+
+static void
+startup(void)
+{
+	bool found;
+	Size size = total_memory();
+
+	if (next_startup_hook)
+		next_startup_hook();
+	perfkit_shared = ShmemInitStruct("perfkit", size, &found);
+	if (found)
+		return;
+	init_shared(size);
+
+	/* Postmaster, or the only process of single-user mode. */
+	if (!IsUnderPostmaster)
+		perfkit_state_start();
+}
+
+
+void
+perfkit_shmem_init(void)
+{
+	next_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+	next_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+
+PerfkitRing *
+perfkit_shmem_ring(const PerfkitDatabase *db)
+{
+	int index = db->ring;
+
+	return index >= 0 ? ring_at(index) : NULL;
+}
+
+
+PerfkitDatabase *
+perfkit_shmem_find(Oid database)
+{
+	for (int i = 0; i < perfkit_shared->n_databases; i++)
+	{
+		PerfkitDatabase *db = &perfkit_shared->databases[i];
+
+		if (pg_atomic_read_u32(&db->database) == database)
+		{
+			pg_read_barrier();
+			return db;
+		}
+	}
+	return NULL;
+}
+
+
+/* Are statements of this process of interest at all? */
+static bool
+captured_process(void)
+{
+	if (perfkit_exempt || !OidIsValid(MyDatabaseId) || IsParallelWorker())
+		return false;
+	return MyBackendType == B_BACKEND || MyBackendType == B_BG_WORKER || !IsUnderPostmaster;
+}
+
+
+PerfkitDatabase *
+perfkit_shmem_find_mine(void)
+{
+	uint32 generation = pg_atomic_read_u32(&perfkit_shared->generation);
+	PerfkitDatabase *db = NULL;
+
+	pg_read_barrier();
+	if (captured_process())
+		db = perfkit_shmem_find(MyDatabaseId);
+	if (db && db->dropped)
+		db = NULL;
+	perfkit_my_database = db;
+
+	/* Before the database is known the answer holds only for now. */
+	if (OidIsValid(MyDatabaseId))
+		perfkit_seen_generation = generation;
+	return db;
+}
+
+
+static void
+changed(void)
+{
+	pg_write_barrier();
+	pg_atomic_fetch_add_u32(&perfkit_shared->generation, 1);
+}
+
+
+/* A ring that belongs to nobody and is empty (S1), or -1.  Lock held. */
+static int
+free_ring(void)
+{
+	for (int i = 0; i < perfkit_shared->n_rings; i++)
+	{
+		bool taken = perfkit_ring_used(ring_at(i)) > 0;
+
+		for (int j = 0; j < perfkit_shared->n_databases && !taken; j++)
+			taken = perfkit_shared->databases[j].ring == i;
+		if (!taken)
+			return i;
+	}
+	return -1;
+}
+
+
+PerfkitDatabase *
+perfkit_shmem_attach(Oid database)
+{
+	PerfkitDatabase *db;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	db = perfkit_shmem_find(database);
+	if (db == NULL)
+	{
+		db = perfkit_shmem_find(InvalidOid);
+		if (db != NULL)
+		{
+			init_entry(db);
+			db->ring = free_ring();
+			db->dropped = false;
+			pg_write_barrier();
+			pg_atomic_write_u32(&db->database, database);
+		}
+	}
+	else
+		db->dropped = false;
+	changed();
+	LWLockRelease(perfkit_shared->lock);
+	return db;
+}
+
+
+bool
+perfkit_shmem_ring_free(Oid database)
+{
+	PerfkitDatabase *db;
+	bool free;
+
+	LWLockAcquire(perfkit_shared->lock, LW_SHARED);
+	db = perfkit_shmem_find(database);
+	free = db != NULL ? db->ring >= 0 : free_ring() >= 0;
+	LWLockRelease(perfkit_shared->lock);
+	return free;
+}
+
+
+void
+perfkit_shmem_give_rings(void)
+{
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < perfkit_shared->n_databases; i++)
+	{
+		PerfkitDatabase *db = &perfkit_shared->databases[i];
+		int ring;
+
+		if (!OidIsValid(pg_atomic_read_u32(&db->database)) || db->dropped || db->ring >= 0)
+			continue;
+		ring = free_ring();
+		if (ring < 0)
+			break;
+		db->ring = ring;
+		changed();
+	}
+	LWLockRelease(perfkit_shared->lock);
+}
+
+
+void
+perfkit_shmem_drop(Oid database)
+{
+	PerfkitDatabase *db;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	db = perfkit_shmem_find(database);
+	if (db != NULL)
+	{
+		db->dropped = true;
+		changed();
+		if (db->worker_latch)
+			SetLatch(db->worker_latch);
+	}
+	LWLockRelease(perfkit_shared->lock);
+	perfkit_shmem_wake_launcher();
+}
+
+
+bool
+perfkit_shmem_release(PerfkitDatabase *db)
+{
+	bool done = false;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	if (db->worker_pid == 0)
+	{
+		PerfkitRing *ring = perfkit_shmem_ring(db);
+
+		if (ring != NULL)
+		{
+			PerfkitRingCursor cursor;
+			uint32 length;
+
+			perfkit_ring_start(ring, &cursor);
+			while ((length = perfkit_ring_peek(ring, &cursor)) > 0)
+				perfkit_ring_skip(ring, &cursor);
+			perfkit_ring_consume(ring, &cursor);
+		}
+		done = ring == NULL || perfkit_ring_used(ring) == 0;
+		if (done)
+		{
+			pg_atomic_write_u32(&db->database, InvalidOid);
+			db->ring = -1;
+		}
+		changed();
+	}
+	LWLockRelease(perfkit_shared->lock);
+	return done;
+}
+
+
+void
+perfkit_shmem_wake_launcher(void)
+{
+	Latch *latch = perfkit_shared->launcher_latch;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+
+bool
+perfkit_shmem_within_rate(pg_atomic_uint64 *window, int64 second, int rate)
+{
+	uint64 now = ((uint64) second & 0xffffffff) << 32;
+	uint64 seen;
+	uint64 next;
+
+	if (rate <= 0)
+		return true;
+	seen = pg_atomic_read_u64(window);
+	do
+	{
+		if ((seen & ~UINT64CONST(0xffffffff)) != now)
+			next = now | 1;
+		else if ((uint32) seen >= (uint32) rate)
+			return false;
+		else
+			next = seen + 1;
+	} while (!pg_atomic_compare_exchange_u64(window, &seen, next));
+	return true;
+}

@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ * sqlfuncs.c
+ *	  The functions that SQL calls: argument checks and answers, nothing else.
+ *-------------------------------------------------------------------------
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "shmem.h"
+#include "utils/builtins.h"
+#include "utils/elog.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#define MAX_METRIC_NAME 128
+#define MAX_LABELS 32
+
+PG_FUNCTION_INFO_V1(perfkit_status);
+PG_FUNCTION_INFO_V1(perfkit_log_metric);
+
+
+static void
+need_library(void)
+{
+	if (perfkit_shared != NULL)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("perfkit must be loaded when the server starts"),
+					errhint("Put this line into postgresql.conf and restart the server: "
+							"shared_preload_libraries = 'perfkit'")));
+}
+
+
+/* One row of the status view. */
+static void
+row(ReturnSetInfo *result, const char *name, int64 value, const char *detail)
+{
+	Datum values[3] = {0};
+	bool nulls[3] = {0};
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = Int64GetDatum(value);
+	if (detail != NULL)
+		values[2] = CStringGetTextDatum(detail);
+	nulls[2] = detail == NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+
+static void
+counter_rows(ReturnSetInfo *result, PerfkitDatabase *db)
+{
+	static const struct
+	{
+		const char *name;
+		const char *what;
+	} counters[] = {
+#define PERFKIT_COUNTER_ROW(symbol, name, what) {name, what},
+		PERFKIT_COUNTERS(PERFKIT_COUNTER_ROW)
+#undef PERFKIT_COUNTER_ROW
+	};
+
+	for (int i = 0; i < PERFKIT_N_COUNTERS; i++)
+	{
+		PerfkitRing *ring = db != NULL ? perfkit_shmem_ring(db) : NULL;
+
+		row(result, counters[i].name, db != NULL ? pg_atomic_read_u64(&db->counters[i]) : 0,
+			counters[i].what);
+		if (i == PERFKIT_STORED)
+			row(result, "pending", ring != NULL ? perfkit_ring_records(ring) : 0,
+				"records in the ring, not yet stored");
+	}
+}
+
+
+static void
+worker_rows(ReturnSetInfo *result, PerfkitDatabase *db)
+{
+	static const char *const states[] = {
+		[PERFKIT_WORKER_NONE] = "none yet",
+		[PERFKIT_WORKER_NO_SLOT] = "waiting for a free slot: raise max_worker_processes",
+		[PERFKIT_WORKER_RUNNING] = "running",
+		[PERFKIT_WORKER_BACKING_OFF] = "pausing after an error: see the server log",
+		[PERFKIT_WORKER_STANDBY] = "in recovery: nothing is stored",
+	};
+	uint32 state =
+		db != NULL ? pg_atomic_read_u32(&db->worker_state) : (uint32) PERFKIT_WORKER_NONE;
+	TimestampTz last = db != NULL ? (TimestampTz) pg_atomic_read_u64(&db->last_flush) : 0;
+	int64 lag_ms = last != 0 ? TimestampDifferenceMilliseconds(last, GetCurrentTimestamp()) : 0;
+
+	row(result, "worker_pid", db != NULL ? db->worker_pid : 0, states[state]);
+	row(result, "waiting_for_worker", state == PERFKIT_WORKER_NO_SLOT ? 1 : 0,
+		"1: no background worker slot was free");
+	row(result, "flush_lag_ms", lag_ms, "since the worker last emptied the ring");
+	row(result, "unclean_starts", (int64) perfkit_shared->unclean_starts,
+		"starts after a crash: what was pending then is lost");
+}
+
+
+static void
+memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
+{
+	PerfkitRing *ring = db != NULL ? perfkit_shmem_ring(db) : NULL;
+
+	row(result, "ring_size_bytes", ring != NULL ? (int64) ring->size : 0,
+		db == NULL     ? "this database has no entry: is the worker running?"
+		: ring == NULL ? "no ring: see perfkit.max_databases"
+					   : "perfkit.ring_size");
+	row(result, "ring_used_bytes", ring != NULL ? (int64) perfkit_ring_used(ring) : 0, NULL);
+	row(result, "shared_memory_bytes",
+		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
+				 perfkit_shared->n_databases * sizeof(PerfkitDatabase)),
+		"rings and counters of all databases");
+}
+
+
+/* Settings that make the log tell less than one would think. */
+static void
+warning_row(ReturnSetInfo *result)
+{
+	const char *log_level = GetConfigOption("log_min_messages", false, false);
+	const char *queryid = GetConfigOption("compute_query_id", false, false);
+	StringInfoData text;
+	int n = 0;
+
+	initStringInfo(&text);
+	if (strstr(log_level, "fatal") || strstr(log_level, "panic") || strstr(log_level, "log"))
+	{
+		appendStringInfoString(&text, "log_min_messages hides errors that come before execution; ");
+		n++;
+	}
+	if (strcmp(queryid, "off") == 0)
+	{
+		appendStringInfoString(&text, "compute_query_id is off: queryid stays empty; ");
+		n++;
+	}
+	row(result, "configuration_warnings", n, n > 0 ? text.data : NULL);
+}
+
+
+/* perfkit._status(): the rows of view status that live in shared memory. */
+Datum
+perfkit_status(PG_FUNCTION_ARGS)
+{
+	PerfkitDatabase *db;
+
+	need_library();
+	db = perfkit_shmem_find(MyDatabaseId);
+	InitMaterializedSRF(fcinfo, 0);
+	counter_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
+	worker_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
+	memory_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
+	warning_row((ReturnSetInfo *) fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+
+/* Metric and label names: lower-case letters, digits, underscores. */
+static void
+check_name(const char *what, const char *name)
+{
+	bool ok = name[0] >= 'a' && name[0] <= 'z' && strlen(name) <= MAX_METRIC_NAME;
+
+	for (const char *p = name; *p != '\0' && ok; p++)
+		ok = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_';
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s name \"%s\"", what, name),
+				 errhint("A %s name begins with a-z, goes on with a-z, 0-9 and _, and has at most "
+						 "%d characters, as in order_latency_seconds.",
+						 what, MAX_METRIC_NAME)));
+}
+
+
+static void
+bad_labels(const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid labels: %s", detail),
+					errhint("Labels are a flat JSON object of at most %d strings, numbers or "
+							"booleans, as in {\"region\": \"eu\"}.",
+							MAX_LABELS)));
+}
+
+
+static void
+check_labels(Jsonb *labels)
+{
+	JsonbIterator *it = JsonbIteratorInit(&labels->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	int n = 0;
+
+	if (!JB_ROOT_IS_OBJECT(labels))
+		bad_labels("not a JSON object");
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			check_name("label", pnstrdup(value.val.string.val, value.val.string.len));
+			if (++n > MAX_LABELS)
+				bad_labels("too many");
+		}
+		else if (token == WJB_VALUE && (value.type == jbvBinary || value.type == jbvNull))
+			bad_labels("a value is null, an array or an object");
+	}
+}
+
+
+static void
+insert_metric(Datum metric, Datum value, Datum labels)
+{
+	Oid types[] = {TEXTOID, FLOAT8OID, JSONBOID};
+	Datum values[] = {metric, value, labels};
+
+	SPI_connect();
+	if (SPI_execute_with_args(
+			"INSERT INTO perfkit.performance_log (logged_at, source, metric, labels, value)"
+			" VALUES (pg_catalog.clock_timestamp(), 'application', $1, $3, $2)",
+			lengthof(types), types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "perfkit: INSERT into performance_log failed");
+	SPI_finish();
+}
+
+
+/* perfkit.log_metric(metric, value, labels): one row of performance_log. */
+Datum
+perfkit_log_metric(PG_FUNCTION_ARGS)
+{
+	double value;
+
+	need_library();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("metric, value and labels must not be null"),
+						errhint("Leave a measurement out when there is none.")));
+	value = PG_GETARG_FLOAT8(1);
+	check_name("metric", text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (isnan(value) || isinf(value))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("value of a metric must be a finite number"),
+						errhint("Leave a measurement out when there is none.")));
+	check_labels(PG_GETARG_JSONB_P(2));
+	insert_metric(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ * worker.c
+ *	  The database worker's latch loop.
+ *
+ *	  connect -> extension there? -> every flush_interval, or when woken:
+ *	      look after partitions (each minute) -> write batches until the ring is empty
+ *
+ * An error aborts the step, is logged and counted as flush_errors, and makes
+ * the worker pause, longer each time; records wait in the ring meanwhile.  The
+ * worker leaves when the extension is dropped, on SIGTERM, and with the
+ * postmaster.  What it leaves behind in the ring is the next worker's, or the
+ * state file's (state.h).
+ *
+ * On a standby nothing can be written: the oldest records give way.
+ *-------------------------------------------------------------------------
+ */
+#include "worker.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "guc.h"
+#include "handsoff.h"
+#include "miscadmin.h"
+#include "partition.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "shmem.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "writer.h"
+
+#define UPKEEP_MS (60 * 1000)
+#define BACK_OFF_MIN_MS 1000
+#define BACK_OFF_MAX_MS (60 * 1000)
+
+static PerfkitDatabase *db = NULL;
+static volatile sig_atomic_t working = false; /* in a transaction: SIGTERM interrupts it */
+static TimestampTz next_upkeep = 0;
+static int back_off_ms = 0; /* 0: the last step went well */
+
+
+/* SIGTERM: a quiet end between transactions, an interrupt within one. */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int saved_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (working)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+	}
+	SetLatch(MyLatch);
+	errno = saved_errno;
+}
+
+
+static void
+leave(int code, Datum arg)
+{
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	if (db->worker_pid == MyProcPid)
+	{
+		db->worker_pid = 0;
+		pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_NONE);
+	}
+	LWLockRelease(perfkit_shared->lock);
+	perfkit_shmem_wake_launcher();
+}
+
+
+static bool
+extension_there(void)
+{
+	bool there;
+
+	StartTransactionCommand();
+	there = OidIsValid(get_extension_oid("perfkit", true));
+	CommitTransactionCommand();
+	return there;
+}
+
+
+/* Takes the database's entry; exits if there is nothing to do here. */
+static void
+settle_in(void)
+{
+	Oid database = MyDatabaseId;
+
+	if (perfkit_handsoff_stands(database))
+		proc_exit(0);
+	if (!extension_there())
+	{
+		perfkit_shared->probed_absent = database;
+		perfkit_shmem_drop(database);
+		proc_exit(0);
+	}
+	db = perfkit_shmem_attach(database);
+	if (db == NULL)
+		ereport(FATAL, (errmsg("perfkit: too many databases have the extension"),
+						errhint("Raise perfkit.max_databases (now %d) and restart.",
+								perfkit_max_databases)));
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	db->worker_pid = MyProcPid;
+	db->worker_latch = MyLatch;
+	LWLockRelease(perfkit_shared->lock);
+	before_shmem_exit(leave, (Datum) 0);
+	perfkit_shmem_give_rings();
+}
+
+
+/* Runs one step, whatever it throws; false after an error. */
+static bool
+guarded(bool (*step)(void), bool *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	working = true;
+	PG_TRY();
+	{
+		*result = step();
+	}
+	PG_CATCH();
+	{
+		ok = false;
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		perfkit_count(db, PERFKIT_FLUSH_ERRORS, 1);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	working = false;
+	MemoryContextSwitchTo(context);
+	return ok;
+}
+
+
+static bool
+upkeep_step(void)
+{
+	perfkit_partition_upkeep(db, GetCurrentTimestamp());
+	return true;
+}
+
+
+static bool
+flush_step(void)
+{
+	return perfkit_writer_flush(db);
+}
+
+
+static void
+pause_after_error(void)
+{
+	back_off_ms = back_off_ms == 0 ? BACK_OFF_MIN_MS : Min(back_off_ms * 2, BACK_OFF_MAX_MS);
+	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_BACKING_OFF);
+}
+
+
+/* Partitions, then batch after batch until the ring is empty. */
+static void
+work(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool more = true;
+
+	if (now >= next_upkeep)
+	{
+		if (!guarded(upkeep_step, &more))
+		{
+			pause_after_error();
+			return;
+		}
+		next_upkeep = TimestampTzPlusMilliseconds(now, UPKEEP_MS);
+	}
+	while (more && !ShutdownRequestPending)
+	{
+		if (!guarded(flush_step, &more))
+		{
+			pause_after_error();
+			next_upkeep = 0; /* perhaps a partition is missing */
+			return;
+		}
+	}
+	back_off_ms = 0;
+	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_RUNNING);
+	pg_atomic_write_u64(&db->last_flush, (uint64) GetCurrentTimestamp());
+}
+
+
+/* In recovery: keep room for new records by giving up the oldest. */
+static void
+standby_work(void)
+{
+	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_STANDBY);
+	perfkit_writer_overwrite(db, true);
+	next_upkeep = 0;
+}
+
+
+/* Once after promotion: what the standby has run is not stored. */
+static void
+promoted(void)
+{
+	perfkit_writer_overwrite(db, false);
+}
+
+
+static bool
+extension_step(void)
+{
+	return extension_there();
+}
+
+
+/* Somebody dropped the extension, or an error made us doubt it is still there. */
+static void
+check_extension(void)
+{
+	bool there = true;
+
+	if (!db->dropped && back_off_ms == 0)
+		return;
+	if (!guarded(extension_step, &there) || there)
+	{
+		if (db->dropped && there)
+			(void) perfkit_shmem_attach(MyDatabaseId);
+		return;
+	}
+	perfkit_shmem_drop(MyDatabaseId);
+	proc_exit(0);
+}
+
+
+static void
+loop(uint32 wait_event)
+{
+	bool standby = false;
+
+	while (!ShutdownRequestPending)
+	{
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		check_extension();
+		if (RecoveryInProgress())
+		{
+			standby = true;
+			standby_work();
+		}
+		else
+		{
+			if (standby)
+				promoted();
+			standby = false;
+			work();
+		}
+		pgstat_report_activity(STATE_IDLE, NULL);
+		if (ShutdownRequestPending)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Max(perfkit_flush_interval, back_off_ms), wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+
+void
+perfkit_worker_main(Datum database)
+{
+	perfkit_exempt = true;
+	pqsignal(SIGTERM, on_sigterm);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	working = true;
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+
+	/* A lock that a DBA holds must not hold us for ever, nor a role's settings mislead us. */
+	SetConfigOption("lock_timeout", "5s", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("client_min_messages", "warning", PGC_USERSET, PGC_S_OVERRIDE);
+	settle_in();
+	working = false;
+	perfkit_writer_init();
+	loop(PERFKIT_WAIT_EVENT("PerfkitWorker"));
+	proc_exit(0);
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ * writer.h
+ *	  From records in the ring to rows of slow_query_log.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_WRITER_H
+#define PERFKIT_WRITER_H
+
+#include "postgres.h"
+
+#include "shmem.h"
+
+/* Once per worker, connected to its database. */
+extern void perfkit_writer_init(void);
+
+/*
+ * Writes one batch in a transaction of its own and consumes it; true when
+ * there may be more.  Throws what the transaction throws; then nothing is
+ * consumed, and the next call is more careful: rows that the table refuses by
+ * themselves are found one by one and dropped (dropped_invalid).
+ */
+extern bool perfkit_writer_flush(PerfkitDatabase *db);
+
+/*
+ * Gives up the oldest records without storing them (dropped_overwritten):
+ * enough of them to have half the ring free, or all.
+ */
+extern void perfkit_writer_overwrite(PerfkitDatabase *db, bool only_half);
+
+#endif /* PERFKIT_WRITER_H */
