@@ -64,7 +64,7 @@ clean-run: ## stop, and remove ./run with its cluster
 check: ## set up, build, run every test (a few minutes)
 	@MAKE="$(MAKE)" tools/check.sh
 
-check-long: ## check, the sanitizer builds, crashes, and what depends on timing again and again
+check-long: ## check, the sanitizer builds, and what depends on timing again and again
 	@MAKE="$(MAKE)" tools/check.sh --long
 
 check-unit: ## C unit tests of the pooler

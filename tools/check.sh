@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
-# Suites: layers sizes unit regress isolation tap e2e, which are run if none is named, and crash. Servers run as
+# Suites: layers sizes unit regress isolation tap e2e crash; all of them if none is named. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -10,8 +10,7 @@
 # shellcheck source=tools/cluster.sh
 . "$TOP/tools/cluster.sh"
 
-ALL_SUITES=(layers sizes unit regress isolation tap e2e) # of make check
-LONG_SUITES=(crash)                                      # of make check-long besides
+ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
 SUITE_SECONDS=300 # a suite that takes longer hangs
 VARIANT=default
 LONG=no
@@ -323,13 +322,13 @@ run_suites()
 run_long()
 {
     local round
-    SUITES=("${ALL_SUITES[@]}" "${LONG_SUITES[@]}")
+    SUITES=("${ALL_SUITES[@]}")
     run_suites
     VARIANT=asan SUITES=(unit e2e)
     run_suites
     VARIANT=tsan SUITES=(unit e2e)
     run_suites
-    VARIANT=default SUITES=(regress isolation tap e2e)
+    VARIANT=default SUITES=(regress isolation tap e2e crash)
     for round in $(seq "${PERFKIT_LONG_ROUNDS:-5}"); do
         say "round $round"
         run_suites
@@ -344,9 +343,9 @@ while [ $# -gt 0 ]; do
             ;;
         --long) LONG=yes ;;
         *)
-            case " ${ALL_SUITES[*]} ${LONG_SUITES[*]} " in
+            case " ${ALL_SUITES[*]} " in
                 *" $1 "*) SUITES+=("$1") ;;
-                *) die "no suite '$1': ${ALL_SUITES[*]} ${LONG_SUITES[*]}" ;;
+                *) die "no suite '$1': ${ALL_SUITES[*]}" ;;
             esac
             ;;
     esac
