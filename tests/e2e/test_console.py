@@ -1,0 +1,491 @@
+"""The console: PgBouncer's commands, columns and privileges, on `pgbouncer` and on `perfkit`."""
+
+import re
+import signal
+import threading
+
+import psycopg
+import pytest
+
+import wire
+from conftest import unnoticed
+from pooler import ADMIN, VIEWER
+from test_pooling import busy, pid_of
+from waiting import wait_until
+
+CONNECTION_COLUMNS = (
+    "type user database replication state addr port local_addr local_port connect_time request_time"
+    " wait wait_us close_needed ptr link remote_pid tls application_name prepared_statements id"
+)
+
+# PgBouncer's columns, in its order. Ours may follow, never stand between.
+COLUMNS = {
+    "version": "version",
+    "stats": "database total_server_assignment_count total_xact_count total_query_count"
+    " total_received total_sent total_xact_time total_query_time total_wait_time"
+    " total_client_parse_count total_server_parse_count total_bind_count total_client_login_count"
+    " avg_server_assignment_count avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time"
+    " avg_query_time avg_wait_time avg_client_parse_count avg_server_parse_count avg_bind_count"
+    " avg_client_login_count",
+    "pools": "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req"
+    " sv_active sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait"
+    " maxwait_us pool_mode load_balance_hosts",
+    "databases": "name host port database force_user pool_size min_pool_size reserve_pool_size"
+    " server_lifetime pool_mode load_balance_hosts max_connections current_connections"
+    " max_client_connections current_client_connections paused disabled",
+    "clients": CONNECTION_COLUMNS,
+    "servers": CONNECTION_COLUMNS,
+    "lists": "list items",
+    "config": "key value default changeable",
+}
+
+LISTS = (
+    "databases users peers pools peer_pools free_clients used_clients login_clients free_servers"
+    " used_servers dns_names dns_zones dns_queries dns_pending"
+)
+
+
+def console_wire(pooler, user=ADMIN, database="pgbouncer"):
+    return pooler.wire_login(database, user)
+
+
+# ---- SHOW
+
+
+@pytest.mark.parametrize("database", ["pgbouncer", "perfkit"])
+@pytest.mark.parametrize("what", COLUMNS)
+def test_columns(make_pooler, what, database):
+    pooler = make_pooler()
+    pid_of(pooler.connect())
+    said = console_wire(pooler, database=database).query(f"SHOW {what.upper()};")
+    assert wire.kinds(said).startswith("T") and said[-2:] == [("C", b"SHOW\0"), ("Z", b"I")]
+    wanted = COLUMNS[what].split()
+    assert wire.column_names(said[0].body)[: len(wanted)] == wanted
+    assert wire.rows(said)
+
+
+def test_version(make_pooler):
+    (row,) = make_pooler().show("version")
+    assert re.match(r"PgBouncer 1\.26", row["version"])
+
+
+def test_help_is_a_notice(make_pooler):
+    said = console_wire(make_pooler()).query("show help")
+    assert wire.kinds(said) == "NCZ"
+    text = wire.fields(said[0].body)
+    for command in ("SHOW", "RELOAD", "PAUSE", "RESUME", "SHUTDOWN"):
+        assert command in text["D"] + text["M"]
+
+
+def test_lists(make_pooler):
+    pooler = make_pooler()
+    clients = busy(pooler, 2)
+    rows = pooler.show("lists")
+    assert [row["list"] for row in rows][:14] == LISTS.split()
+    items = {row["list"]: row["items"] for row in rows}
+    assert items["databases"] == 4  # app, other, bench and the console
+    assert items["used_clients"] >= len(clients)
+    assert items["used_servers"] == 2
+
+
+def test_pools(make_pooler, threads):
+    """The counters say where every client and every server is."""
+    pooler = make_pooler(default_pool_size=3, threads=threads)
+    idle = pooler.connect()
+    pid_of(idle)
+    active = busy(pooler, 3)
+    waiting = pooler.wire_login()
+    waiting.send(wire.query("select 1"))
+    pooler.wait_waiting(1)
+    pool = pooler.pool()
+    assert (pool["sv_active"], pool["sv_idle"], pool["sv_login"]) == (3, 0, 0)
+    assert (pool["cl_active"], pool["cl_waiting"]) == (4, 1)
+    assert pool["pool_mode"] == "transaction"
+    assert pool["maxwait"] >= 0 and pool["maxwait_us"] >= 0
+    for client in active:
+        client.execute("commit")
+    waiting.read_until("Z")
+    wait_until(lambda: pooler.pool()["sv_idle"] == 3, "three idle servers")
+    pool = pooler.pool()
+    assert (pool["cl_active"], pool["cl_waiting"], pool["sv_active"]) == (5, 0, 0)
+    assert (pool["maxwait"], pool["maxwait_us"]) == (0, 0)
+
+
+def test_clients_and_servers(make_pooler, threads):
+    pooler = make_pooler(default_pool_size=5, threads=threads)
+    client = pooler.connect(application_name="shown")
+    client.execute("begin")
+    pid = pid_of(client)
+    (row,) = [r for r in pooler.show("clients") if r["application_name"] == "shown"]
+    assert (row["type"], row["user"], row["database"], row["state"]) == (
+        "C",
+        "alice",
+        "app",
+        "active",
+    )
+    assert row["addr"] == pooler.host and row["local_port"] == pooler.port
+    assert row["port"] > 0 and row["id"] > 0 and row["ptr"]
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row["connect_time"])
+    (server,) = [r for r in pooler.show("servers") if r["database"] == "app"]
+    assert (server["type"], server["user"], server["state"]) == ("S", "alice", "active")
+    assert server["remote_pid"] == pid
+    assert (server["addr"], server["port"]) == (pooler.cluster.host, pooler.cluster.port)
+    assert server["link"] == row["ptr"] and row["link"] == server["ptr"]
+    client.execute("commit")
+    wait_until(lambda: pooler.show("servers")[0]["state"] == "idle", "the server to be idle")
+    assert not pooler.show("servers")[0]["link"]
+
+
+def test_databases(make_pooler):
+    pooler = make_pooler(
+        default_pool_size=7, databases={"other": {"dbname": "app", "pool_size": 3, "user": "bob"}}
+    )
+    rows = {row["name"]: row for row in pooler.show("databases")}
+    assert {"app", "other", "bench", "pgbouncer"} <= set(rows)
+    assert rows["app"]["pool_size"] == 7 and rows["app"]["force_user"] is None
+    other = rows["other"]
+    assert (other["database"], other["force_user"], other["pool_size"]) == ("app", "bob", 3)
+    assert (other["host"], other["port"]) == (pooler.cluster.host, pooler.cluster.port)
+    assert (other["paused"], other["disabled"]) == (0, 0)
+
+
+def test_config(make_pooler):
+    """Every setting with its value, its default, and whether a reload can change it."""
+    pooler = make_pooler(default_pool_size=7, query_wait_timeout=30)
+    rows = {row["key"]: row for row in pooler.show("config")}
+    assert (rows["default_pool_size"]["value"], rows["default_pool_size"]["default"]) == ("7", "20")
+    assert rows["default_pool_size"]["changeable"] == "yes"
+    assert (rows["query_wait_timeout"]["value"], rows["query_wait_timeout"]["default"]) == (
+        "30",
+        "120",
+    )
+    assert (rows["listen_port"]["value"], rows["listen_port"]["changeable"]) == (
+        str(pooler.port),
+        "no",
+    )
+    assert rows["pool_mode"]["value"] == "transaction" and rows["pool_mode"]["default"] == "session"
+    assert rows["threads"]["value"] == "2"
+
+
+def stats_of(pooler, database="app"):
+    (row,) = [r for r in pooler.show("stats") if r["database"] == database] or [{}]
+    return row
+
+
+def test_stats_of_a_known_load(make_pooler, threads):
+    """Counted right: logins, queries, transactions, checkouts, bytes; and nothing of our own."""
+    pooler = make_pooler(default_pool_size=1, threads=threads)
+    clients = [pooler.wire_login(timezone=zone) for zone in ("Asia/Tokyo", "America/Lima")]
+    for client in clients * 3:
+        client.values("select 1")  # 6 queries, 6 transactions
+    for client in clients:
+        for sql in ("begin", "select 1", "select 2", "commit"):
+            client.query(sql)  # 8 queries, 2 transactions
+    clients[0].query("select 1/0")  # 1 and 1: it ended, even if badly
+    clients[0].send(wire.extended("select 1") * 3)  # 3 and 3
+    clients[0].read_until("ZZZ")
+    row = wait_until(
+        lambda: (s := stats_of(pooler)).get("total_query_count", 0) >= 18 and s,
+        "18 queries in the statistics",
+    )
+    assert row["total_query_count"] == 18
+    assert row["total_xact_count"] == 12
+    assert row["total_client_login_count"] == 2
+    assert 10 <= row["total_server_assignment_count"] <= 12
+    assert row["total_received"] > 18 * 10 and row["total_sent"] > 18 * 20
+    assert row["total_query_time"] > 0 and row["total_xact_time"] > 0
+
+
+def test_stats_times(make_pooler):
+    """Microseconds: of queries, of whole transactions, of waiting for a server."""
+    pooler = make_pooler(default_pool_size=1)
+    first, second = pooler.wire_login(), pooler.wire_login()
+    first.query("begin")
+    first.query("select pg_sleep(0.3)")
+    second.send(wire.query("select 1"))
+    pooler.wait_waiting(1)
+    first.query("select pg_sleep(0.3)")
+    first.query("commit")
+    second.read_until("Z")
+    row = wait_until(
+        lambda: (s := stats_of(pooler)).get("total_query_count", 0) >= 5 and s,
+        "5 queries in the statistics",
+    )
+    assert row["total_query_time"] >= 600_000
+    assert row["total_xact_time"] >= row["total_query_time"]
+    assert row["total_wait_time"] >= 250_000
+
+
+def test_show_answers_while_pools_are_full(make_pooler, threads):
+    """The console needs no server connection and waits for nobody."""
+    pooler = make_pooler(default_pool_size=1, threads=threads)
+    busy(pooler, 1)
+    waiter = pooler.wire_login()
+    waiter.send(wire.query("select 1"))
+    for what in COLUMNS:
+        assert pooler.show(what)
+
+
+# ---- what is no command
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "frobnicate",
+        "show nothing",
+        "show",
+        "pause nowhere",
+        "resume nowhere",
+        "select 1",
+        "'",
+        "",
+        "show pools x y z",
+        "x" * 9000,
+    ],
+)
+def test_wrong_command(make_pooler, text):
+    """An ERROR with a SQLSTATE; the console goes on."""
+    client = console_wire(make_pooler())
+    said = client.query(text)
+    assert said[-1] == ("Z", b"I")
+    if text:
+        fields = wire.error(said)
+        assert fields["S"] == "ERROR" and len(fields["C"]) == 5
+    assert wire.rows(client.query("show version"))
+
+
+def test_extended_protocol(make_pooler):
+    """Served or refused, as PgBouncer refuses it; never a hang."""
+    pooler = make_pooler()
+    with unnoticed(pooler):
+        client = console_wire(pooler)
+        client.send(wire.extended("show version"))
+        said = client.answer()
+        assert wire.rows(said) or wire.error(said)
+
+
+def test_commands_in_single_bytes(make_pooler):
+    client = make_pooler().wire_login("pgbouncer", ADMIN, unix=True)
+    client.send_split(wire.query("show version") + wire.query("show lists"))
+    assert wire.kinds(client.read_until("ZZ")).startswith("TDCZTD")
+
+
+# ---- privileges
+
+
+@pytest.mark.parametrize("database", ["pgbouncer", "perfkit"])
+def test_others_are_not_let_in(make_pooler, database):
+    pooler = make_pooler()
+    with pytest.raises(psycopg.OperationalError, match="not allowed"):
+        pooler.connect(database, "alice")
+
+
+@pytest.mark.parametrize(
+    "command", ["reload", "pause", "resume", "shutdown", "pause app", "kill app"]
+)
+def test_viewers_may_only_look(make_pooler, command):
+    pooler = make_pooler()
+    with unnoticed(pooler):
+        client = console_wire(pooler, VIEWER)
+        assert wire.rows(client.query("show pools")) is not None
+        assert wire.error(client.query(command))["M"].startswith("admin access needed")
+        assert wire.rows(client.query("show version"))
+
+
+def test_console_wants_the_password(make_pooler):
+    pooler = make_pooler(auth_type="scram-sha-256")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        pooler.connect("pgbouncer", ADMIN, password="wrong")
+    with pooler.connect("pgbouncer", ADMIN, password="ops-secret") as conn:
+        assert conn.execute("show version").fetchone()
+
+
+def test_database_called_perfkit(make_pooler):
+    """A site's own database of that name wins over the console's; `pgbouncer` stays."""
+    pooler = make_pooler(databases={"perfkit": {"dbname": "app"}})
+    assert pooler.connect("perfkit", "alice").execute(
+        "select current_database()::text"
+    ).fetchone() == ("app",)
+    assert pooler.show("version")
+
+
+# ---- PAUSE and RESUME
+
+
+class Command(threading.Thread):
+    """A console command that may take its time."""
+
+    def __init__(self, pooler, text):
+        super().__init__(daemon=True)
+        self.client = console_wire(pooler)
+        self.text = text
+        self.said = None
+        self.start()
+
+    def run(self):
+        self.client.send(wire.query(self.text))
+        self.said = self.client.answer()
+
+    def answer(self):
+        wait_until(lambda: self.said is not None, f"an answer to {self.text}")
+        return wire.kinds(self.said)
+
+
+def wait_paused(pooler, probe):
+    """Until a query of this client waits in a pool that has room, which only a pause explains. The
+    query, select 'later', is left waiting."""
+
+    def stuck():
+        pool = pooler.pool()
+        return pool["cl_waiting"] == 1 and pool["sv_login"] == 0 and not probe.has_answer()
+
+    while True:
+        probe.send(wire.query("select 'later'"))
+        wait_until(lambda: probe.has_answer() or stuck(), "the pause to begin")
+        if not probe.has_answer():
+            return
+        probe.read_until("Z")
+
+
+@pytest.mark.parametrize("command, undo", [("pause", "resume"), ("pause app", "resume app")])
+def test_pause(make_pooler, threads, command, undo):
+    """It waits for the transaction that runs; what comes after waits for RESUME."""
+    pooler = make_pooler(default_pool_size=3, threads=threads)
+    idle = pooler.wire_login()
+    idle.values("select 1")
+    holder = busy(pooler, 1)[0]
+    pause = Command(pooler, command)
+    wait_paused(pooler, idle)
+    assert holder.execute("select 1").fetchone() == (1,)
+    assert pause.said is None, "PAUSE was answered while a transaction ran"
+    holder.execute("commit")
+    assert pause.answer() == "CZ"
+    assert pooler.server_pids() == set(), "a paused pool has no servers"
+    pooler.wait_waiting(1)
+    assert Command(pooler, undo).answer() == "CZ"
+    assert wire.rows(idle.read_until("Z")) == [["later"]]
+    assert idle.values("select 1") == [["1"]]
+
+
+def test_pause_of_one_database(make_pooler):
+    pooler = make_pooler()
+    waiter = pooler.wire_login()
+    waiter.values("select 1")
+    pooler.command("pause app")
+    paused = {row["name"]: row["paused"] for row in pooler.show("databases")}
+    assert (paused["app"], paused["other"]) == (1, 0)
+    assert pooler.connect("other").execute("select 1").fetchone() == (1,)
+    waiter.send(wire.query("select 1"))
+    pooler.wait_waiting(1)
+    pooler.command("resume app")
+    assert wire.rows(waiter.read_until("Z")) == [["1"]]
+
+
+def test_resume_before_the_pause_is_complete(make_pooler):
+    """Both are answered (PgBouncer forgets the PAUSE for ever)."""
+    pooler = make_pooler()
+    probe, holder = pooler.wire_login(), busy(pooler, 1)[0]
+    pause = Command(pooler, "pause")
+    wait_paused(pooler, probe)
+    assert Command(pooler, "resume").answer() == "CZ"
+    assert pause.answer() in ("CZ", "EZ")
+    assert holder.execute("select 1").fetchone() == (1,)
+    assert wire.rows(probe.read_until("Z")) == [["later"]]
+
+
+def test_admin_leaves_while_pausing(make_pooler):
+    """The console's client goes away before its PAUSE is complete: nothing breaks."""
+    pooler = make_pooler()
+    probe, holder = pooler.wire_login(), busy(pooler, 1)[0]
+    admin = console_wire(pooler)
+    admin.send(wire.query("pause"))
+    wait_paused(pooler, probe)
+    admin.vanish()
+    holder.execute("commit")
+    pooler.command("resume")
+    assert wire.rows(probe.read_until("Z")) == [["later"]]
+
+
+def test_resume_without_pause(make_pooler):
+    """An error, as PgBouncer's, and nothing else."""
+    pooler = make_pooler()
+    with unnoticed(pooler):
+        assert wire.kinds(console_wire(pooler).query("resume")) in ("EZ", "CZ")
+
+
+# ---- the end
+
+
+def test_shutdown(make_pooler, cluster):
+    """At once: clients are told, servers closed, exit code 0."""
+    pooler = make_pooler()
+    client = pooler.wire_login()
+    client.values("select 1")
+    admin = console_wire(pooler)
+    admin.send(wire.query("shutdown"))
+    admin.read_all()
+    assert pooler.wait_exit() == 0
+    said = client.read_all()
+    assert wire.kinds(said) in ("", "E")
+    wait_until(lambda: not cluster.backends(), "the server connections to be closed")
+
+
+def test_quit_ends_at_once(make_pooler):
+    pooler = make_pooler()
+    holder = busy(pooler, 1)[0]
+    pooler.signal(signal.SIGQUIT)
+    assert pooler.wait_exit() == 0
+    with pytest.raises(psycopg.OperationalError):
+        holder.execute("select 1")
+
+
+def test_int_waits_for_servers(make_pooler):
+    """SIGINT: the running transaction is allowed to end, then the pooler ends."""
+    pooler = make_pooler()
+    holder, idle = pooler.connect(), pooler.wire_login()
+    holder.execute("begin")
+    pooler.signal(signal.SIGINT)
+    wait_until(lambda: refuses(pooler), "new clients to be refused")
+    assert holder.execute("select 1").fetchone() == (1,)
+    assert pooler.process.poll() is None
+    holder.execute("commit")
+    assert pooler.wait_exit() == 0
+    assert wire.kinds(idle.read_all()) in ("", "E")
+
+
+def test_term_waits_for_clients(make_pooler):
+    """SIGTERM: clients that are there may go on until they leave; nobody new gets in."""
+    pooler = make_pooler()
+    client = pooler.connect()
+    pooler.signal(signal.SIGTERM)
+    wait_until(lambda: refuses(pooler), "new clients to be refused")
+    for number in range(5):
+        assert client.execute("select %s::int", (number,)).fetchone() == (number,)
+    assert pooler.process.poll() is None
+    client.close()
+    assert pooler.wait_exit() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_ends_at_once(make_pooler, number):
+    pooler = make_pooler()
+    busy(pooler, 1)
+    pooler.signal(number)
+    wait_until(lambda: refuses(pooler), "new clients to be refused")
+    pooler.signal(number)
+    assert pooler.wait_exit() == 0
+
+
+def refuses(pooler):
+    """Whether a new client is turned away."""
+    try:
+        client = wire.Wire(pooler.address)
+    except ConnectionRefusedError:
+        return True
+    try:
+        return client.login("alice", "app")[-1].type == "E"
+    except wire.Closed:
+        return True
+    finally:
+        client.sock.close()
