@@ -251,7 +251,7 @@ tell_failure()
     local pattern='^not ok|\.\.\. FAILED|^(FAILED|ERROR) |^E  |^# |Sanitizer|runtime error|perfkit:|^[-+] |^  (Parse|Non-zero)|died|FATAL|PANIC'
     case $1 in
         layers | sizes) cat "$LOG" ;;
-        regress | isolation) sed -n '/^diff /,$p' "$LOG" | head -n 60 ;;
+        regress | isolation) sed -n '/^perfkit: /p; /^diff /,$p' "$LOG" | head -n 60 ;;
         *) grep -E "$pattern" "$LOG" | head -n 60 ;;
     esac | sed 's/^/    /'
     printf '    whole log: %s\n' "${LOG#"$TOP/"}"
