@@ -1,0 +1,239 @@
+/*
+ * auth.c - see auth.h.
+ *
+ * A plain password in auth_file has to be turned into a SCRAM secret, which costs thousands of
+ * hashes. That is done once per user and password and kept, by the thread that needed it: an event
+ * loop must not spend milliseconds on every login.
+ */
+#include "core/auth.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include <uthash.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "proto/scram.h"
+
+#define SALT_LEN 16
+#define CACHE_MAX 10000 /* users; then it starts anew */
+
+enum step
+{
+	STEP_TRUST,
+	STEP_REFUSE, /* no password method, unknown user */
+	STEP_SASL_FIRST,
+	STEP_SASL_FINAL
+};
+
+struct auth
+{
+	enum step step;
+	struct scram_server scram;
+};
+
+/* One derived secret; the key is a digest-like hash chain of user and password kept only in memory.
+ */
+struct derived
+{
+	UT_hash_handle hh;
+	struct scram_secret secret;
+	char *key; /* user, zero byte, password; wiped when freed */
+	size_t key_len;
+};
+
+static _Thread_local struct derived *cache;
+
+static void
+clear_cache(void)
+{
+	struct derived *d;
+	struct derived *next;
+
+	HASH_ITER(hh, cache, d, next)
+	{
+		HASH_DEL(cache, d);
+		OPENSSL_cleanse(d->key, d->key_len);
+		free(d->key);
+		free(d);
+	}
+}
+
+static bool
+derive(const char *user, const char *password, uint32_t iterations, struct scram_secret *out)
+{
+	size_t user_len = strlen(user) + 1;
+	size_t key_len = user_len + strlen(password);
+	char *key = mem_alloc(key_len + 1);
+	uint8_t salt[SALT_LEN];
+	struct derived *d;
+
+	memcpy(key, user, user_len);
+	memcpy(key + user_len, password, key_len - user_len + 1);
+	HASH_FIND(hh, cache, key, key_len, d);
+	if (d != NULL && d->secret.iterations == iterations)
+	{
+		*out = d->secret;
+		OPENSSL_cleanse(key, key_len);
+		free(key);
+		return true;
+	}
+	if (RAND_bytes(salt, sizeof(salt)) != 1 ||
+		!scram_secret_derive(password, salt, sizeof(salt), iterations, out))
+	{
+		OPENSSL_cleanse(key, key_len);
+		free(key);
+		return false;
+	}
+	if (d != NULL || HASH_COUNT(cache) >= CACHE_MAX)
+		clear_cache();
+	d = mem_zalloc(sizeof(*d));
+	d->secret = *out;
+	d->key = key;
+	d->key_len = key_len;
+	HASH_ADD_KEYPTR(hh, cache, d->key, d->key_len, d);
+	return true;
+}
+
+void
+auth_thread_fini(void)
+{
+	clear_cache();
+}
+
+/* The secret to check against; false: none, the user is to fail like anybody with a wrong password.
+ */
+static bool
+secret_of(const struct conf *conf, const char *user, struct scram_secret *out)
+{
+	const struct conf_user *u = conf_find_user(conf, user);
+
+	if (u == NULL || u->secret == NULL || u->secret[0] == '\0' || strncmp(u->secret, "md5", 3) == 0)
+		return false;
+	if (scram_is_verifier(u->secret))
+		return scram_secret_parse(u->secret, out);
+	return derive(user, u->secret, (uint32_t) conf->scram_iterations, out);
+}
+
+static bool
+known(const struct conf *conf, const char *user)
+{
+	/* Without an auth_file there is no list that a user could be missing from. */
+	return conf->auth_type == AUTH_ANY || conf->auth_file == NULL || conf->auth_file[0] == '\0' ||
+		   conf_find_user(conf, user) != NULL;
+}
+
+struct auth *
+auth_new(const struct conf *conf, const char *user, const uint8_t *mock_key)
+{
+	struct auth *a = mem_zalloc(sizeof(*a));
+	struct scram_secret secret;
+	bool mock;
+
+	if (conf->auth_type == AUTH_ANY || conf->auth_type == AUTH_TRUST)
+	{
+		a->step = known(conf, user) ? STEP_TRUST : STEP_REFUSE;
+		return a;
+	}
+	mock = !secret_of(conf, user, &secret);
+	if (mock && !scram_secret_mock(user, mock_key, (uint32_t) conf->scram_iterations, &secret))
+	{
+		a->step = STEP_REFUSE;
+		return a;
+	}
+	a->step = STEP_SASL_FIRST;
+	scram_server_init(&a->scram, &secret, mock);
+	OPENSSL_cleanse(&secret, sizeof(secret));
+	return a;
+}
+
+void
+auth_free(struct auth *a)
+{
+	if (a == NULL)
+		return;
+	OPENSSL_cleanse(a, sizeof(*a));
+	free(a);
+}
+
+enum auth_result
+auth_begin(struct auth *a, struct pgwriter *out)
+{
+	static const char *const mechanisms[] = {SCRAM_MECHANISM};
+
+	switch (a->step)
+	{
+		case STEP_TRUST:
+			return AUTH_OK;
+		case STEP_REFUSE:
+			return AUTH_NO_USER;
+		default:
+			pgw_auth_sasl(out, mechanisms, 1);
+			return AUTH_MORE;
+	}
+}
+
+/* SASLInitialResponse: mechanism, length, client-first-message. */
+static enum auth_result
+sasl_first(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
+{
+	struct pgreader r;
+	struct scram_out reply;
+	uint8_t random[18];
+	char nonce[SCRAM_NONCE_LEN + 1];
+	const char *mechanism;
+	const uint8_t *payload;
+	uint32_t len;
+
+	pgr_init(&r, m->body, m->body_len);
+	mechanism = pgr_cstr(&r);
+	len = pgr_u32(&r);
+	if (r.bad || len != pgr_left(&r) || strcmp(mechanism, SCRAM_MECHANISM) != 0)
+		return AUTH_BAD;
+	payload = pgr_bytes(&r, len);
+	if (payload == NULL || RAND_bytes(random, sizeof(random)) != 1)
+		return AUTH_BAD;
+	scram_nonce(random, nonce);
+	if (scram_server_first(&a->scram, payload, len, nonce, &reply) != SCRAM_CONTINUE)
+		return AUTH_BAD;
+	pgw_auth_sasl_continue(out, reply.text, reply.len);
+	a->step = STEP_SASL_FINAL;
+	return AUTH_MORE;
+}
+
+static enum auth_result
+sasl_final(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
+{
+	struct scram_out reply;
+
+	switch (scram_server_final(&a->scram, m->body, m->body_len, &reply))
+	{
+		case SCRAM_DONE:
+			pgw_auth_sasl_final(out, reply.text, reply.len);
+			return AUTH_OK;
+		case SCRAM_DENIED:
+			return AUTH_FAILED;
+		default:
+			return AUTH_BAD;
+	}
+}
+
+enum auth_result
+auth_message(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
+{
+	if (m->type != 'p')
+		return AUTH_BAD;
+	switch (a->step)
+	{
+		case STEP_SASL_FIRST:
+			return sasl_first(a, m, out);
+		case STEP_SASL_FINAL:
+			return sasl_final(a, m, out);
+		default:
+			return AUTH_BAD;
+	}
+}

@@ -1,0 +1,119 @@
+/*
+ * cancel.c - see cancel.h.
+ */
+#include "core/cancel.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/registry.h"
+#include "core/server.h"
+#include "net/conn.h"
+#include "net/dial.h"
+#include "proto/pgwrite.h"
+
+struct cancel
+{
+	struct list node; /* shard->cancels */
+	struct shard *shard;
+	struct server *server; /* lives until server_cancel_end() */
+	struct dial *dial;
+	struct conn conn;
+	ev_timer timer;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void
+end(struct cancel *c)
+{
+	struct server *server = c->server;
+	void (*done)(void *) = c->done;
+	void *arg = c->arg;
+
+	ev_timer_stop(c->shard->loop.ev, &c->timer);
+	list_remove(&c->node);
+	dial_cancel(&c->dial);
+	conn_close(&c->conn);
+	free(c);
+	server_cancel_end(server);
+	if (done != NULL)
+		done(arg);
+}
+
+/* PostgreSQL never answers; it closes when the signal has been sent. */
+static void
+closed_event(struct conn *conn, int revents)
+{
+	uint8_t *p;
+	size_t n;
+
+	(void) revents;
+	if (conn_recv(conn, &p, &n) != CONN_AGAIN)
+		end(list_entry(conn, struct cancel, conn));
+}
+
+static void
+connected(void *arg, int fd, const char *error)
+{
+	struct cancel *c = arg;
+	uint8_t mem[300];
+	struct pgwriter w;
+	char label[160];
+
+	c->dial = NULL;
+	if (fd < 0)
+	{
+		log_warning("%s: cancel request not delivered: %s",
+					server_label(c->server, label, sizeof(label)), error);
+		end(c);
+		return;
+	}
+	conn_open(&c->conn, &c->shard->loop, fd, closed_event);
+	pgw_init(&w, mem, sizeof(mem));
+	pgw_cancel_request(&w, c->server->backend_pid, c->server->key, c->server->key_len);
+	if (w.overflow || !conn_send(&c->conn, w.mem, w.len))
+		end(c);
+}
+
+static void
+timed_out(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	struct cancel *c = w->data;
+	char label[160];
+
+	(void) ev;
+	(void) revents;
+	log_warning("%s: cancel request not answered within cancel_wait_timeout",
+				server_label(c->server, label, sizeof(label)));
+	end(c);
+}
+
+void
+cancel_start(struct shard *shard, struct server *server, void (*done)(void *arg), void *arg)
+{
+	struct cancel *c = mem_zalloc(sizeof(*c));
+	uint64_t limit = shard->conf->cancel_wait_timeout_us;
+
+	c->shard = shard;
+	c->server = server;
+	c->done = done;
+	c->arg = arg;
+	list_append(&shard->cancels, &c->node);
+	conn_init(&c->conn);
+	ev_timer_init(&c->timer, timed_out, limit > 0 ? (double) limit / 1e6 : 10., 0.);
+	c->timer.data = c;
+	ev_timer_start(shard->loop.ev, &c->timer);
+	server_cancel_begin(server);
+	c->dial = dial_start(&shard->loop, server->host, server->port, connected, c);
+}
+
+void
+cancel_abandon_all(struct shard *shard)
+{
+	struct list *n;
+
+	while ((n = list_first(&shard->cancels)) != NULL)
+		end(list_entry(n, struct cancel, node));
+}

@@ -1,0 +1,379 @@
+/*
+ * greet.c - see greet.h.
+ *
+ * The happy path: [SSLRequest 'N'] [GSSENCRequest 'N'] StartupMessage -> [NegotiateProtocolVersion]
+ * -> authentication -> AuthenticationOk -> serve_start(), or admin_start() for the console.
+ * client_login_timeout covers all of it.
+ *
+ * A cancel request names a session by pid and key. The pid tells its loop; the request travels
+ * there by mail, and the socket it came on is closed when PostgreSQL has been told, which is what
+ * clients wait for.
+ *
+ * The database is looked at after the password: who may not log in does not learn which databases
+ * there are.
+ */
+#include "core/greet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "core/admin.h"
+#include "core/auth.h"
+#include "core/registry.h"
+#include "core/serve.h"
+#include "core/session.h"
+#include "proto/pgmsg.h"
+#include "proto/pgwrite.h"
+#include "proto/startup.h"
+
+#define PROTOCOL_NEWEST_MINOR 2
+#define PROTOCOL(minor) ((3u << 16) | (minor))
+#define NAME_MAX_LEN 63 /* PostgreSQL's identifiers */
+
+static void authentication_event(struct conn *c, int revents);
+
+/* ---- cancel requests ---- */
+
+struct cancel_request
+{
+	struct mail mail;
+	struct shard *from;
+	struct session *requester; /* lives on `from` */
+	uint32_t pid;
+	uint32_t key_len;
+	uint8_t key[STARTUP_MAX_CANCEL_KEY];
+};
+
+static void
+cancel_answered(struct mail *mail)
+{
+	struct cancel_request *r = list_entry(mail, struct cancel_request, mail);
+
+	session_answered(r->requester);
+	free(r);
+}
+
+static void
+cancel_done(void *arg)
+{
+	struct cancel_request *r = arg;
+
+	loop_post(&r->from->loop, &r->mail, cancel_answered);
+}
+
+/* On the loop of the session that is to be cancelled. */
+static void
+cancel_arrived(struct mail *mail)
+{
+	struct cancel_request *r = list_entry(mail, struct cancel_request, mail);
+	struct shard *shard = registry_shard(r->from->registry, r->pid);
+	struct slot *slot = registry_find(shard, r->pid);
+	struct session *target = slot == NULL ? NULL : list_entry(slot, struct session, slot);
+
+	if (target == NULL || target->key_len != r->key_len ||
+		!str_equal_secret(target->key, r->key, r->key_len) ||
+		!session_cancel(target, cancel_done, r))
+		cancel_done(r);
+}
+
+static void
+cancel_requested(struct session *s, const struct startup *packet)
+{
+	struct cancel_request *r = mem_zalloc(sizeof(*r));
+
+	mail_init(&r->mail);
+	r->from = s->shard;
+	r->requester = s;
+	r->pid = packet->cancel_pid;
+	r->key_len = packet->cancel_key_len;
+	memcpy(r->key, packet->cancel_key, r->key_len);
+	conn_read_stop(&s->conn);
+	session_deadline(s, 0);
+	s->busy++;
+	loop_post(&registry_shard(s->shard->registry, r->pid)->loop, &r->mail, cancel_arrived);
+}
+
+/* ---- startup packet ---- */
+
+static bool
+send_writer(struct session *s, const struct pgwriter *w)
+{
+	if (!w->overflow && conn_send(&s->conn, w->mem, w->len))
+		return true;
+	session_end(s, NULL, "client connection lost");
+	return false;
+}
+
+/* False: a parameter that we cannot carry; the session has been ended. */
+static bool
+take_parameter(struct session *s, const struct startup_param *p)
+{
+	char text[200];
+	int i = params_find(p->name);
+
+	if (i >= 0)
+	{
+		if (strlen(p->value) >= PARAMS_MAX_VALUE)
+		{
+			snprintf(text, sizeof(text), "startup parameter \"%s\" is too long", params_name(i));
+			session_fatal(s, "22023", text);
+			return false;
+		}
+		params_set(&s->params, i, p->value);
+		return true;
+	}
+	if (str_equal_nocase(p->name, "user") || str_equal_nocase(p->name, "database") ||
+		conf_list_has(s->shard->conf->ignore_startup_parameters, p->name))
+		return true;
+	if (str_equal_nocase(p->name, "options") && p->value[strspn(p->value, " ")] == '\0')
+		return true;
+	snprintf(text, sizeof(text), "unsupported startup parameter: %.100s", p->name);
+	session_fatal(s, "08P01", text);
+	return false;
+}
+
+static bool
+take_names(struct session *s, const struct startup *packet)
+{
+	const char *user = startup_param(packet, "user");
+	const char *database = startup_param(packet, "database");
+
+	if (user == NULL || user[0] == '\0')
+	{
+		session_fatal(s, "28000", "no PostgreSQL user name specified in startup packet");
+		return false;
+	}
+	if (database == NULL || database[0] == '\0')
+		database = user;
+	if (strlen(user) > NAME_MAX_LEN || strlen(database) > NAME_MAX_LEN)
+	{
+		session_fatal(s, "08P01", "user or database name is too long");
+		return false;
+	}
+	s->user = mem_strdup(user);
+	s->database = mem_strdup(database);
+	return true;
+}
+
+/* The newest protocol that both sides speak; unknown options are named. */
+static void
+negotiate(struct session *s, const struct startup *packet, struct pgwriter *w)
+{
+	s->minor = packet->minor < PROTOCOL_NEWEST_MINOR ? packet->minor : PROTOCOL_NEWEST_MINOR;
+	if (packet->minor > PROTOCOL_NEWEST_MINOR || packet->n_pq_options > 0)
+		pgw_negotiate(w, PROTOCOL(s->minor), packet->pq_options, packet->n_pq_options);
+}
+
+/* A place among max_client_conn; the console has room always. */
+static bool
+take_place(struct session *s)
+{
+	struct registry *r = s->shard->registry;
+
+	if (admin_is_console(s->shard->conf, s->database))
+		return true;
+	if (atomic_load(&r->shutting_down))
+	{
+		session_fatal(s, "57P03", "the pooler is shutting down");
+		return false;
+	}
+	s->counted = true;
+	if (atomic_fetch_add(&r->n_clients, 1) < s->shard->conf->max_client_conn)
+		return true;
+	session_fatal(s, "53300", "no more connections allowed (max_client_conn)");
+	return false;
+}
+
+/* ---- authentication ---- */
+
+static void
+authenticated(struct session *s)
+{
+	const struct conf *conf = s->shard->conf;
+	const struct conf_database *db;
+	char text[200];
+
+	auth_free(s->auth);
+	s->auth = NULL;
+	if (admin_is_console(conf, s->database))
+	{
+		admin_start(s);
+		return;
+	}
+	db = conf_find_database(conf, s->database);
+	if (db == NULL)
+	{
+		snprintf(text, sizeof(text), "no such database: %s", s->database);
+		session_fatal(s, "3D000", text);
+		return;
+	}
+	serve_start(s, registry_pool(s->shard->registry, conf, db, s->database, s->user));
+}
+
+/* Sends what the step produced, then acts on its result. */
+static void
+after_step(struct session *s, enum auth_result result, struct pgwriter *w)
+{
+	char text[200];
+
+	if (result == AUTH_OK)
+		pgw_auth_ok(w);
+	if (w->len > 0 && !send_writer(s, w))
+		return;
+	switch (result)
+	{
+		case AUTH_MORE:
+			break;
+		case AUTH_OK:
+			authenticated(s);
+			break;
+		case AUTH_FAILED:
+			snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", s->user);
+			session_fatal(s, "28P01", text);
+			break;
+		case AUTH_NO_USER:
+			snprintf(text, sizeof(text), "no such user: %s", s->user);
+			session_fatal(s, "28000", text);
+			break;
+		case AUTH_BAD:
+			session_fatal(s, "08P01", "invalid authentication message");
+			break;
+	}
+}
+
+static void
+started(struct session *s, const struct startup *packet)
+{
+	uint8_t mem[8192];
+	struct pgwriter w;
+
+	if (!take_names(s, packet) || !take_place(s))
+		return;
+	for (uint32_t i = 0; i < packet->n_params; i++)
+		if (!take_parameter(s, &packet->params[i]))
+			return;
+	pgw_init(&w, mem, sizeof(mem));
+	negotiate(s, packet, &w);
+	s->auth = auth_new(s->shard->conf, s->user, s->shard->registry->mock_key);
+	s->conn.on_event = authentication_event;
+	after_step(s, auth_begin(s->auth, &w), &w);
+}
+
+/* Returns the bytes taken, 0 when more are needed or the session has been ended or handed on. */
+static size_t
+startup_packet(struct session *s, const uint8_t *p, size_t n)
+{
+	struct startup packet;
+	char text[200];
+
+	switch (startup_parse(p, n, &packet))
+	{
+		case STARTUP_NEED_MORE:
+			conn_save(&s->conn, p, n);
+			return 0;
+		case STARTUP_SSL:
+		case STARTUP_GSSENC:
+			if (conn_send(&s->conn, "N", 1))
+				return packet.total;
+			session_end(s, NULL, "client connection lost");
+			return 0;
+		case STARTUP_CANCEL:
+			cancel_requested(s, &packet);
+			return 0;
+		case STARTUP_PROTOCOL:
+			conn_save(&s->conn, p + packet.total, n - packet.total);
+			started(s, &packet);
+			return 0;
+		case STARTUP_UNSUPPORTED:
+			snprintf(text, sizeof(text), "unsupported frontend protocol %u.%u", packet.major,
+					 packet.minor);
+			session_fatal(s, "0A000", text);
+			return 0;
+		case STARTUP_BAD:
+			session_fatal(s, "08P01", packet.error);
+			return 0;
+	}
+	return 0;
+}
+
+static enum conn_io
+receive(struct session *s, uint8_t **p, size_t *n)
+{
+	enum conn_io io = conn_recv(&s->conn, p, n);
+
+	if (io == CONN_EOF)
+		session_end(s, NULL, "client left during login");
+	else if (io == CONN_ERROR)
+		session_end(s, NULL, strerror(errno));
+	return io;
+}
+
+static void
+startup_event(struct conn *c, int revents)
+{
+	struct session *s = list_entry(c, struct session, conn);
+	uint8_t *p;
+	size_t n;
+
+	if ((revents & EV_READ) == 0 || receive(s, &p, &n) != CONN_OK)
+		return;
+	while (n > 0)
+	{
+		size_t used = startup_packet(s, p, n);
+
+		if (used == 0)
+			return;
+		p += used;
+		n -= used;
+	}
+}
+
+static void
+authentication_event(struct conn *c, int revents)
+{
+	struct session *s = list_entry(c, struct session, conn);
+	uint8_t mem[2048];
+	struct pgwriter w;
+	struct pgmsg m;
+	uint8_t *p;
+	size_t n;
+
+	if ((revents & EV_READ) == 0 || receive(s, &p, &n) != CONN_OK)
+		return;
+	switch (pgmsg_peek(p, n, &m))
+	{
+		case PGMSG_OK:
+			if (m.type == 'p' && m.total <= STARTUP_MAX_LEN && !m.whole)
+			{
+				conn_save(c, p, n);
+				return;
+			}
+			if (m.whole)
+				break;
+			session_fatal(s, "08P01", "invalid authentication message");
+			return;
+		case PGMSG_NEED_MORE:
+			conn_save(c, p, n);
+			return;
+		case PGMSG_BAD:
+			session_fatal(s, "08P01", "invalid authentication message");
+			return;
+	}
+	conn_save(c, p + m.total, n - m.total);
+	pgw_init(&w, mem, sizeof(mem));
+	after_step(s, auth_message(s->auth, &m, &w), &w);
+}
+
+void
+greet_client(struct shard *shard, int fd, const struct peer_addr *peer)
+{
+	struct session *s = session_new(shard, fd, peer, startup_event);
+
+	if (shard->conf->client_login_timeout_us > 0)
+		session_deadline(s, s->connected_us + shard->conf->client_login_timeout_us);
+}

@@ -1,0 +1,213 @@
+/*
+ * login.c - see login.h.
+ */
+#include "core/login.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+#define PROTOCOL_3_0 (3u << 16)
+
+enum auth_request
+{
+	AUTH_REQ_OK = 0,
+	AUTH_REQ_PASSWORD = 3,
+	AUTH_REQ_SASL = 10,
+	AUTH_REQ_SASL_CONT = 11,
+	AUTH_REQ_SASL_FIN = 12
+};
+
+struct login *
+login_new(const char *user, const char *database, const char *password)
+{
+	struct login *l = mem_zalloc(sizeof(*l));
+
+	l->user = mem_strdup(user);
+	l->database = mem_strdup(database);
+	l->password = password == NULL ? NULL : mem_strdup(password);
+	buf_init(&l->welcome);
+	return l;
+}
+
+void
+login_free(struct login *l)
+{
+	if (l == NULL)
+		return;
+	free(l->user);
+	free(l->database);
+	if (l->password != NULL)
+		OPENSSL_cleanse(l->password, strlen(l->password));
+	free(l->password);
+	buf_fini(&l->welcome);
+	free(l);
+}
+
+void
+login_startup(struct login *l, const struct params *settings, struct pgwriter *out)
+{
+	pgw_startup_begin(out, PROTOCOL_3_0);
+	pgw_cstr(out, "user");
+	pgw_cstr(out, l->user);
+	pgw_cstr(out, "database");
+	pgw_cstr(out, l->database);
+	for (int i = 0; i < PARAMS; i++)
+	{
+		if (settings->value[i] == NULL)
+			continue;
+		pgw_cstr(out, params_name(i));
+		pgw_cstr(out, settings->value[i]);
+	}
+	pgw_startup_end(out);
+}
+
+static enum login_result
+bad(struct login *l, const char *text)
+{
+	str_copy(l->sqlstate, sizeof(l->sqlstate), "08P01");
+	str_copy(l->text, sizeof(l->text), text);
+	return LOGIN_BAD;
+}
+
+static enum login_result
+refused(struct login *l, const struct pgmsg *m)
+{
+	struct pgerror e;
+
+	if (pgmsg_error_fields(m->body, m->body_len, &e) != PGMSG_OK)
+		return bad(l, "malformed ErrorResponse during login");
+	str_copy(l->sqlstate, sizeof(l->sqlstate), e.sqlstate[0] != '\0' ? e.sqlstate : "08P01");
+	str_copy(l->text, sizeof(l->text), e.message);
+	return LOGIN_REFUSED;
+}
+
+/* AuthenticationSASL: the list of mechanisms must hold the one we speak. */
+static enum login_result
+sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
+{
+	uint8_t random[18];
+	char nonce[SCRAM_NONCE_LEN + 1];
+	struct scram_out out;
+	bool found = false;
+
+	while (!r->bad && pgr_left(r) > 1)
+		if (strcmp(pgr_cstr(r), SCRAM_MECHANISM) == 0)
+			found = true;
+	if (!found)
+		return bad(l, "server offers no SASL mechanism that we know");
+	if (l->password == NULL)
+		return bad(l, "server asks for a password, but none is known for the user");
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		return bad(l, "no random numbers");
+	scram_nonce(random, nonce);
+	if (scram_client_first(&l->scram, nonce, &out) != SCRAM_CONTINUE)
+		return bad(l, "SCRAM exchange could not be started");
+	pgw_sasl_initial(reply, SCRAM_MECHANISM, out.text, out.len);
+	return LOGIN_MORE;
+}
+
+static enum login_result
+authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
+{
+	const struct scram_identity who = {.password = l->password};
+	struct scram_out out;
+	struct pgreader r;
+	uint32_t request;
+	char text[LOGIN_TEXT_MAX];
+
+	pgr_init(&r, m->body, m->body_len);
+	request = pgr_u32(&r);
+	if (r.bad)
+		return bad(l, "malformed authentication request");
+	switch (request)
+	{
+		case AUTH_REQ_OK:
+			return LOGIN_MORE;
+		case AUTH_REQ_PASSWORD:
+			if (l->password == NULL)
+				return bad(l, "server asks for a password, but none is known for the user");
+			pgw_password(reply, l->password);
+			return LOGIN_MORE;
+		case AUTH_REQ_SASL:
+			return sasl_begin(l, &r, reply);
+		case AUTH_REQ_SASL_CONT:
+			if (scram_client_final(&l->scram, &who, r.p, pgr_left(&r), &out) != SCRAM_CONTINUE)
+				return bad(l, l->scram.error != NULL ? l->scram.error : "malformed SCRAM message");
+			pgw_sasl_response(reply, out.text, out.len);
+			return LOGIN_MORE;
+		case AUTH_REQ_SASL_FIN:
+			if (scram_client_verify(&l->scram, r.p, pgr_left(&r)) != SCRAM_DONE)
+				return bad(l, "the server could not prove that it knows the password");
+			return LOGIN_MORE;
+		default:
+			snprintf(text, sizeof(text),
+					 "server asks for authentication method %u, which is not supported", request);
+			return bad(l, text);
+	}
+}
+
+static enum login_result
+parameter_status(struct login *l, const struct pgmsg *m, const uint8_t *whole,
+				 struct params *params)
+{
+	struct pgreader r;
+	const char *name;
+	const char *value;
+	int i;
+
+	pgr_init(&r, m->body, m->body_len);
+	name = pgr_cstr(&r);
+	value = pgr_cstr(&r);
+	if (r.bad)
+		return bad(l, "malformed ParameterStatus during login");
+	i = params_find(name);
+	if (i >= 0)
+		params_set(params, i, value);
+	buf_append(&l->welcome, whole, m->total);
+	return LOGIN_MORE;
+}
+
+static enum login_result
+backend_key(struct login *l, const struct pgmsg *m)
+{
+	struct pgreader r;
+	const uint8_t *key;
+
+	pgr_init(&r, m->body, m->body_len);
+	l->backend_pid = pgr_u32(&r);
+	l->key_len = (uint32_t) pgr_left(&r);
+	if (r.bad || l->key_len == 0 || l->key_len > sizeof(l->key))
+		return bad(l, "malformed BackendKeyData");
+	key = pgr_bytes(&r, l->key_len);
+	memcpy(l->key, key, l->key_len);
+	return LOGIN_MORE;
+}
+
+enum login_result
+login_message(struct login *l, const struct pgmsg *m, struct params *params, struct pgwriter *reply)
+{
+	switch (m->type)
+	{
+		case 'R':
+			return authentication(l, m, reply);
+		case 'S':
+			return parameter_status(l, m, m->body - PGMSG_HEADER, params);
+		case 'K':
+			return backend_key(l, m);
+		case 'N':
+		case 'v':
+			return LOGIN_MORE;
+		case 'E':
+			return refused(l, m);
+		case 'Z':
+			return LOGIN_OK;
+		default:
+			return bad(l, "unexpected message during login: is this a PostgreSQL server?");
+	}
+}

@@ -1,0 +1,54 @@
+/*
+ * login.h - logging in to PostgreSQL: the conversation, without the socket.
+ *
+ * The happy path: StartupMessage -> AuthenticationSASL -> SASLInitialResponse -> …Continue ->
+ * SASLResponse -> …Final, AuthenticationOk -> ParameterStatus…, BackendKeyData, ReadyForQuery.
+ * Failure: ErrorResponse at any point (REFUSED), or nonsense (BAD).
+ */
+#ifndef PERFKIT_CORE_LOGIN_H
+#define PERFKIT_CORE_LOGIN_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "core/params.h"
+#include "proto/pgmsg.h"
+#include "proto/pgwrite.h"
+#include "proto/scram.h"
+
+#define LOGIN_TEXT_MAX 256
+
+enum login_result
+{
+	LOGIN_MORE,
+	LOGIN_OK,
+	LOGIN_REFUSED, /* PostgreSQL said no: sqlstate, text */
+	LOGIN_BAD      /* it does not speak our language: text */
+};
+
+struct login
+{
+	char *user;
+	char *database;
+	char *password; /* NULL: none known; wiped when freed */
+	struct scram_client scram;
+	struct buf welcome; /* the ParameterStatus messages as they came */
+	uint32_t backend_pid;
+	uint32_t key_len;
+	uint8_t key[256];
+	char sqlstate[6];
+	char text[LOGIN_TEXT_MAX];
+};
+
+struct login *login_new(const char *user, const char *database, const char *password);
+void login_free(struct login *l);
+
+/* The first packet. settings: values to log in with (NULL ones are left to the server). */
+void login_startup(struct login *l, const struct params *settings, struct pgwriter *out);
+
+/* One whole message of the server; what is to be sent back is appended to reply. params collects
+ * what the server reports. */
+enum login_result login_message(struct login *l, const struct pgmsg *m, struct params *params,
+								struct pgwriter *reply);
+
+#endif

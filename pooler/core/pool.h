@@ -1,0 +1,226 @@
+/*
+ * pool.h - the servers of one (database, user) and the sessions that wait for one, shared by all
+ * loops.
+ *
+ * A pool knows members (the part of a server that pools care about) and waiters (the part of a
+ * session), never sockets, so that it is tested without one. Every call takes pool->lock for a few
+ * pointer moves and answers in a struct pool_todo what the caller must do after the lock is
+ * released: wake a waiter, start a dial, arm a retry, stop or start a park watcher.
+ *
+ *                 pool_reserve (todo.dial)            pool_login_done
+ *     (nothing) ----------------------> LOGIN ------------------------+
+ *                                          | pool_login_failed        v
+ *                                          v            +---- checkin: idle or granted ----+
+ *                                        GONE           v                                  v
+ *                                          ^          IDLE --- checkout / claim ------> ACTIVE,
+ * TESTED |            ^                                  |
+ *                                          +-- discard -+--- checkin --- RESETTING, CANCELLING
+ */
+#ifndef PERFKIT_CORE_POOL_H
+#define PERFKIT_CORE_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/lock.h"
+
+#define POOL_NO_LOOP (-1)
+#define POOL_ERROR_MAX 256
+
+enum member_state
+{
+	MEMBER_LOGIN,      /* being connected and authenticated by its owner */
+	MEMBER_IDLE,       /* in idle[home], owned by the pool */
+	MEMBER_ACTIVE,     /* linked to a session, or granted to one */
+	MEMBER_RESETTING,  /* reset query runs */
+	MEMBER_CANCELLING, /* released, but a cancel is in flight (P8) */
+	MEMBER_TESTED,     /* taken out by its home loop: something came while idle, or it is too old */
+	MEMBER_GONE,       /* left the pool; freed by whoever holds the last reference */
+	MEMBER_STATES
+};
+
+struct pool;
+
+struct pool_member
+{
+	struct list node; /* idle[home] while IDLE; pool->lock */
+	struct pool *pool;
+	enum member_state state; /* pool->lock */
+	int owner;               /* loop index, or POOL_NO_LOOP when the pool owns it; pool->lock */
+	int home;                /* loop that last owned it; pool->lock */
+	int parked_at;           /* loop where the park watcher is armed, or POOL_NO_LOOP; pool->lock */
+	bool park_mail;          /* mail to a home loop is under way; pool->lock */
+	uint32_t generation;     /* pool's when it was made */
+	uint64_t idle_since_us;  /* pool->lock */
+};
+
+enum waiter_state
+{
+	WAITER_NONE,
+	WAITER_QUEUED,
+	WAITER_GRANTED, /* `member` is the waiter's; take it when the mail comes (P7) */
+	WAITER_REFUSED  /* the server refused every login: pool_refusal() tells why */
+};
+
+struct pool_waiter
+{
+	struct list node;        /* pool->waiters; pool->lock */
+	enum waiter_state state; /* pool->lock; its own loop may read it after the mail */
+	int loop;
+	bool posted; /* mail is under way: the object must not be freed; pool->lock */
+	uint64_t since_us;
+	struct pool_member *member;
+	/* Called without the lock by any thread, at most once until pool_waiter_woken(): posts mail to
+	 * its loop. */
+	void (*wake)(struct pool_waiter *w);
+};
+
+struct pool_name
+{
+	const char *database; /* as the client asked for it */
+	const char *user;     /* as the client logged in */
+};
+
+/* What may change at RELOAD; set under the lock. */
+struct pool_limits
+{
+	int64_t size;
+	int64_t login_concurrency; /* logins at once */
+	bool round_robin;          /* idle servers oldest first */
+	uint64_t login_retry_us;   /* back-off ceiling */
+};
+
+struct pool_counts
+{
+	int64_t by_state[MEMBER_STATES];
+	int64_t total; /* all but GONE */
+	int64_t waiters;
+	int64_t sessions;
+	uint64_t oldest_wait_us; /* since when the oldest waiter waits, or 0 */
+	bool paused;
+};
+
+struct pool
+{
+	struct lock lock;
+	char *database;
+	char *user;
+	int n_loops;
+	struct pool_limits limits; /* lock */
+	struct list *idle;         /* [n_loops]; lock */
+	struct list waiters;       /* oldest first; lock */
+	struct pool_counts counts; /* lock */
+	uint32_t generation;       /* lock; members older than this close at checkin */
+	uint64_t backoff_until_us; /* lock; 0: none */
+	uint64_t backoff_us;       /* lock; the last delay */
+	bool retry_armed;          /* lock; some loop's timer will call pool_retry() */
+	char refusal_sqlstate[6];  /* lock; of the last refused login */
+	char refusal[POOL_ERROR_MAX];
+	_Atomic(void *) welcome; /* core/server.c: parameters a server reports at login; set once */
+	void *local;             /* core/registry.c: one struct pool_local per loop */
+};
+
+/* What the caller does after the call. All zero: nothing. */
+struct pool_todo
+{
+	struct pool_waiter *wake; /* call wake->wake(wake) */
+	bool granted;             /* checkin: the member went to a waiter on granted_loop */
+	int granted_loop;
+	bool dial;         /* a login slot is reserved: start a login or call pool_login_failed */
+	uint64_t retry_us; /* arm a timer that calls pool_retry after so long */
+	bool park;         /* start the park watcher on the own loop */
+	bool unpark;       /* stop the park watcher on the own loop */
+	int mail_home;     /* post the member's park mail to this loop, or POOL_NO_LOOP */
+	bool close;        /* checkin refused: discard the member */
+	bool destroy;      /* nobody refers to the member any more: free it */
+};
+
+bool pool_init(struct pool *p, const struct pool_name *name, const struct pool_limits *limits,
+			   int n_loops);
+void pool_fini(struct pool *p);
+
+/* ---- sessions ---- */
+
+/* A session of this pool logged in / is gone: for SHOW POOLS. */
+void pool_session_count(struct pool *p, int delta);
+
+/*
+ * A session on loop `w->loop` needs a server. Returns a member that it owns now, or NULL: the
+ * waiter is queued and its mail will come. Strict order: with waiters in the queue nobody passes
+ * them (P6).
+ */
+struct pool_member *pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us,
+								  struct pool_todo *todo);
+
+/* The mail has arrived: answers the state. GRANTED and REFUSED are turned into NONE; the member is
+ * the caller's. */
+enum waiter_state pool_waiter_woken(struct pool *p, struct pool_waiter *w,
+									struct pool_member **member, struct pool_todo *todo);
+
+/* The session gives up. True: it is out of the queue and no mail will come. False: wait for the
+ * mail, which may bring a member to be given back. */
+bool pool_leave(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct pool_todo *todo);
+
+/* Why logins are refused: copies the last error. */
+void pool_refusal(struct pool *p, char sqlstate[6], char text[POOL_ERROR_MAX]);
+
+/* ---- servers ---- */
+
+void pool_member_init(struct pool_member *m, struct pool *p, int loop);
+
+/* The owner says what it does with its member: ACTIVE, RESETTING or CANCELLING. */
+void pool_member_state(struct pool_member *m, enum member_state state);
+
+/*
+ * The owner gives its member back (after a login too). It is granted to the oldest waiter
+ * (todo->wake), or idle in the pool (todo->park), or not wanted any more (todo->close: the caller
+ * still owns it and discards it). The caller has stopped its watchers before.
+ */
+void pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo *todo);
+
+/* The owner's member is closed. todo->destroy: free it now, else its park mail does. todo may ask
+ * for a dial in its place. */
+void pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo);
+
+/* The login of a reserved slot did not succeed; no member remains. Arms back-off. */
+void pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo);
+/* The same when the server itself refused (wrong password, no such database): the next call answers
+ * every waiter in turn. */
+void pool_login_refused(struct pool *p, const char *sqlstate, const char *text);
+struct pool_waiter *pool_refuse_next(struct pool *p);
+
+/* The back-off timer fired. */
+void pool_retry(struct pool *p, uint64_t now_us, struct pool_todo *todo);
+
+/* The park watcher or the idle timer of loop fired: true when the member was idle there and is now
+ * TESTED and owned by loop. */
+bool pool_claim(struct pool_member *m, int loop);
+
+/* The member's park mail arrived on loop. */
+void pool_park_mail(struct pool_member *m, int loop, struct pool_todo *todo);
+
+/* Since when the longest idle server of this loop is idle, or 0. */
+uint64_t pool_oldest_idle(struct pool *p, int loop);
+
+/* ---- operation ---- */
+
+/* A waiter may be woken to dial for the new room: it finds itself QUEUED. */
+void pool_set_limits(struct pool *p, const struct pool_limits *limits, struct pool_todo *todo);
+/* Every server made before now closes when it is released; idle ones are found by pool_take_idle.
+ */
+void pool_retire(struct pool *p);
+/* Pausing lets nobody out of the queue and closes what comes back. */
+void pool_pause(struct pool *p);
+void pool_resume(struct pool *p, struct pool_todo *todo);
+/*
+ * Takes the longest idle member whose home is loop if it is idle since before the given time
+ * (UINT64_MAX: in any case) or superfluous (retired, or over the size); else NULL. It is TESTED and
+ * owned by loop.
+ */
+struct pool_member *pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us,
+								   struct pool_todo *todo);
+void pool_counts(struct pool *p, struct pool_counts *out);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * registry.c - see registry.h.
+ *
+ * The pid in a cancel key is serial * shards + shard index, so that any loop that receives a
+ * CancelRequest knows at once whom to mail; the key itself is random and is compared there.
+ */
+#include "core/registry.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/conf.h"
+
+#define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
+
+bool
+registry_init(struct registry *r, int n_shards, const struct conf *conf)
+{
+	memset(r, 0, sizeof(*r));
+	r->conf = conf;
+	r->started_us = clock_now_us();
+	lock_init(&r->pools_lock);
+	if (RAND_bytes(r->mock_key, sizeof(r->mock_key)) != 1 ||
+		!loop_init(&r->main_loop, POOL_NO_LOOP, r))
+		return false;
+	r->shards = mem_zalloc((size_t) n_shards * sizeof(*r->shards));
+	for (int i = 0; i < n_shards; i++)
+	{
+		struct shard *s = &r->shards[i];
+
+		if (!loop_init(&s->loop, i, s))
+			return false;
+		s->registry = r;
+		s->conf = conf;
+		list_init(&s->sessions);
+		list_init(&s->servers);
+		list_init(&s->logins);
+		list_init(&s->cancels);
+		RAND_bytes((unsigned char *) &s->next_serial, sizeof(s->next_serial));
+		r->n_shards = i + 1;
+	}
+	return true;
+}
+
+void
+registry_fini(struct registry *r)
+{
+	struct pool_entry *e = atomic_load(&r->pools);
+
+	for (int i = 0; i < r->n_shards; i++)
+		loop_fini(&r->shards[i].loop);
+	free(r->shards);
+	HASH_CLEAR(hh, r->by_name);
+	while (e != NULL)
+	{
+		struct pool_entry *next = e->next;
+
+		pool_fini(&e->pool);
+		free(e->local);
+		free(e->name);
+		free(e);
+		e = next;
+	}
+	loop_fini(&r->main_loop);
+	lock_fini(&r->pools_lock);
+}
+
+void
+registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
+					 struct pool_limits *out)
+{
+	out->size = limits->pool_size;
+	out->login_concurrency = conf->server_login_concurrency;
+	out->round_robin = conf->server_round_robin;
+	out->login_retry_us = conf->server_login_retry_us;
+}
+
+static struct pool_local *
+new_locals(struct registry *r, struct pool *pool, const struct conf_limits *limits)
+{
+	size_t size = (size_t) r->n_shards * sizeof(struct pool_local);
+	struct pool_local *local = aligned_alloc(STATS_ALIGN, size);
+
+	if (local == NULL)
+		abort();
+	memset(local, 0, size);
+	for (int i = 0; i < r->n_shards; i++)
+	{
+		local[i].shard = &r->shards[i];
+		local[i].pool = pool;
+		local[i].limits = *limits;
+	}
+	return local;
+}
+
+/* A new entry, visible to everyone once it is complete. pools_lock is held. */
+static struct pool_entry *
+add_pool(struct registry *r, const struct conf *conf, const struct pool_name *name,
+		 const struct conf_limits *limits)
+{
+	struct pool_entry *e = mem_zalloc(sizeof(*e));
+	struct pool_limits pool_limits;
+
+	registry_pool_limits(conf, limits, &pool_limits);
+	pool_init(&e->pool, name, &pool_limits, r->n_shards);
+	e->local = new_locals(r, &e->pool, limits);
+	e->pool.local = e->local;
+	if (atomic_load(&r->paused_all))
+		pool_pause(&e->pool);
+	e->next = atomic_load(&r->pools);
+	atomic_store(&r->pools, e);
+	return e;
+}
+
+struct pool *
+registry_pool(struct registry *r, const struct conf *conf, const struct conf_database *db,
+			  const char *database, const char *user)
+{
+	const struct pool_name name = {.database = database, .user = user};
+	size_t db_len = strlen(database) + 1;
+	size_t key_len = db_len + strlen(user);
+	char *key = mem_alloc(key_len + 1);
+	struct conf_limits limits;
+	struct pool_entry *e;
+
+	memcpy(key, database, db_len);
+	memcpy(key + db_len, user, key_len - db_len + 1);
+	conf_limits(conf, db, user, &limits);
+	lock_acquire(&r->pools_lock);
+	HASH_FIND(hh, r->by_name, key, key_len, e);
+	if (e == NULL)
+	{
+		e = add_pool(r, conf, &name, &limits);
+		e->name = key;
+		HASH_ADD_KEYPTR(hh, r->by_name, e->name, key_len, e);
+		key = NULL;
+	}
+	lock_release(&r->pools_lock);
+	free(key);
+	return &e->pool;
+}
+
+struct pool_local *
+registry_local(struct shard *s, struct pool *p)
+{
+	return (struct pool_local *) p->local + s->loop.index;
+}
+
+void
+registry_adopt(struct shard *s, const struct conf *conf)
+{
+	s->conf = conf;
+	registry_foreach_pool(e, s->registry)
+	{
+		const struct conf_database *db = conf_find_database(conf, e->pool.database);
+
+		/* A database that is gone keeps its limits until its last session has left. */
+		if (db != NULL)
+			conf_limits(conf, db, e->pool.user, &e->local[s->loop.index].limits);
+	}
+}
+
+void
+registry_add(struct shard *s, struct slot *slot)
+{
+	uint32_t n = (uint32_t) s->registry->n_shards;
+	uint32_t serials = PID_MAX / n - 1;
+
+	do
+	{
+		s->next_serial = s->next_serial % serials + 1;
+		slot->pid = s->next_serial * n + (uint32_t) s->loop.index;
+	} while (registry_find(s, slot->pid) != NULL);
+	HASH_ADD(hh, s->by_pid, pid, sizeof(slot->pid), slot);
+}
+
+void
+registry_remove(struct shard *s, struct slot *slot)
+{
+	if (slot->pid == 0)
+		return;
+	HASH_DELETE(hh, s->by_pid, slot);
+	slot->pid = 0;
+}
+
+struct slot *
+registry_find(struct shard *s, uint32_t pid)
+{
+	struct slot *slot;
+
+	HASH_FIND(hh, s->by_pid, &pid, sizeof(pid), slot);
+	return slot;
+}
+
+struct shard *
+registry_shard(struct registry *r, uint32_t pid)
+{
+	return &r->shards[pid % (uint32_t) r->n_shards];
+}

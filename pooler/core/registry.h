@@ -1,0 +1,123 @@
+/*
+ * registry.h - who is there: the loops, what belongs to each of them, and the pools they share.
+ *
+ * A shard is all that belongs to one worker loop and is touched by its thread alone (P1, P10). The
+ * registry is the process: made before the threads start, its array of shards never changes. Pools
+ * are found by name at login, under a lock of the table's own; they are never removed.
+ */
+#ifndef PERFKIT_CORE_REGISTRY_H
+#define PERFKIT_CORE_REGISTRY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include <uthash.h>
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "conf/conf.h"
+#include "core/pool.h"
+#include "core/stats.h"
+#include "net/loop.h"
+
+struct registry;
+struct slot;
+
+struct shard
+{
+	struct loop loop;
+	struct registry *registry;
+	const struct conf *conf; /* this loop's view of the snapshot (P9) */
+	struct list sessions;    /* struct session */
+	struct list servers;     /* struct server owned by this loop: not the idle ones */
+	struct list logins;      /* attempts of core/server_login.c */
+	struct list cancels;     /* connections of core/cancel.c */
+	struct slot *by_pid;     /* sessions by the pid in their cancel key */
+	uint32_t next_serial;
+	_Atomic int n_sessions; /* for the accepting thread: where is room */
+};
+
+/* One entry in a shard's table of sessions, embedded in the session. */
+struct slot
+{
+	UT_hash_handle hh;
+	uint32_t pid;
+};
+
+struct registry
+{
+	struct shard *shards;
+	int n_shards;
+	struct loop main_loop;
+	const struct conf *conf; /* the newest snapshot; main thread */
+	struct lock pools_lock;  /* by_name only; held for look-ups at login, never with another lock */
+	struct pool_entry *by_name;         /* pools_lock */
+	_Atomic(struct pool_entry *) pools; /* newest first; entries are only ever added */
+	_Atomic int64_t n_clients;          /* logged in or logging in, against max_client_conn */
+	_Atomic uint64_t next_id;           /* SHOW's id column */
+	_Atomic bool shutting_down;         /* no new clients */
+	_Atomic bool paused_all;            /* new pools start paused */
+	uint8_t mock_key[32];               /* for users who do not exist */
+	_Atomic uint64_t
+		stats_period_us; /* length of the last whole stats period; 0: none has ended yet */
+	uint64_t started_us;
+	/* Takes an order of the console to the main thread's work: core/housekeep.c. */
+	void (*take_order)(struct mail *mail);
+	/* Starts the login for a slot that a pool reserved (pool_todo.dial): core/server_login.c, which
+	 * stands above those who ask. */
+	void (*start_login)(struct shard *shard, struct pool *pool);
+};
+
+/* What a loop keeps for itself of one pool. */
+struct pool_local
+{
+	struct shard *shard;
+	struct pool *pool;
+	struct conf_limits limits; /* in force on this loop (P9) */
+	ev_timer reap;             /* the longest idle server may be too old */
+	ev_timer retry;            /* login back-off is over */
+	struct stats stats;        /* this loop's counters (P10) */
+	struct stats at_period;    /* as they were when the last stats period ended */
+	struct stats last_period;  /* what was added in it */
+} __attribute__((aligned(STATS_ALIGN)));
+
+struct pool_entry
+{
+	struct pool pool;
+	struct pool_entry *next;
+	struct pool_local *local; /* [n_shards] */
+	UT_hash_handle hh;
+	char *name; /* hash key: database, zero byte, user */
+};
+
+bool registry_init(struct registry *r, int n_shards, const struct conf *conf);
+void registry_fini(struct registry *r);
+
+/* The pool of a database and user, made when it is new. */
+struct pool *registry_pool(struct registry *r, const struct conf *conf,
+						   const struct conf_database *db, const char *database, const char *user);
+
+/* Limits from a snapshot, for registry_pool and RELOAD. */
+void registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
+						  struct pool_limits *out);
+
+/* Walks all pools; safe in any thread. */
+#define registry_foreach_pool(e, r)                                                                \
+	for (struct pool_entry *e = atomic_load(&(r)->pools); e != NULL; e = e->next)
+
+/* This loop's part of a pool. */
+struct pool_local *registry_local(struct shard *s, struct pool *p);
+
+/* A loop takes over a new snapshot: its limits of every pool follow. */
+void registry_adopt(struct shard *s, const struct conf *conf);
+
+/* Gives a session's slot a pid that names its shard, unique among live sessions. */
+void registry_add(struct shard *s, struct slot *slot);
+void registry_remove(struct shard *s, struct slot *slot);
+struct slot *registry_find(struct shard *s, uint32_t pid);
+/* The shard that a pid belongs to; any thread. */
+struct shard *registry_shard(struct registry *r, uint32_t pid);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * relay.h - bytes between one client and the server it has, message by message.
+ *
+ * Headers are parsed where recv() put them and everything that belongs together leaves in one send:
+ * a simple query costs recv, send, recv, send. Only what is partial (a cut header, a message that
+ * must be seen whole) or refused by a full socket is copied. A message larger than the buffer
+ * streams through.
+ *
+ * Back-pressure: while a side's output waits, the other side is not read.
+ */
+#ifndef PERFKIT_CORE_RELAY_H
+#define PERFKIT_CORE_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct params;
+struct pgw_error;
+struct server;
+struct stats;
+
+struct relay
+{
+	struct conn *client;
+	struct server *server; /* NULL: none */
+	struct params *params; /* of the session: follow ParameterStatus */
+	struct stats *stats;   /* of the pool on this loop */
+	uint64_t assigned_us;  /* when the server was given, or the last transaction ended */
+	uint64_t request_us;   /* since when a request is outstanding; 0: none is */
+	uint32_t client_left;  /* bytes of the client's message under way that are still to come */
+	bool
+		refused_setting; /* a setting that was put in front failed: sqlstate and text of it below */
+	char sqlstate[6];
+	char text[200];
+	bool cancel_sent; /* the request that runs has been cancelled by us */
+	const struct pgw_error
+		*cancelled; /* what to say instead when the server answers 57014 to a cancel of ours */
+};
+
+enum relay_end
+{
+	RELAY_GO_ON,
+	RELAY_RELEASABLE,  /* nothing outstanding, no transaction, no partial message: the server may go
+						*/
+	RELAY_TERMINATE,   /* the client said goodbye */
+	RELAY_CLIENT_LOST, /* its socket is broken */
+	RELAY_CLIENT_BAD,  /* it does not keep to the protocol */
+	RELAY_SERVER_LOST,
+	RELAY_SERVER_BAD,
+	RELAY_SETTING_REFUSED
+};
+
+/* The server was just given: prefix is sent in front of the next client bytes, in the same write.
+ */
+struct relay_prefix
+{
+	const void *bytes;
+	size_t len;
+};
+
+/* Client bytes as conn_recv() gave them; the rest of a cut header is saved with the conn.
+ * max_packet: of one message, in bytes. */
+enum relay_end relay_from_client(struct relay *r, const uint8_t *p, size_t n,
+								 const struct relay_prefix *prefix, uint32_t max_packet);
+
+enum relay_end relay_from_server(struct relay *r, const uint8_t *p, size_t n);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * rows.h - result sets of the console: a row description and data rows, as text.
+ */
+#ifndef PERFKIT_CORE_ROWS_H
+#define PERFKIT_CORE_ROWS_H
+
+#include <stdarg.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define ROWS_MAX_COLUMNS 40
+#define ROWS_TEXT_MAX 8192 /* bytes of one row's values */
+
+/*
+ * columns: names separated by blanks; a name that begins with '#' is a number (int8), the others
+ * are text.
+ */
+void rows_head(struct buf *out, const char *columns);
+
+/* Collects one row; values are copied. */
+struct row
+{
+	const char *value[ROWS_MAX_COLUMNS];
+	int n;
+	char text[ROWS_TEXT_MAX];
+	size_t len;
+};
+
+void row_begin(struct row *r);
+void row_text(struct row *r, const char *value); /* NULL: SQL NULL */
+void row_int(struct row *r, int64_t value);
+void row_end(struct row *r, struct buf *out);
+
+void rows_complete(struct buf *out, const char *tag);
+
+#endif

@@ -1,0 +1,493 @@
+/*
+ * serve.c - see serve.h.
+ *
+ * The happy path of a query in transaction mode: client_event() -> idle_input() -> take_server() ->
+ * relay_from_client(); server_event() -> relay_from_server() -> RELAY_RELEASABLE -> give_server().
+ * Without a free server the bytes are kept, the session waits, and granted() goes on where it was.
+ *
+ * Failure: whatever the relay found wrong ends the session (after_relay()), which takes care of the
+ * server.
+ *
+ * Mail (P7): granted() may find the session CLOSING, refused, or QUEUED still, in which case it was
+ * woken to start a login.
+ */
+#include "core/serve.h"
+
+#include <errno.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/registry.h"
+#include "core/relay.h"
+#include "core/server.h"
+#include "core/session.h"
+#include "proto/pgmsg.h"
+#include "proto/pgwrite.h"
+
+static void server_event(struct conn *c, int revents);
+static void client_event(struct conn *c, int revents);
+static void post_grant(struct pool_waiter *w);
+
+static void
+attach(struct session *s, struct server *server)
+{
+	uint64_t now = clock_now_us();
+
+	s->relay.server = server;
+	s->relay.assigned_us = now;
+	s->relay.request_us = 0;
+	s->relay.cancelled = NULL;
+	s->relay.cancel_sent = false;
+	s->relay.stats->server_assignment_count++;
+	session_set_state(s, SESSION_ACTIVE);
+	server_attach(server, s->shard, server_event, s);
+}
+
+/* The server goes back to the pool; the session is idle again. */
+static void
+give_server(struct session *s)
+{
+	struct server *server = s->relay.server;
+
+	s->relay.server = NULL;
+	s->relay.request_us = 0;
+	session_set_state(s, SESSION_IDLE);
+	server->last_user = s->id;
+	server_release(server, s->shard->conf->server_reset_query_always);
+	conn_read_start(&s->conn);
+	session_watch_time(s, clock_now_us());
+}
+
+/* What must be set on the server before this client's bytes; builds the Query message. Length, or
+ * -1. */
+static int
+make_prefix(struct session *s, uint8_t *mem, size_t cap)
+{
+	struct server *server = s->relay.server;
+	const struct welcome *welcome = server_welcome(s->pool);
+	char sql[PARAMS * (4 * PARAMS_MAX_VALUE + 64)];
+	struct pgwriter w;
+	int n;
+
+	if (server->last_user == s->id || welcome == NULL)
+		return 0;
+	n = params_diff(&s->params, &welcome->params, &server->params, sql, sizeof(sql));
+	if (n <= 0)
+		return n;
+	pgw_init(&w, mem, cap);
+	pgw_query(&w, sql);
+	return w.overflow ? -1 : (int) w.len;
+}
+
+/* Acts on what the relay found. False when the session is gone. */
+static bool
+after_relay(struct session *s, enum relay_end end)
+{
+	struct pgw_error e = {.severity = "FATAL"};
+
+	switch (end)
+	{
+		case RELAY_GO_ON:
+			session_watch_time(s, clock_now_us());
+			return true;
+		case RELAY_RELEASABLE:
+			if (s->mode != POOL_SESSION)
+				give_server(s);
+			else
+				session_watch_time(s, clock_now_us());
+			return true;
+		case RELAY_TERMINATE:
+			session_end(s, NULL, "client close request");
+			return false;
+		case RELAY_CLIENT_LOST:
+			session_end(s, NULL, "client connection lost");
+			return false;
+		case RELAY_CLIENT_BAD:
+			session_fatal(s, "08P01", "invalid message from client");
+			return false;
+		case RELAY_SERVER_LOST:
+			session_fatal(s, "08006", "server connection lost");
+			return false;
+		case RELAY_SERVER_BAD:
+			session_fatal(s, "08P01", "invalid message from server");
+			return false;
+		case RELAY_SETTING_REFUSED:
+			e.sqlstate = s->relay.sqlstate;
+			e.message = s->relay.text;
+			session_end(s, &e, s->relay.text);
+			return false;
+	}
+	return true;
+}
+
+/* Sends the first bytes to a server just attached. */
+static void
+begin(struct session *s, const uint8_t *p, size_t n)
+{
+	uint8_t mem[PARAMS * (4 * PARAMS_MAX_VALUE + 64) + 16];
+	struct relay_prefix prefix = {.bytes = mem};
+	int len = make_prefix(s, mem, sizeof(mem));
+
+	if (len < 0)
+	{
+		session_fatal(s, "22023",
+					  "a session parameter is too long to be carried to another server");
+		return;
+	}
+	prefix.len = (size_t) len;
+	after_relay(
+		s, relay_from_client(&s->relay, p, n, &prefix, (uint32_t) s->shard->conf->max_packet_size));
+}
+
+/* An idle server that is alive, or NULL: the session is queued. */
+static struct server *
+take_server(struct session *s, uint64_t now)
+{
+	struct shard *shard = s->shard;
+
+	for (;;)
+	{
+		struct pool_todo todo;
+		struct pool_member *m = pool_checkout(s->pool, &s->waiter, now, &todo);
+		struct server *server;
+
+		server_todo(shard, s->pool, m == NULL ? NULL : server_of(m), &todo);
+		if (m == NULL)
+			return NULL;
+		server = server_of(m);
+		if (server_fresh(server, shard))
+			return server;
+		server_attach(server, shard, NULL, NULL);
+		server_close(server, "closed by PostgreSQL while idle", false);
+	}
+}
+
+/*
+ * Bytes of a client that has no server. Late CopyData, CopyDone and CopyFail of a COPY that has
+ * ended are dropped, as PostgreSQL does (X8), and so is a Flush with nothing before it.
+ */
+static void
+idle_input(struct session *s, const uint8_t *p, size_t n)
+{
+	struct relay *r = &s->relay;
+	struct server *server;
+	struct pgmsg m;
+
+	while (n > 0)
+	{
+		size_t take;
+
+		if (r->client_left == 0)
+		{
+			enum pgmsg_result result = pgmsg_peek(p, n, &m);
+
+			if (result == PGMSG_NEED_MORE)
+				break;
+			if (result == PGMSG_BAD || !pgmsg_frontend_type(m.type))
+			{
+				session_fatal(s, "08P01", "invalid message from client");
+				return;
+			}
+			if (m.type == 'X')
+			{
+				session_end(s, NULL, "client close request");
+				return;
+			}
+			if (strchr("dcfH", m.type) == NULL)
+				break;
+			r->client_left = m.total;
+		}
+		take = n < r->client_left ? n : r->client_left;
+		r->client_left -= (uint32_t) take;
+		p += take;
+		n -= take;
+	}
+	if (n < PGMSG_HEADER || r->client_left > 0)
+	{
+		conn_save(&s->conn, p, n);
+		session_watch_time(s, clock_now_us());
+		return;
+	}
+	s->request_wall_us = clock_wall_us();
+	server = take_server(s, clock_now_us());
+	if (server != NULL)
+	{
+		attach(s, server);
+		begin(s, p, n);
+		return;
+	}
+	conn_save(&s->conn, p, n);
+	session_set_state(s, SESSION_WAITING);
+	session_watch_time(s, s->waiter.since_us);
+}
+
+/* ---- greeting ---- */
+
+/* The welcome of the pool, with the client's own values in the place of the server's. */
+static void
+send_parameters(struct session *s, struct buf *out)
+{
+	const struct welcome *welcome = server_welcome(s->pool);
+	const uint8_t *p = welcome->messages;
+	size_t n = welcome->len;
+	struct pgmsg m;
+
+	while (n > 0 && pgmsg_peek(p, n, &m) == PGMSG_OK && m.whole)
+	{
+		int i = params_find((const char *) m.body);
+
+		if (i >= 0 && s->params.value[i] != NULL)
+		{
+			uint8_t mem[PARAMS_MAX_VALUE + 64];
+			struct pgwriter w;
+
+			pgw_init(&w, mem, sizeof(mem));
+			pgw_parameter_status(&w, params_name(i), s->params.value[i]);
+			buf_append(out, w.mem, w.len);
+		}
+		else
+			buf_append(out, p, m.total);
+		p += m.total;
+		n -= m.total;
+	}
+}
+
+/* Bytes that came while the session waited, or behind its startup packet. */
+static void
+go_on_with_saved(struct session *s)
+{
+	uint8_t *p;
+	size_t n;
+
+	conn_read_start(&s->conn);
+	if (s->state == SESSION_IDLE && conn_saved(&s->conn, &p, &n))
+		idle_input(s, p, n);
+}
+
+/* Logged in: AuthenticationOk has been sent; the rest of what PostgreSQL says at start follows. */
+static void
+greet(struct session *s)
+{
+	struct buf out;
+	uint8_t mem[SESSION_KEY_MAX + 32];
+	struct pgwriter w;
+	char label[200];
+	bool sent;
+
+	registry_add(s->shard, &s->slot);
+	s->key_len = s->minor >= 2 ? SESSION_KEY_MAX : 4;
+	if (RAND_bytes(s->key, s->key_len) != 1)
+	{
+		session_fatal(s, "58000", "no random numbers for the cancel key");
+		return;
+	}
+	buf_init(&out);
+	send_parameters(s, &out);
+	pgw_init(&w, mem, sizeof(mem));
+	pgw_backend_key(&w, s->slot.pid, s->key, s->key_len);
+	pgw_ready(&w, 'I');
+	buf_append(&out, w.mem, w.len);
+	sent = conn_send(&s->conn, buf_data(&out), buf_len(&out));
+	buf_fini(&out);
+	if (!sent)
+	{
+		session_end(s, NULL, "client connection lost");
+		return;
+	}
+	s->relay.stats->client_login_count++;
+	if (s->shard->conf->log_connections)
+		log_info("%s: login", session_label(s, label, sizeof(label)));
+	session_set_state(s, SESSION_IDLE);
+	session_watch_time(s, clock_now_us());
+	go_on_with_saved(s);
+}
+
+void
+serve_start(struct session *s, struct pool *pool)
+{
+	struct server *server;
+
+	s->pool = pool;
+	s->mode = registry_local(s->shard, pool)->limits.pool_mode;
+	s->relay.stats = &registry_local(s->shard, pool)->stats;
+	s->conn.on_event = client_event;
+	s->waiter.wake = post_grant;
+	pool_session_count(pool, 1);
+	if (server_welcome(pool) != NULL)
+	{
+		greet(s);
+		return;
+	}
+	/* Nobody has logged in yet, so there is nothing to greet with. */
+	session_set_state(s, SESSION_LOGIN_WAIT);
+	server = take_server(s, clock_now_us());
+	if (server == NULL)
+	{
+		session_watch_time(s, s->waiter.since_us);
+		return;
+	}
+	server_attach(server, s->shard, NULL, NULL);
+	server_release(server, false);
+	greet(s);
+}
+
+/* ---- events ---- */
+
+/* What the mail brings to a session that is not there any more. */
+static void
+return_grant(struct session *s, struct pool_member *m)
+{
+	if (m != NULL)
+	{
+		server_attach(server_of(m), s->shard, NULL, NULL);
+		server_release(server_of(m), false);
+	}
+	s->mail_coming = false;
+	session_free_if_done(s);
+}
+
+static void
+refuse(struct session *s)
+{
+	struct pgw_error e = {.severity = "FATAL"};
+	char sqlstate[6];
+	char text[POOL_ERROR_MAX];
+
+	pool_refusal(s->pool, sqlstate, text);
+	e.sqlstate = sqlstate;
+	e.message = text;
+	session_end(s, &e, "server refused the login");
+}
+
+static void
+granted(struct mail *mail)
+{
+	struct session *s = list_entry(mail, struct session, mail);
+	struct pool_member *m;
+	struct pool_todo todo;
+	enum waiter_state state = pool_waiter_woken(s->pool, &s->waiter, &m, &todo);
+	uint64_t now = clock_now_us();
+	uint8_t *p;
+	size_t n;
+
+	server_todo(s->shard, s->pool, NULL, &todo);
+	if (s->state == SESSION_CLOSING)
+		return_grant(s, m);
+	else if (state == WAITER_REFUSED)
+		refuse(s);
+	else if (state == WAITER_GRANTED && s->state == SESSION_LOGIN_WAIT)
+	{
+		server_attach(server_of(m), s->shard, NULL, NULL);
+		server_release(server_of(m), false);
+		greet(s);
+	}
+	else if (state == WAITER_GRANTED)
+	{
+		s->relay.stats->wait_time += now - s->waiter.since_us;
+		attach(s, server_of(m));
+		conn_read_start(&s->conn);
+		if (conn_saved(&s->conn, &p, &n))
+			begin(s, p, n);
+	}
+}
+
+/* Called by whichever thread grants. */
+static void
+post_grant(struct pool_waiter *w)
+{
+	struct session *s = list_entry(w, struct session, waiter);
+
+	loop_post(&s->shard->loop, &s->mail, granted);
+}
+
+/* A client that waits says something: only its end matters now. */
+static void
+waiting_event(struct session *s)
+{
+	uint8_t byte;
+	ssize_t n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+		session_end(s, NULL, "client connection lost while waiting");
+	else if (n > 0)
+		conn_read_stop(&s->conn);
+}
+
+static void
+client_readable(struct session *s)
+{
+	uint8_t *p;
+	size_t n;
+	enum conn_io io = conn_recv(&s->conn, &p, &n);
+
+	if (io == CONN_AGAIN)
+		return;
+	if (io != CONN_OK)
+	{
+		session_end(s, NULL, io == CONN_EOF ? "client unexpected eof" : strerror(errno));
+		return;
+	}
+	if (s->state == SESSION_IDLE)
+	{
+		idle_input(s, p, n);
+		return;
+	}
+	s->request_wall_us = clock_wall_us();
+	after_relay(
+		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
+}
+
+static void
+client_event(struct conn *c, int revents)
+{
+	struct session *s = list_entry(c, struct session, conn);
+
+	/* Drained: the server may be read again. */
+	if ((revents & EV_WRITE) != 0 && s->relay.server != NULL)
+		conn_read_start(&s->relay.server->conn);
+	if ((revents & EV_READ) == 0)
+		return;
+	if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
+		waiting_event(s);
+	else if (s->state == SESSION_ACTIVE && s->busy > 0 && txstate_quiet(&s->relay.server->tx))
+		conn_read_stop(&s->conn); /* a cancel of ours that came late must not hit the next query */
+	else
+		client_readable(s);
+}
+
+static void
+server_event(struct conn *c, int revents)
+{
+	struct server *server = list_entry(c, struct server, conn);
+	struct session *s = server->link;
+	enum relay_end end;
+	uint8_t *p;
+	size_t n;
+	enum conn_io io;
+
+	if ((revents & EV_WRITE) != 0)
+		conn_read_start(&s->conn);
+	if ((revents & EV_READ) == 0)
+		return;
+	io = conn_recv(c, &p, &n);
+	if (io == CONN_AGAIN)
+		return;
+	if (io != CONN_OK)
+	{
+		session_fatal(s, "08006", "server closed the connection unexpectedly");
+		return;
+	}
+	end = relay_from_server(&s->relay, p, n);
+	if (s->mode == POOL_STATEMENT && server->tx.status != 'I' && txstate_quiet(&server->tx))
+	{
+		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode");
+		return;
+	}
+	if (after_relay(s, end) && s->state == SESSION_IDLE)
+		go_on_with_saved(s);
+}

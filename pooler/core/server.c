@@ -1,0 +1,503 @@
+/*
+ * server.c - see server.h.
+ *
+ * The happy path: core/server_login.c logs in and calls server_release(), and from then on attach,
+ * release, give_back in turn. Failure: every way out ends in server_close(), which tells the pool;
+ * the pool says whether another login should start in its place.
+ *
+ * Who may touch a server: its owner (P3). While idle that is the pool, and only its home loop's
+ * park watcher looks at the socket. After give_back() has handed the member to the pool or to
+ * another loop, nothing of it is touched here but the park watcher of the own loop.
+ *
+ * An idle server that says something: ParameterStatus, Notice and Notification are taken in and it
+ * goes back; anything else, and end of file, ends it.
+ */
+#include "core/server.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/registry.h"
+#include "proto/pgmsg.h"
+#include "proto/pgwrite.h"
+
+#define US_PER_S 1e6
+#define FRESH_US 50000 /* idle for less on the own loop: its park watcher would have told */
+
+static void give_back(struct server *s);
+static void send_park_mail(struct server *s, struct shard *to);
+static void park_event(struct ev_loop *ev, ev_io *w, int revents);
+static void reap_event(struct ev_loop *ev, ev_timer *w, int revents);
+
+/* ---- small things ---- */
+
+const char *
+server_label(const struct server *s, char *text, size_t cap)
+{
+	snprintf(text, cap, "s%llu %s/%s", (unsigned long long) s->id, s->member.pool->database,
+			 s->member.pool->user);
+	return text;
+}
+
+const struct welcome *
+server_welcome(struct pool *pool)
+{
+	return atomic_load(&pool->welcome);
+}
+
+bool
+server_parameter(struct server *s, const uint8_t *body, size_t n, int *changed)
+{
+	struct pgreader r;
+	const char *name;
+	const char *value;
+
+	pgr_init(&r, body, n);
+	name = pgr_cstr(&r);
+	value = pgr_cstr(&r);
+	if (r.bad)
+		return false;
+	*changed = params_find(name);
+	if (*changed >= 0)
+		params_set(&s->params, *changed, value);
+	return true;
+}
+
+void
+server_destroy(struct server *s)
+{
+	conn_close(&s->conn);
+	params_fini(&s->params);
+	free(txstate_shrink(&s->tx));
+	if (s->key != NULL)
+		OPENSSL_cleanse(s->key, s->key_len);
+	free(s->key);
+	free(s->host);
+	free(s);
+}
+
+/* ---- what pools ask for ---- */
+
+static void
+park_mail_arrived(struct mail *mail)
+{
+	struct server *s = list_entry(mail, struct server, park_mail);
+	struct pool *pool = s->member.pool;
+	struct pool_todo todo;
+
+	struct shard *here = s->park_mail_to;
+
+	pool_park_mail(&s->member, here->loop.index, &todo);
+	if (todo.mail_home != POOL_NO_LOOP)
+	{
+		/* Passed on: the watcher must be stopped before the next loop may set it up anew. */
+		if (todo.unpark)
+			ev_io_stop(here->loop.ev, &s->park);
+		send_park_mail(s, &here->registry->shards[todo.mail_home]);
+		return;
+	}
+	server_todo(here, pool, s, &todo);
+}
+
+static void
+send_park_mail(struct server *s, struct shard *to)
+{
+	s->park_mail_to = to;
+	loop_post(&to->loop, &s->park_mail, park_mail_arrived);
+}
+
+static void
+reap_later(struct shard *shard, struct pool *pool)
+{
+	struct pool_local *t = registry_local(shard, pool);
+	uint64_t timeout = shard->conf->server_idle_timeout_us;
+
+	if (t->reap.data == NULL)
+	{
+		ev_timer_init(&t->reap, reap_event, 0., 0.);
+		t->reap.data = t;
+	}
+	if (timeout > 0 && !ev_is_active(&t->reap))
+	{
+		ev_timer_set(&t->reap, (double) timeout / US_PER_S, 0.);
+		ev_timer_start(shard->loop.ev, &t->reap);
+	}
+}
+
+static void
+start_park(struct shard *shard, struct server *s)
+{
+	if (s->park.data != shard)
+	{
+		/* Another loop's epoll set: force the registration. */
+		ev_io_init(&s->park, park_event, s->conn.fd, EV_READ);
+		s->park.data = shard;
+	}
+	ev_io_start(shard->loop.ev, &s->park);
+	reap_later(shard, s->member.pool);
+}
+
+static void
+retry_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	struct pool_local *t = w->data;
+	struct pool_todo todo;
+
+	(void) ev;
+	(void) revents;
+	pool_retry(t->pool, clock_now_us(), &todo);
+	server_todo(t->shard, t->pool, NULL, &todo);
+}
+
+static void
+reap_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	struct pool_local *t = w->data;
+	uint64_t timeout = t->shard->conf->server_idle_timeout_us;
+	uint64_t now = clock_now_us();
+	struct pool_member *m;
+	struct pool_todo todo;
+	uint64_t since;
+
+	(void) revents;
+	while (timeout > 0 && now > timeout &&
+		   (m = pool_take_idle(t->pool, t->shard->loop.index, now - timeout + 1, &todo)) != NULL)
+	{
+		server_todo(t->shard, t->pool, server_of(m), &todo);
+		list_append(&t->shard->servers, &server_of(m)->node);
+		server_close(server_of(m), "server_idle_timeout", true);
+	}
+	since = pool_oldest_idle(t->pool, t->shard->loop.index);
+	if (since == 0 || timeout == 0)
+		return;
+	ev_timer_set(w, (double) (since + timeout > now ? since + timeout - now : 1) / US_PER_S, 0.);
+	ev_timer_start(ev, w);
+}
+
+static void
+start_retry(struct shard *shard, struct pool *pool, uint64_t after_us)
+{
+	struct pool_local *t = registry_local(shard, pool);
+
+	ev_timer_stop(shard->loop.ev, &t->retry);
+	ev_timer_init(&t->retry, retry_event, (double) after_us / US_PER_S, 0.);
+	t->retry.data = t;
+	ev_timer_start(shard->loop.ev, &t->retry);
+}
+
+void
+server_todo(struct shard *shard, struct pool *pool, struct server *s, const struct pool_todo *todo)
+{
+	if (todo->unpark)
+		ev_io_stop(shard->loop.ev, &s->park);
+	if (todo->mail_home != POOL_NO_LOOP)
+		send_park_mail(s, &shard->registry->shards[todo->mail_home]);
+	if (todo->park)
+		start_park(shard, s);
+	if (todo->destroy)
+		server_destroy(s);
+	if (todo->wake != NULL)
+		todo->wake->wake(todo->wake);
+	if (todo->retry_us > 0)
+		start_retry(shard, pool, todo->retry_us);
+	if (todo->dial)
+		shard->registry->start_login(shard, pool);
+}
+
+/* ---- the end ---- */
+
+void
+server_close(struct server *s, const char *reason, bool polite)
+{
+	struct shard *shard = s->shard;
+	struct pool *pool = s->member.pool;
+	uint8_t bye[8];
+	struct pgwriter w;
+	struct pool_todo todo;
+	char label[160];
+
+	log_info("%s: server closed: %s", server_label(s, label, sizeof(label)), reason);
+	if (polite && s->conn.fd >= 0 && !s->partial_in && !conn_blocked(&s->conn))
+	{
+		pgw_init(&w, bye, sizeof(bye));
+		pgw_terminate(&w);
+		conn_send(&s->conn, w.mem, w.len);
+	}
+	s->link = NULL;
+	list_remove(&s->node);
+	conn_leave(&s->conn);
+	if (s->n_cancels > 0)
+	{
+		/* A cancel that is on its way still points here; the slot stays taken until it has ended
+		 * (P8). */
+		pool_member_state(&s->member, MEMBER_CANCELLING);
+		s->closed = true;
+		shutdown(s->conn.fd, SHUT_RDWR);
+		list_append(&shard->servers, &s->node);
+		return;
+	}
+	pool_discard(&s->member, clock_now_us(), &todo);
+	/* With park mail under way the descriptor stays open until its handler has stopped the watcher.
+	 */
+	server_todo(shard, pool, s, &todo);
+}
+
+/* ---- back to the pool ---- */
+
+/* Waits for its session's mail on the same loop; level-triggered events come again then. */
+static void
+granted_event(struct conn *c, int revents)
+{
+	(void) c;
+	(void) revents;
+}
+
+static bool
+too_old(const struct server *s, uint64_t now)
+{
+	const struct pool_local *local = registry_local(s->shard, s->member.pool);
+
+	/* A lifetime of 0 means: use once. So the first return, from its login, never counts. */
+	return s->member.state != MEMBER_LOGIN &&
+		   now - s->connected_us >= local->limits.server_lifetime_us;
+}
+
+static void
+give_back(struct server *s)
+{
+	struct shard *shard = s->shard;
+	struct pool *pool = s->member.pool;
+	uint64_t now = clock_now_us();
+	struct pool_todo todo;
+
+	if (too_old(s, now))
+	{
+		server_close(s, "server_lifetime", true);
+		return;
+	}
+	conn_leave(&s->conn);
+	list_remove(&s->node);
+	s->link = NULL;
+	s->conn.on_event = granted_event;
+	pool_checkin(&s->member, shard->loop.index, now, &todo);
+	if (todo.close)
+	{
+		list_append(&shard->servers, &s->node);
+		server_close(s, "no place in the pool any more", true);
+		return;
+	}
+	/* Granted on this loop: keep the watcher, so that the hand-over costs no system call. */
+	if (todo.granted && todo.granted_loop == shard->loop.index)
+		conn_move(&s->conn, &shard->loop);
+	server_todo(shard, pool, s, &todo);
+}
+
+bool
+server_fresh(struct server *s, struct shard *shard)
+{
+	uint8_t byte;
+	ssize_t n;
+
+	if (s->shard == shard && clock_now_us() - s->member.idle_since_us < FRESH_US &&
+		!ev_is_pending(&s->park))
+		return true;
+	do
+		n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void
+server_attach(struct server *s, struct shard *shard, void (*on_event)(struct conn *, int),
+			  void *link)
+{
+	s->shard = shard;
+	s->link = link;
+	s->conn.on_event = on_event;
+	s->request_wall_us = clock_wall_us();
+	list_append(&shard->servers, &s->node);
+	conn_move(&s->conn, &shard->loop);
+}
+
+/* Takes in what a server says while no session has it. Answers to requests of ours complete them.
+ */
+static bool
+take_in(struct server *s, const struct pgmsg *m, struct tx_reply *reply)
+{
+	int changed;
+
+	if (m->type == 'E' && txstate_quiet(&s->tx))
+		return false;
+	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, reply) != TX_OK)
+		return false;
+	if (m->type == 'S')
+		return server_parameter(s, m->body, m->body_len, &changed);
+	return true;
+}
+
+static void
+log_last_words(struct server *s, const struct pgmsg *m)
+{
+	struct pgerror e;
+	char label[160];
+
+	if (m->type == 'E' && pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK)
+		log_info("%s: server said: %s (%s)", server_label(s, label, sizeof(label)), e.message,
+				 e.sqlstate);
+}
+
+/* RESETTING, TESTED, CANCELLING: reads until nothing is outstanding and no message stands
+ * half-read. */
+static void
+quiet_event(struct conn *c, int revents)
+{
+	struct server *s = list_entry(c, struct server, conn);
+	struct tx_reply reply;
+	struct pgmsg m;
+	uint8_t *p;
+	size_t n;
+	enum conn_io io = conn_recv(c, &p, &n);
+
+	(void) revents;
+	if (io == CONN_AGAIN)
+		return;
+	if (io != CONN_OK)
+	{
+		server_close(s, io == CONN_EOF ? "closed by PostgreSQL" : strerror(errno), false);
+		return;
+	}
+	while (n > 0)
+	{
+		enum pgmsg_result r = pgmsg_peek(p, n, &m);
+
+		if (r == PGMSG_NEED_MORE || (r == PGMSG_OK && !m.whole && m.total <= SERVER_MESSAGE_MAX))
+			break;
+		if (r == PGMSG_BAD || !m.whole || !take_in(s, &m, &reply))
+		{
+			if (r == PGMSG_OK && m.whole)
+				log_last_words(s, &m);
+			server_close(s, "unexpected message while not in use", false);
+			return;
+		}
+		if (m.type == 'E' && s->member.state == MEMBER_RESETTING)
+		{
+			server_close(s, "server_reset_query failed", true);
+			return;
+		}
+		p += m.total;
+		n -= m.total;
+	}
+	conn_save(c, p, n);
+	if (n == 0 && s->n_cancels == 0 && s->member.state != MEMBER_CANCELLING &&
+		txstate_releasable(&s->tx))
+		give_back(s);
+}
+
+static void
+park_event(struct ev_loop *ev, ev_io *w, int revents)
+{
+	struct server *s = list_entry(w, struct server, park);
+	struct shard *shard = w->data;
+
+	ev_io_stop(ev, w);
+	if (!pool_claim(&s->member, shard->loop.index))
+		return; /* another loop owns it by now: read nothing, its mail is on the way */
+	list_append(&shard->servers, &s->node);
+	s->shard = shard;
+	s->conn.on_event = quiet_event;
+	conn_move(&s->conn, &shard->loop);
+	quiet_event(&s->conn, revents);
+}
+
+static void
+start_reset(struct server *s)
+{
+	const char *sql = s->shard->conf->server_reset_query;
+	uint8_t mem[4096];
+	struct pgwriter w;
+
+	pgw_init(&w, mem, sizeof(mem));
+	pgw_query(&w, sql);
+	if (w.overflow)
+	{
+		server_close(s, "server_reset_query is too long", true);
+		return;
+	}
+	pool_member_state(&s->member, MEMBER_RESETTING);
+	txstate_frontend(&s->tx, 'Q', TX_SWALLOW, 0);
+	if (!conn_send(&s->conn, w.mem, w.len))
+		server_close(s, "lost while resetting", false);
+}
+
+void
+server_release(struct server *s, bool reset)
+{
+	s->link = NULL;
+	s->conn.on_event = quiet_event;
+	s->reset_wanted = reset && s->shard->conf->server_reset_query[0] != '\0';
+	INVARIANT(txstate_releasable(&s->tx) && s->left == 0 && !s->partial_in, "P0");
+	conn_read_start(&s->conn);
+	if (s->n_cancels > 0)
+	{
+		pool_member_state(&s->member, MEMBER_CANCELLING);
+		return;
+	}
+	if (s->reset_wanted)
+		start_reset(s);
+	else
+		give_back(s);
+}
+
+void
+server_cancel_begin(struct server *s)
+{
+	s->n_cancels++;
+}
+
+void
+server_cancel_end(struct server *s)
+{
+	struct pool *pool = s->member.pool;
+	struct pool_todo todo;
+
+	s->n_cancels--;
+	if (s->n_cancels > 0 || s->member.state != MEMBER_CANCELLING)
+		return;
+	if (s->closed)
+	{
+		list_remove(&s->node);
+		pool_discard(&s->member, clock_now_us(), &todo);
+		server_todo(s->shard, pool, s, &todo);
+		return;
+	}
+	/* A cancel that came too late for its query may still hit the reset query: then the server is
+	 * closed, never handed on. */
+	pool_member_state(&s->member, MEMBER_TESTED);
+	if (s->reset_wanted)
+		start_reset(s);
+	else if (txstate_releasable(&s->tx) && buf_len(&s->conn.in) == 0)
+		give_back(s);
+}
+
+void
+server_trim(struct shard *shard, struct pool *pool, bool all)
+{
+	struct pool_member *m;
+	struct pool_todo todo;
+
+	while ((m = pool_take_idle(pool, shard->loop.index, all ? UINT64_MAX : 0, &todo)) != NULL)
+	{
+		server_todo(shard, pool, server_of(m), &todo);
+		list_append(&shard->servers, &server_of(m)->node);
+		server_close(server_of(m), all ? "paused" : "no place in the pool any more", true);
+	}
+}

@@ -1,0 +1,118 @@
+/*
+ * server.h - one connection to PostgreSQL: login, life in the pool, reset, end.
+ *
+ *                     +-------- server_attach -- session uses it -- server_release --------+
+ *                     |                                                                    v
+ * server_login -> LOGIN -> checkin -> (granted | IDLE, parked) <---- checkin <- RESETTING,
+ * CANCELLING |                          | closed                 closed by the other side, too old,
+ * paused
+ *
+ * While a session has it, the session's callback gets the events of `conn`. In every other state
+ * they are handled here.
+ */
+#ifndef PERFKIT_CORE_SERVER_H
+#define PERFKIT_CORE_SERVER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "core/params.h"
+#include "core/pool.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "proto/txstate.h"
+
+struct shard;
+
+#define SERVER_MESSAGE_MAX                                                                         \
+	65536 /* largest message that a server may send while no session has it */
+
+struct server
+{
+	struct pool_member member;
+	struct shard *shard; /* of the owner; of the home while idle */
+	struct conn conn;
+	struct list node; /* shard->servers while owned */
+	ev_io park;       /* home loop's watcher while idle */
+	struct mail park_mail;
+	struct shard *park_mail_to;
+	struct txstate tx;
+	struct params params; /* as the server reported them last */
+	uint32_t left;     /* bytes of the message under way from the server that are still to come */
+	bool left_swallow; /* and they are not the client's */
+	bool partial_in;   /* a message towards the server stands half-sent */
+	bool reset_wanted; /* run the reset query once no cancel is in flight */
+	bool closed;       /* only waits for its cancels to end */
+	int n_cancels;     /* cancel connections in flight (P8) */
+	void *link;        /* struct session, while it has the server */
+	uint64_t id;
+	uint64_t last_user; /* id of the session that had it last: its parameters need no look */
+	uint64_t connected_us;
+	uint64_t connected_wall_us;
+	uint64_t request_wall_us; /* last given to a session */
+	uint32_t backend_pid;
+	uint32_t key_len;
+	uint8_t *key; /* for cancel requests; owned */
+	char *host;   /* where it is connected: an address or a socket directory; owned */
+	int port;
+};
+
+/* ParameterStatus messages of a pool's first login, kept for greeting clients. */
+struct welcome
+{
+	struct params params;
+	size_t len;
+	uint8_t messages[];
+};
+
+/*
+ * False when a server that came out of the idle list has something to say, most likely its end:
+ * server_close() it and check out another. Costs a system call when it was idle for long or is
+ * watched by another loop, which may not have looked yet.
+ */
+bool server_fresh(struct server *s, struct shard *shard);
+
+/* The session that was given the member takes it over on its own loop. */
+void server_attach(struct server *s, struct shard *shard, void (*on_event)(struct conn *, int),
+				   void *link);
+
+/* The session is done with it: back to the pool, after the reset query when `reset`. The caller has
+ * made sure that txstate_releasable(). */
+void server_release(struct server *s, bool reset);
+
+/* Closes it whatever it does; tells PostgreSQL when `polite` and nothing stands half-sent. */
+void server_close(struct server *s, const char *reason, bool polite);
+
+/* A cancel connection starts or ends. */
+void server_cancel_begin(struct server *s);
+void server_cancel_end(struct server *s);
+
+/* Does what a pool call asked for. `s` may be NULL when no member is concerned. */
+void server_todo(struct shard *shard, struct pool *pool, struct server *s,
+				 const struct pool_todo *todo);
+
+/* Closes the idle servers whose home is this loop that have no place any more: all of them, or
+ * those retired or over the size. */
+void server_trim(struct shard *shard, struct pool *pool, bool all);
+
+/* Frees a server that is in no pool any more. */
+void server_destroy(struct server *s);
+
+/* Records a ParameterStatus body; false when malformed. changed: which tracked parameter, or -1. */
+bool server_parameter(struct server *s, const uint8_t *body, size_t n, int *changed);
+
+/* The pool's welcome, or NULL before its first login. */
+const struct welcome *server_welcome(struct pool *pool);
+
+/* "s17 app/orders" for log lines. */
+const char *server_label(const struct server *s, char *text, size_t cap);
+
+static inline struct server *
+server_of(struct pool_member *m)
+{
+	return list_entry(m, struct server, member);
+}
+
+#endif

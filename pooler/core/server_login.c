@@ -1,0 +1,334 @@
+/*
+ * server_login.c - see server_login.h.
+ *
+ * The happy path: start -> connected() -> login messages -> logged_in(), which turns the attempt
+ * into a server and releases that into the pool.
+ *
+ * Failure. Nothing to talk to (refused, timeout, nonsense, starting up, too many connections): the
+ * waiting sessions keep their place and the pool backs off. PostgreSQL says no (wrong password, no
+ * such database or role): trying again would not help anybody, so the waiting sessions are told
+ * what PostgreSQL said, once, and the pool backs off as well.
+ */
+#include "core/server_login.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/login.h"
+#include "core/registry.h"
+#include "core/server.h"
+#include "net/dial.h"
+#include "net/listen.h"
+#include "proto/pgmsg.h"
+#include "proto/pgwrite.h"
+
+#define DEFAULT_SOCKET_DIR "/var/run/postgresql"
+
+/* One attempt; becomes a server or nothing. */
+struct attempt
+{
+	struct list node; /* shard->logins */
+	struct conn conn;
+	struct shard *shard;
+	struct pool *pool;
+	struct dial *dial;
+	struct login *login;
+	struct params params;   /* as reported so far */
+	struct params settings; /* asked for in the startup packet */
+	char *host;
+	int port;
+	ev_timer timer; /* server_connect_timeout */
+	uint64_t id;
+	uint64_t started_us;
+};
+
+static void
+free_attempt(struct attempt *a)
+{
+	ev_timer_stop(a->shard->loop.ev, &a->timer);
+	list_remove(&a->node);
+	dial_cancel(&a->dial);
+	conn_close(&a->conn);
+	login_free(a->login);
+	params_fini(&a->params);
+	params_fini(&a->settings);
+	free(a->host);
+	free(a);
+}
+
+/* No server came of it: back-off, and with `refusal` an answer to everyone who waits. */
+static void
+failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
+{
+	struct shard *shard = a->shard;
+	struct pool *pool = a->pool;
+	struct pool_waiter *w;
+	struct pool_todo todo;
+
+	log_warning("s%llu %s/%s: server login failed: %s", (unsigned long long) a->id, pool->database,
+				pool->user, text);
+	if (refusal_sqlstate != NULL)
+	{
+		pool_login_refused(pool, refusal_sqlstate, text);
+		while ((w = pool_refuse_next(pool)) != NULL)
+			w->wake(w);
+	}
+	free_attempt(a);
+	pool_login_failed(pool, clock_now_us(), &todo);
+	server_todo(shard, pool, NULL, &todo);
+}
+
+/* Errors that no second attempt will cure: authentication, authorisation, unknown database or role.
+ */
+static bool
+hopeless(const char *sqlstate)
+{
+	return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 ||
+		   strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "22", 2) == 0;
+}
+
+static void
+keep_welcome(struct attempt *a)
+{
+	struct welcome *w;
+	void *none = NULL;
+
+	if (server_welcome(a->pool) != NULL)
+		return;
+	w = mem_zalloc(sizeof(*w) + buf_len(&a->login->welcome));
+	for (int i = 0; i < PARAMS; i++)
+		params_set(&w->params, i, a->params.value[i]);
+	w->len = buf_len(&a->login->welcome);
+	if (w->len > 0)
+		memcpy(w->messages, buf_data(&a->login->welcome), w->len);
+	if (!atomic_compare_exchange_strong(&a->pool->welcome, &none, w))
+	{
+		params_fini(&w->params);
+		free(w);
+	}
+}
+
+static void
+quiet(struct conn *c, int revents)
+{
+	(void) c;
+	(void) revents;
+}
+
+/* Where a cancel request for this server has to go: the very address it is connected to. */
+static void
+peer(struct server *s, int fd, struct attempt *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char host[INET6_ADDRSTRLEN + 64];
+
+	s->port = a->port;
+	if (getpeername(fd, (struct sockaddr *) &ss, &len) != 0 || ss.ss_family == AF_UNIX)
+		s->host = mem_strdup(a->host);
+	else
+	{
+		peer_addr_text(&ss, host, sizeof(host), &s->port);
+		s->host = mem_strdup(host);
+	}
+}
+
+static void
+logged_in(struct attempt *a)
+{
+	struct server *s = mem_zalloc(sizeof(*s));
+	struct login *l = a->login;
+	char label[160];
+
+	keep_welcome(a);
+	conn_leave(&a->conn);
+	s->id = a->id;
+	s->shard = a->shard;
+	s->connected_us = clock_now_us();
+	s->connected_wall_us = clock_wall_us();
+	s->request_wall_us = s->connected_wall_us;
+	s->backend_pid = l->backend_pid;
+	s->key_len = l->key_len;
+	s->key = mem_alloc(l->key_len + 1);
+	memcpy(s->key, l->key, l->key_len);
+	s->params = a->params;
+	params_init(&a->params);
+	list_init(&s->node);
+	mail_init(&s->park_mail);
+	ev_io_init(&s->park, NULL, -1, 0);
+	txstate_init(&s->tx);
+	pool_member_init(&s->member, a->pool, a->shard->loop.index);
+	peer(s, a->conn.fd, a);
+	conn_open(&s->conn, &a->shard->loop, a->conn.fd, quiet);
+	a->conn.fd = -1;
+	list_append(&a->shard->servers, &s->node);
+	log_info("%s: new connection to %s:%d, backend pid %u", server_label(s, label, sizeof(label)),
+			 s->host, s->port, s->backend_pid);
+	free_attempt(a);
+	server_release(s, false);
+}
+
+/* Works off whole messages; false when the attempt is over. */
+static bool
+messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
+{
+	struct pgmsg m;
+	enum pgmsg_result r;
+
+	while ((r = pgmsg_peek(*p, *n, &m)) == PGMSG_OK && m.whole)
+	{
+		switch (login_message(a->login, &m, &a->params, reply))
+		{
+			case LOGIN_MORE:
+				break;
+			case LOGIN_OK:
+				if (m.total != *n)
+				{
+					failed(a, "server sent more than it was asked for", NULL);
+					return false;
+				}
+				logged_in(a);
+				return false;
+			case LOGIN_REFUSED:
+				failed(a, a->login->text, hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
+				return false;
+			case LOGIN_BAD:
+				failed(a, a->login->text, a->login->sqlstate);
+				return false;
+		}
+		*p += m.total;
+		*n -= m.total;
+	}
+	if (r == PGMSG_BAD || (r == PGMSG_OK && m.total > SERVER_MESSAGE_MAX))
+	{
+		failed(a, "server does not speak PostgreSQL's protocol", NULL);
+		return false;
+	}
+	return true;
+}
+
+static void
+login_event(struct conn *c, int revents)
+{
+	struct attempt *a = list_entry(c, struct attempt, conn);
+	uint8_t mem[4096];
+	struct pgwriter reply;
+	uint8_t *p;
+	size_t n;
+	enum conn_io io = conn_recv(c, &p, &n);
+
+	(void) revents;
+	if (io == CONN_AGAIN)
+		return;
+	if (io != CONN_OK)
+	{
+		failed(a, io == CONN_EOF ? "server closed the connection" : strerror(errno), NULL);
+		return;
+	}
+	pgw_init(&reply, mem, sizeof(mem));
+	if (!messages(a, &p, &n, &reply))
+		return;
+	conn_save(c, p, n);
+	if (reply.overflow || !conn_send(c, reply.mem, reply.len))
+		failed(a, "login message could not be sent", NULL);
+}
+
+static void
+connected(void *arg, int fd, const char *error)
+{
+	struct attempt *a = arg;
+	uint8_t mem[4096];
+	struct pgwriter w;
+
+	a->dial = NULL;
+	if (fd < 0)
+	{
+		failed(a, error, NULL);
+		return;
+	}
+	conn_open(&a->conn, &a->shard->loop, fd, login_event);
+	pgw_init(&w, mem, sizeof(mem));
+	login_startup(a->login, &a->settings, &w);
+	if (w.overflow || !conn_send(&a->conn, w.mem, w.len))
+		failed(a, "startup packet could not be sent", NULL);
+}
+
+static void
+timed_out(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) revents;
+	failed(w->data, "server_connect_timeout", NULL);
+}
+
+/* The password to log in with: of the forced user, or the plain one of auth_file. */
+static const char *
+password_of(const struct conf *conf, const struct conf_database *db, const char *user)
+{
+	const struct conf_user *u = conf_find_user(conf, user);
+
+	if (db->password != NULL)
+		return db->password;
+	if (u == NULL || u->secret == NULL || scram_is_verifier(u->secret))
+		return NULL;
+	return u->secret;
+}
+
+/* What [databases] wants every server of this database to log in with. */
+static void
+settings_of(const struct conf_database *db, struct params *settings)
+{
+	params_init(settings);
+	params_set(settings, PARAM_CLIENT_ENCODING, db->client_encoding);
+	params_set(settings, PARAM_DATESTYLE, db->datestyle);
+	params_set(settings, PARAM_TIMEZONE, db->timezone);
+	params_set(settings, PARAM_APPLICATION_NAME, db->application_name);
+}
+
+void
+server_login_start(struct shard *shard, struct pool *pool)
+{
+	const struct conf *conf = shard->conf;
+	const struct conf_database *db = conf_find_database(conf, pool->database);
+	const char *user = db != NULL && db->user != NULL ? db->user : pool->user;
+	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : pool->database;
+	struct attempt *a = mem_zalloc(sizeof(*a));
+
+	conn_init(&a->conn);
+	list_append(&shard->logins, &a->node);
+	a->shard = shard;
+	a->pool = pool;
+	a->id = atomic_fetch_add(&shard->registry->next_id, 1) + 1;
+	a->started_us = clock_now_us();
+	ev_timer_init(&a->timer, timed_out, (double) conf->server_connect_timeout_us / 1e6, 0.);
+	a->timer.data = a;
+	if (db == NULL)
+	{
+		failed(a, "the database is not configured any more", "3D000");
+		return;
+	}
+	a->host = mem_strdup(db->host != NULL ? db->host : DEFAULT_SOCKET_DIR);
+	a->port = db->port;
+	a->login = login_new(user, dbname, password_of(conf, db, user));
+	settings_of(db, &a->settings);
+	if (conf->server_connect_timeout_us > 0)
+		ev_timer_start(shard->loop.ev, &a->timer);
+	a->dial = dial_start(&shard->loop, a->host, a->port, connected, a);
+}
+
+void
+server_login_abandon_all(struct shard *shard)
+{
+	struct list *n;
+
+	while ((n = list_first(&shard->logins)) != NULL)
+		failed(list_entry(n, struct attempt, node), "shutting down", NULL);
+}

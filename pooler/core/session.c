@@ -1,0 +1,368 @@
+/*
+ * session.c - see session.h.
+ *
+ * Here: birth, time and end. What a session does in between is in core/greet (who is it?),
+ * core/serve (its queries) and core/admin (the console).
+ *
+ * session_end() is the one way out, legal in every state. A server that is linked then goes back
+ * only if nothing stands open on it; else its query is cancelled and the connection is closed.
+ *
+ * Time: one timer per session. A deadline that moves later costs nothing, since the timer looks at
+ * the deadline when it fires.
+ */
+#include "core/session.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/auth.h"
+#include "core/cancel.h"
+#include "core/server.h"
+#include "proto/pgmsg.h"
+#include "proto/pgwrite.h"
+
+static const char *const state_names[SESSION_STATES] = {
+	[SESSION_GREETING] = "login",  [SESSION_LOGIN_WAIT] = "waiting", [SESSION_IDLE] = "active",
+	[SESSION_WAITING] = "waiting", [SESSION_ACTIVE] = "active",      [SESSION_CONSOLE] = "active",
+	[SESSION_CLOSING] = "closing",
+};
+
+/* ---- small things ---- */
+
+const char *
+session_state_name(const struct session *s)
+{
+	return state_names[s->state];
+}
+
+const char *
+session_label(const struct session *s, char *text, size_t cap)
+{
+	snprintf(text, cap, "c%llu %s/%s %s:%u", (unsigned long long) s->id,
+			 s->database != NULL ? s->database : "(nodb)", s->user != NULL ? s->user : "(nouser)",
+			 s->addr, s->port);
+	return text;
+}
+
+void
+session_set_state(struct session *s, enum session_state state)
+{
+	static const uint8_t legal[SESSION_STATES] = {
+		[SESSION_GREETING] = 1 << SESSION_LOGIN_WAIT | 1 << SESSION_IDLE | 1 << SESSION_CONSOLE,
+		[SESSION_LOGIN_WAIT] = 1 << SESSION_IDLE,
+		[SESSION_IDLE] = 1 << SESSION_WAITING | 1 << SESSION_ACTIVE,
+		[SESSION_WAITING] = 1 << SESSION_ACTIVE,
+		[SESSION_ACTIVE] = 1 << SESSION_IDLE,
+	};
+
+	INVARIANT(state == SESSION_CLOSING || (legal[s->state] & (1 << state)) != 0, "session state");
+	s->state = state;
+}
+
+static const struct conf_limits *
+limits(const struct session *s)
+{
+	return &registry_local(s->shard, s->pool)->limits;
+}
+
+void
+session_deadline(struct session *s, uint64_t at_us)
+{
+	uint64_t now;
+
+	s->deadline_us = at_us;
+	if (at_us == 0 || (ev_is_active(&s->timer) && s->timer_at_us <= at_us))
+		return;
+	now = clock_now_us();
+	ev_timer_stop(s->shard->loop.ev, &s->timer);
+	s->timer_at_us = at_us;
+	/* The loop's idea of now may be old: the delay counts from the real now. */
+	ev_now_update(s->shard->loop.ev);
+	ev_timer_set(&s->timer, at_us > now ? (double) (at_us - now) / 1e6 : 0., 0.);
+	ev_timer_start(s->shard->loop.ev, &s->timer);
+}
+
+/* The earlier of two deadlines; from_us 0 or after_us 0: none. */
+static uint64_t
+sooner(uint64_t deadline, uint64_t from_us, uint64_t after_us)
+{
+	if (from_us == 0 || after_us == 0)
+		return deadline;
+	return deadline == 0 || from_us + after_us < deadline ? from_us + after_us : deadline;
+}
+
+/* After a cancel of ours went unheard for so long the server is given up. */
+static uint64_t
+query_limit(const struct session *s)
+{
+	uint64_t limit = limits(s)->query_timeout_us;
+
+	return s->relay.cancel_sent ? limit + s->shard->conf->cancel_wait_timeout_us : limit;
+}
+
+void
+session_watch_time(struct session *s, uint64_t since_us)
+{
+	const struct conf_limits *l = limits(s);
+	uint64_t d = 0;
+
+	if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
+		d = sooner(0, since_us, l->query_wait_timeout_us);
+	else if (s->state == SESSION_IDLE ||
+			 (s->relay.server->tx.status == 'I' && s->relay.request_us == 0))
+		d = sooner(0, since_us, l->client_idle_timeout_us);
+	else if (s->relay.request_us != 0)
+		d = sooner(0, s->relay.request_us, query_limit(s));
+	else
+		d = sooner(0, since_us, l->idle_transaction_timeout_us);
+	if (s->state == SESSION_ACTIVE && s->relay.server->tx.status != 'I')
+		d = sooner(d, s->relay.assigned_us, l->transaction_timeout_us);
+	if (d != s->deadline_us)
+		session_deadline(s, d);
+}
+
+/* ---- the end ---- */
+
+void
+session_free_if_done(struct session *s)
+{
+	if (s->busy > 0 || s->mail_coming)
+		return;
+	params_fini(&s->params);
+	free(s->database);
+	free(s->user);
+	free(s);
+}
+
+/* A linked server goes back when nothing stands open on it, else its query is cancelled and it is
+ * closed. */
+static void
+drop_server(struct session *s, const char *why)
+{
+	struct server *server = s->relay.server;
+
+	if (server == NULL)
+		return;
+	s->relay.server = NULL;
+	if (txstate_releasable(&server->tx) && server->left == 0 && !server->partial_in &&
+		!conn_blocked(&server->conn))
+	{
+		server_release(server,
+					   s->mode == POOL_SESSION || s->shard->conf->server_reset_query_always);
+		return;
+	}
+	if (!txstate_quiet(&server->tx) && server->n_cancels == 0)
+		cancel_start(s->shard, server, NULL, NULL);
+	server_close(server, why, txstate_quiet(&server->tx));
+}
+
+static void
+leave(struct session *s)
+{
+	struct shard *shard = s->shard;
+
+	ev_timer_stop(shard->loop.ev, &s->timer);
+	auth_free(s->auth);
+	s->auth = NULL;
+	registry_remove(shard, &s->slot);
+	OPENSSL_cleanse(s->key, sizeof(s->key));
+	list_remove(&s->node);
+	conn_linger(&s->conn);
+	conn_close(&s->conn);
+	if (s->pool != NULL)
+		pool_session_count(s->pool, -1);
+	if (s->counted)
+		atomic_fetch_sub(&shard->registry->n_clients, 1);
+	atomic_fetch_sub(&shard->n_sessions, 1);
+}
+
+void
+session_end(struct session *s, const struct pgw_error *error, const char *log_reason)
+{
+	struct shard *shard = s->shard;
+	struct pool_todo todo;
+	uint8_t mem[1024];
+	struct pgwriter w;
+	char label[200];
+	bool waits;
+
+	if (s->state == SESSION_CLOSING)
+		return;
+	waits = s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT;
+	if (shard->conf->log_disconnections || error != NULL)
+		log_info("%s: closing: %s", session_label(s, label, sizeof(label)), log_reason);
+	if (error != NULL)
+	{
+		pgw_init(&w, mem, sizeof(mem));
+		pgw_error(&w, error);
+		if (!w.overflow)
+			conn_send(&s->conn, w.mem, w.len);
+	}
+	drop_server(s, error != NULL ? "client was ended in the middle of its work"
+								 : "client left in the middle of its work");
+	leave(s);
+	session_set_state(s, SESSION_CLOSING);
+	if (waits)
+	{
+		/* With mail under way its arrival frees the session (P7). */
+		s->mail_coming = !pool_leave(s->pool, &s->waiter, clock_now_us(), &todo);
+		server_todo(shard, s->pool, NULL, &todo);
+	}
+	session_free_if_done(s);
+}
+
+void
+session_fatal(struct session *s, const char *sqlstate, const char *message)
+{
+	const struct pgw_error e = {.severity = "FATAL", .sqlstate = sqlstate, .message = message};
+
+	session_end(s, &e, message);
+}
+
+/* ---- time ---- */
+
+bool
+session_answered(struct session *s)
+{
+	s->busy--;
+	if (s->state == SESSION_GREETING)
+		session_end(s, NULL, "cancel request");
+	else if (s->state != SESSION_CLOSING)
+		return true;
+	else
+		session_free_if_done(s);
+	return false;
+}
+
+/* The cancel of a query_timeout has ended: from now on it can hit nothing any more. */
+static void
+cancel_ended(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->state != SESSION_CLOSING)
+		conn_read_start(&s->conn);
+	session_answered(s);
+}
+
+/* query_timeout: the query is cancelled, client and server stay. */
+static void
+cancel_query(struct session *s)
+{
+	static const struct pgw_error text = {
+		.severity = "ERROR",
+		.sqlstate = "57014",
+		.message = "canceling statement due to query_timeout",
+	};
+
+	s->relay.cancel_sent = true;
+	s->relay.cancelled = &text;
+	s->busy++;
+	cancel_start(s->shard, s->relay.server, cancel_ended, s);
+	session_watch_time(s, clock_now_us());
+}
+
+/* The deadline has passed; which one is told by the state. */
+static void
+expired(struct session *s)
+{
+	uint64_t now = clock_now_us();
+
+	switch (s->state)
+	{
+		case SESSION_GREETING:
+			session_fatal(s, "08P01", "client_login_timeout");
+			break;
+		case SESSION_LOGIN_WAIT:
+		case SESSION_WAITING:
+			session_fatal(s, "08P01", "query_wait_timeout");
+			break;
+		case SESSION_IDLE:
+			session_fatal(s, "57P05", "client_idle_timeout");
+			break;
+		case SESSION_ACTIVE:
+			if (s->relay.server->tx.status == 'I' && s->relay.request_us == 0)
+				session_fatal(s, "57P05", "client_idle_timeout");
+			else if (sooner(0, s->relay.assigned_us, limits(s)->transaction_timeout_us) != 0 &&
+					 s->relay.server->tx.status != 'I' &&
+					 now >= s->relay.assigned_us + limits(s)->transaction_timeout_us)
+				session_fatal(s, "25P04", "transaction_timeout");
+			else if (s->relay.request_us == 0)
+				session_fatal(s, "25P03", "idle_transaction_timeout");
+			else if (s->relay.cancel_sent)
+				session_fatal(s, "57014",
+							  "query_timeout: the server does not answer the cancel request");
+			else
+				cancel_query(s);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+timer_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	struct session *s = w->data;
+
+	(void) ev;
+	(void) revents;
+	if (s->deadline_us == 0)
+		return;
+	if (clock_now_us() < s->deadline_us)
+		session_deadline(s, s->deadline_us);
+	else
+		expired(s);
+}
+
+/* ---- cancel requests ---- */
+
+bool
+session_cancel(struct session *s, void (*done)(void *arg), void *arg)
+{
+	struct server *server = s->relay.server;
+
+	if (s->state != SESSION_ACTIVE || txstate_quiet(&server->tx))
+		return false;
+	cancel_start(s->shard, server, done, arg);
+	return true;
+}
+
+struct session *
+session_new(struct shard *shard, int fd, const struct peer_addr *peer,
+			void (*on_event)(struct conn *, int))
+{
+	struct session *s = mem_zalloc(sizeof(*s));
+	char host[PEER_ADDR_TEXT_MAX];
+	int port;
+
+	s->shard = shard;
+	s->state = SESSION_GREETING;
+	s->id = atomic_fetch_add(&shard->registry->next_id, 1) + 1;
+	s->connected_us = clock_now_us();
+	s->connected_wall_us = clock_wall_us();
+	s->request_wall_us = s->connected_wall_us;
+	peer_addr_text(&peer->ss, host, sizeof(host), &port);
+	snprintf(s->addr, sizeof(s->addr), "%.*s", (int) sizeof(s->addr) - 1, host);
+	s->port = (uint16_t) port;
+	params_init(&s->params);
+	list_init(&s->node);
+	mail_init(&s->mail);
+	list_init(&s->waiter.node);
+	s->waiter.loop = shard->loop.index;
+	s->relay.client = &s->conn;
+	s->relay.params = &s->params;
+	ev_timer_init(&s->timer, timer_event, 0., 0.);
+	s->timer.data = s;
+	list_append(&shard->sessions, &s->node);
+	conn_open(&s->conn, &shard->loop, fd, on_event);
+	return s;
+}

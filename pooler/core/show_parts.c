@@ -1,0 +1,27 @@
+/*
+ * show_parts.c - see show_parts.h.
+ */
+#include "core/show_parts.h"
+
+#include <stdlib.h>
+
+#include "core/registry.h"
+#include "core/rows.h"
+#include "core/session.h"
+
+void
+show_finish(struct show *show)
+{
+	rows_complete(&show->answer, "SHOW");
+	show->done(show->session, &show->answer);
+	buf_fini(&show->answer);
+	free(show);
+}
+
+void
+show_gather(struct show *show, void (*work)(struct gather_part *), void (*finish)(struct gather *))
+{
+	struct shard *shard = show->session->shard;
+
+	gather_start(shard->registry, &shard->loop, work, finish, show);
+}

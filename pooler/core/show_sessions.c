@@ -1,0 +1,199 @@
+/*
+ * show_sessions.c - SHOW CLIENTS and SHOW SERVERS: each loop writes the rows of what it owns.
+ */
+#include "core/show_sessions.h"
+
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "core/registry.h"
+#include "core/rows.h"
+#include "core/server.h"
+#include "core/session.h"
+#include "core/show_parts.h"
+#include "net/peer_addr.h"
+
+#define TEXT_MAX 64
+
+static void
+row_time(struct row *r, uint64_t wall_us)
+{
+	time_t t = (time_t) (wall_us / 1000000);
+	char text[TEXT_MAX];
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	row_text(r, text);
+}
+
+static void
+row_pointer(struct row *r, const void *p)
+{
+	char text[TEXT_MAX];
+
+	if (p == NULL)
+	{
+		row_text(r, "");
+		return;
+	}
+	snprintf(text, sizeof(text), "0x%" PRIxPTR, (uintptr_t) p);
+	row_text(r, text);
+}
+
+static void
+row_local_addr(struct row *r, int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char host[PEER_ADDR_TEXT_MAX] = "";
+	int port = 0;
+
+	if (getsockname(fd, (struct sockaddr *) &ss, &len) == 0)
+		peer_addr_text(&ss, host, sizeof(host), &port);
+	row_text(r, host);
+	row_int(r, port);
+}
+
+#define SOCKET_COLUMNS                                                                             \
+	"type user database replication state addr #port local_addr #local_port connect_time "         \
+	"request_time #wait #wait_us #close_needed ptr link #remote_pid tls application_name "         \
+	"#prepared_statements #id"
+
+static void
+client_row(const struct session *s, uint64_t now, struct buf *out)
+{
+	bool waits = s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT;
+	uint64_t wait = waits ? now - s->waiter.since_us : 0;
+	const char *app = s->params.value[PARAM_APPLICATION_NAME];
+	struct row r;
+
+	row_begin(&r);
+	row_text(&r, "C");
+	row_text(&r, s->user != NULL ? s->user : "(nouser)");
+	row_text(&r, s->database != NULL ? s->database : "(nodb)");
+	row_text(&r, "none");
+	row_text(&r, session_state_name(s));
+	row_text(&r, s->addr);
+	row_int(&r, s->port);
+	row_local_addr(&r, s->conn.fd);
+	row_time(&r, s->connected_wall_us);
+	row_time(&r, s->request_wall_us);
+	row_int(&r, (int64_t) (wait / 1000000));
+	row_int(&r, (int64_t) (wait % 1000000));
+	row_int(&r, 0);
+	row_pointer(&r, s);
+	row_pointer(&r, s->relay.server);
+	row_int(&r, 0);
+	row_text(&r, "");
+	row_text(&r, app != NULL ? app : "");
+	row_int(&r, 0);
+	row_int(&r, (int64_t) s->id);
+	row_end(&r, out);
+}
+
+static const char *
+member_state_name(enum member_state state)
+{
+	static const char *const names[MEMBER_STATES] = {
+		[MEMBER_LOGIN] = "new",     [MEMBER_IDLE] = "idle",
+		[MEMBER_ACTIVE] = "active", [MEMBER_RESETTING] = "tested",
+		[MEMBER_TESTED] = "tested", [MEMBER_CANCELLING] = "being_canceled",
+		[MEMBER_GONE] = "closing",
+	};
+
+	return names[state];
+}
+
+static void
+server_row(const struct server *s, struct buf *out)
+{
+	const struct pool *p = s->member.pool;
+	const char *app = s->params.value[PARAM_APPLICATION_NAME];
+	struct row r;
+
+	row_begin(&r);
+	row_text(&r, "S");
+	row_text(&r, p->user);
+	row_text(&r, p->database);
+	row_text(&r, "none");
+	row_text(&r, member_state_name(s->member.state));
+	row_text(&r, s->host[0] == '/' || s->host[0] == '@' ? "unix" : s->host);
+	row_int(&r, s->port);
+	row_local_addr(&r, s->conn.fd);
+	row_time(&r, s->connected_wall_us);
+	row_time(&r, s->request_wall_us);
+	row_int(&r, 0);
+	row_int(&r, 0);
+	row_int(&r, s->closed);
+	row_pointer(&r, s);
+	row_pointer(&r, s->link);
+	row_int(&r, s->backend_pid);
+	row_text(&r, "");
+	row_text(&r, app != NULL ? app : "");
+	row_int(&r, 0);
+	row_int(&r, (int64_t) s->id);
+	row_end(&r, out);
+}
+
+static void
+clients_work(struct gather_part *part)
+{
+	uint64_t now = clock_now_us();
+
+	list_foreach(n, next, &part->shard->sessions)
+	{
+		const struct session *s = list_entry(n, struct session, node);
+
+		if (s->state != SESSION_GREETING)
+			client_row(s, now, &part->out);
+	}
+}
+
+/* In use by this loop, and idle with this loop as their home: the latter are nobody's as long as
+ * the pool is locked. */
+static void
+servers_work(struct gather_part *part)
+{
+	list_foreach(n, next, &part->shard->servers)
+		server_row(list_entry(n, struct server, node), &part->out);
+	registry_foreach_pool(e, part->shard->registry)
+	{
+		struct list *idle = &e->pool.idle[part->shard->loop.index];
+
+		/* P4 is stretched here for an administrator's look: bounded by the pool's size. */
+		lock_acquire(&e->pool.lock);
+		list_foreach(n, next, idle)
+			server_row(server_of(list_entry(n, struct pool_member, node)), &part->out);
+		lock_release(&e->pool.lock);
+	}
+}
+
+static void
+gathered_rows(struct gather *g)
+{
+	struct show *show = g->arg;
+
+	for (int i = 0; i < g->n; i++)
+		if (buf_len(&g->parts[i].out) > 0)
+			buf_append(&show->answer, buf_data(&g->parts[i].out), buf_len(&g->parts[i].out));
+	show_finish(show);
+}
+
+void
+show_clients(struct show *show)
+{
+	rows_head(&show->answer, SOCKET_COLUMNS);
+	show_gather(show, clients_work, gathered_rows);
+}
+
+void
+show_servers(struct show *show)
+{
+	rows_head(&show->answer, SOCKET_COLUMNS);
+	show_gather(show, servers_work, gathered_rows);
+}

@@ -1,0 +1,236 @@
+/*
+ * show_stats.c - SHOW STATS and its relatives: each loop adds up its own counters by database, and
+ * their sums are shown (P10).
+ *
+ * Averages are over the last whole stats_period. In a time's average the divisor is the number of
+ * events; else it is the length of the period.
+ */
+#include "core/show_stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include <uthash.h>
+
+#include "core/registry.h"
+#include "core/rows.h"
+#include "core/show_parts.h"
+#include "core/session.h"
+#include "core/stats.h"
+
+#define TEXT_MAX 64
+
+/* Counters of one database. */
+struct db_stats
+{
+	UT_hash_handle hh;
+	const char *database; /* lives as long as its pool: for ever */
+	struct stats total;
+	struct stats period;
+};
+
+static struct db_stats *
+db_entry(struct db_stats **table, const char *database)
+{
+	struct db_stats *d;
+
+	HASH_FIND_STR(*table, database, d);
+	if (d == NULL)
+	{
+		d = aligned_alloc(STATS_ALIGN, (sizeof(*d) + STATS_ALIGN - 1) / STATS_ALIGN * STATS_ALIGN);
+		if (d == NULL)
+			abort();
+		memset(d, 0, sizeof(*d));
+		d->database = database;
+		HASH_ADD_KEYPTR(hh, *table, d->database, strlen(d->database), d);
+	}
+	return d;
+}
+
+static void
+stats_work(struct gather_part *part)
+{
+	struct db_stats *table = NULL;
+
+	registry_foreach_pool(e, part->shard->registry)
+	{
+		struct db_stats *d = db_entry(&table, e->pool.database);
+		const struct pool_local *local = &e->local[part->shard->loop.index];
+
+		stats_add(&d->total, &local->stats);
+		stats_add(&d->period, &local->last_period);
+	}
+	buf_append(&part->out, &table, sizeof(table));
+}
+
+static struct db_stats *
+merge_stats(struct gather *g)
+{
+	struct db_stats *all = NULL;
+
+	for (int i = 0; i < g->n; i++)
+	{
+		struct db_stats *table;
+		struct db_stats *d;
+		struct db_stats *next;
+
+		memcpy(&table, buf_data(&g->parts[i].out), sizeof(table));
+		HASH_ITER(hh, table, d, next)
+		{
+			struct db_stats *sum = db_entry(&all, d->database);
+
+			stats_add(&sum->total, &d->total);
+			stats_add(&sum->period, &d->period);
+			HASH_DEL(table, d);
+			free(d);
+		}
+	}
+	return all;
+}
+
+/* Average i over the last period: events and bytes per second, times per event. */
+static int64_t
+average(const struct stats *period, int i, uint64_t length_us)
+{
+	uint64_t added = stats_get(period, i);
+	uint64_t per = length_us;
+
+	if (i == STATS_xact_time)
+		return period->xact_count == 0 ? 0 : (int64_t) (added / period->xact_count);
+	if (i == STATS_query_time)
+		return period->query_count == 0 ? 0 : (int64_t) (added / period->query_count);
+	return per == 0 ? 0 : (int64_t) ((double) added * 1e6 / (double) per);
+}
+
+struct stats_view
+{
+	const char *columns;
+	bool totals;
+	bool averages;
+};
+
+static void
+stats_rows(struct gather *g, const struct stats_view *view)
+{
+	struct show *show = g->arg;
+	uint64_t length = atomic_load(&g->registry->stats_period_us);
+	struct db_stats *all = merge_stats(g);
+	struct db_stats *d;
+	struct db_stats *next;
+	struct row r;
+
+	rows_head(&show->answer, view->columns);
+	HASH_ITER(hh, all, d, next)
+	{
+		row_begin(&r);
+		row_text(&r, d->database);
+		for (int i = 0; view->totals && i < STATS_FIELDS; i++)
+			row_int(&r, (int64_t) stats_get(&d->total, i));
+		for (int i = 0; view->averages && i < STATS_FIELDS; i++)
+			row_int(&r, average(&d->period, i, length));
+		row_end(&r, &show->answer);
+		HASH_DEL(all, d);
+		free(d);
+	}
+	show_finish(show);
+}
+
+static void
+stats_finish(struct gather *g)
+{
+	static const struct stats_view view = {
+		"database #total_server_assignment_count #total_xact_count #total_query_count "
+		"#total_received #total_sent #total_xact_time #total_query_time #total_wait_time "
+		"#total_client_parse_count #total_server_parse_count #total_bind_count "
+		"#total_client_login_count #avg_server_assignment_count #avg_xact_count #avg_query_count "
+		"#avg_recv #avg_sent #avg_xact_time #avg_query_time #avg_wait_time "
+		"#avg_client_parse_count #avg_server_parse_count #avg_bind_count #avg_client_login_count",
+		true, true};
+
+	stats_rows(g, &view);
+}
+
+static void
+stats_totals_finish(struct gather *g)
+{
+	static const struct stats_view view = {
+		"database #server_assignment_count #xact_count #query_count #bytes_received #bytes_sent "
+		"#xact_time #query_time #wait_time #client_parse_count #server_parse_count #bind_count "
+		"#client_login_count",
+		true, false};
+
+	stats_rows(g, &view);
+}
+
+static void
+stats_averages_finish(struct gather *g)
+{
+	static const struct stats_view view = {
+		"database #server_assignment_count #xact_count #query_count #bytes_received #bytes_sent "
+		"#xact_time #query_time #wait_time #avg_client_parse_count #avg_server_parse_count "
+		"#avg_bind_count #avg_client_login_count",
+		false, true};
+
+	stats_rows(g, &view);
+}
+
+static void
+totals_finish(struct gather *g)
+{
+	struct show *show = g->arg;
+	uint64_t length = atomic_load(&g->registry->stats_period_us);
+	struct db_stats *all = merge_stats(g);
+	struct db_stats sum = {0};
+	struct db_stats *d;
+	struct db_stats *next;
+	struct row r;
+	char name[TEXT_MAX];
+
+	HASH_ITER(hh, all, d, next)
+	{
+		stats_add(&sum.total, &d->total);
+		stats_add(&sum.period, &d->period);
+		HASH_DEL(all, d);
+		free(d);
+	}
+	rows_head(&show->answer, "name #value");
+	for (int i = 0; i < 2 * STATS_FIELDS; i++)
+	{
+		bool total = i < STATS_FIELDS;
+		int field = i % STATS_FIELDS;
+
+		snprintf(name, sizeof(name), "%s_%s", total ? "total" : "avg", stats_name(field));
+		row_begin(&r);
+		row_text(&r, name);
+		row_int(&r, total ? (int64_t) stats_get(&sum.total, field)
+						  : average(&sum.period, field, length));
+		row_end(&r, &show->answer);
+	}
+	show_finish(show);
+}
+
+void
+show_stats(struct show *show)
+{
+	show_gather(show, stats_work, stats_finish);
+}
+
+void
+show_stats_totals(struct show *show)
+{
+	show_gather(show, stats_work, stats_totals_finish);
+}
+
+void
+show_stats_averages(struct show *show)
+{
+	show_gather(show, stats_work, stats_averages_finish);
+}
+
+void
+show_totals(struct show *show)
+{
+	show_gather(show, stats_work, totals_finish);
+}

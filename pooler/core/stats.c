@@ -1,0 +1,33 @@
+/*
+ * stats.c - see stats.h.
+ */
+#include "core/stats.h"
+
+static const char *const names[] = {
+#define STAT(field, doc) #field,
+#include "core/stats.def"
+};
+
+void
+stats_add(struct stats *a, const struct stats *b)
+{
+#define STAT(field, doc) a->field += b->field;
+#include "core/stats.def"
+}
+
+uint64_t
+stats_get(const struct stats *s, int i)
+{
+	const uint64_t values[] = {
+#define STAT(field, doc) s->field,
+#include "core/stats.def"
+	};
+
+	return values[i];
+}
+
+const char *
+stats_name(int i)
+{
+	return names[i];
+}

@@ -1,0 +1,33 @@
+/*
+ * stats.h - counters of one pool on one loop, after the table in stats.def.
+ */
+#ifndef PERFKIT_CORE_STATS_H
+#define PERFKIT_CORE_STATS_H
+
+#include <stdint.h>
+
+#define STATS_ALIGN 128 /* two cache lines: neighbouring loops do not share one */
+
+struct stats
+{
+#define STAT(field, doc) uint64_t field;
+#include "core/stats.def"
+} __attribute__((aligned(STATS_ALIGN)));
+
+enum
+{
+#define STAT(field, doc) STATS_##field,
+#include "core/stats.def"
+	STATS_FIELDS
+};
+
+/* Adds every counter of b to a. */
+void stats_add(struct stats *a, const struct stats *b);
+
+/* Counter i, in the order of stats.def. */
+uint64_t stats_get(const struct stats *s, int i);
+
+/* Name of counter i without prefix. */
+const char *stats_name(int i);
+
+#endif

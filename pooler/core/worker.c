@@ -1,0 +1,164 @@
+/*
+ * worker.c - see worker.h.
+ *
+ * Stopping goes in three rounds through all loops, so that mail of one round has arrived before the
+ * next begins: sessions are ended; servers, logins and cancels are closed; the loops stop.
+ */
+#include "core/worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "core/auth.h"
+#include "core/cancel.h"
+#include "core/gather.h"
+#include "core/greet.h"
+#include "core/registry.h"
+#include "core/server.h"
+#include "core/server_login.h"
+#include "core/session.h"
+#include "net/peer_addr.h"
+#include "net/resolve.h"
+#include "proto/pgwrite.h"
+
+/* An accepted socket on its way to its loop. */
+struct arrival
+{
+	struct mail mail;
+	struct shard *shard;
+	struct peer_addr peer;
+	int fd;
+};
+
+static void
+arrived(struct mail *mail)
+{
+	struct arrival *a = list_entry(mail, struct arrival, mail);
+
+	greet_client(a->shard, a->fd, &a->peer);
+	free(a);
+}
+
+void
+worker_hand_over(struct registry *r, int fd, const struct peer_addr *peer)
+{
+	struct arrival *a = mem_alloc(sizeof(*a));
+	struct shard *best = &r->shards[0];
+
+	for (int i = 1; i < r->n_shards; i++)
+		if (atomic_load(&r->shards[i].n_sessions) < atomic_load(&best->n_sessions))
+			best = &r->shards[i];
+	/* Counted here and not when it arrives, so that a burst spreads over the loops. */
+	atomic_fetch_add(&best->n_sessions, 1);
+	mail_init(&a->mail);
+	a->shard = best;
+	a->peer = *peer;
+	a->fd = fd;
+	loop_post(&best->loop, &a->mail, arrived);
+}
+
+static void *
+body(void *arg)
+{
+	struct shard *s = arg;
+
+	loop_run(&s->loop);
+	resolve_fini(&s->loop);
+	auth_thread_fini();
+	return NULL;
+}
+
+bool
+worker_start_all(struct registry *r)
+{
+	sigset_t all;
+	sigset_t before;
+	bool ok = true;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (int i = 0; ok && i < r->n_shards; i++)
+		ok = pthread_create(&r->shards[i].loop.thread, NULL, body, &r->shards[i]) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ok;
+}
+
+void
+worker_join_all(struct registry *r)
+{
+	for (int i = 0; i < r->n_shards; i++)
+		pthread_join(r->shards[i].loop.thread, NULL);
+}
+
+static void
+end_sessions(struct gather_part *part)
+{
+	struct list *n;
+
+	while ((n = list_first(&part->shard->sessions)) != NULL)
+		session_fatal(list_entry(n, struct session, node), "57P01", "the pooler is shutting down");
+}
+
+static void
+close_servers(struct gather_part *part)
+{
+	struct shard *s = part->shard;
+	struct list *n;
+
+	server_login_abandon_all(s);
+	registry_foreach_pool(e, s->registry)
+	{
+		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].reap);
+		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].retry);
+		server_trim(s, &e->pool, true);
+	}
+	list_foreach(pos, next, &s->servers)
+	{
+		struct server *server = list_entry(pos, struct server, node);
+
+		if (!server->closed)
+			server_close(server, "shutting down", true);
+	}
+	/* What is left is held by a cancel. */
+	cancel_abandon_all(s);
+	while ((n = list_first(&s->servers)) != NULL)
+		list_remove(n);
+}
+
+static void
+stop_loop(struct gather_part *part)
+{
+	loop_stop(&part->shard->loop);
+}
+
+static void
+loops_stopped(struct gather *g)
+{
+	void (*done)(struct registry *) = (void (*)(struct registry *)) g->arg;
+
+	done(g->registry);
+}
+
+static void
+servers_closed(struct gather *g)
+{
+	gather_start(g->registry, g->origin, stop_loop, loops_stopped, g->arg);
+}
+
+static void
+sessions_ended(struct gather *g)
+{
+	gather_start(g->registry, g->origin, close_servers, servers_closed, g->arg);
+}
+
+void
+worker_stop_all(struct registry *r, void (*done)(struct registry *r))
+{
+	atomic_store(&r->shutting_down, true);
+	atomic_store(&r->paused_all, true);
+	registry_foreach_pool(e, r) pool_pause(&e->pool);
+	gather_start(r, &r->main_loop, end_sessions, sessions_ended, (void *) done);
+}

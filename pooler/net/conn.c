@@ -1,0 +1,251 @@
+/*
+ * conn.c - see conn.h.
+ *
+ * One libev watcher serves both directions: its mask is READ while the owner reads, plus WRITE
+ * while `out` is not empty. Changing the mask is a system call at the next turn of the loop, so it
+ * happens only when a peer is slower than the other.
+ */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/loop.h"
+
+/* Brings the watcher's mask in line with what is wanted. */
+static void
+arm(struct conn *c)
+{
+	int events = (c->reading ? EV_READ : 0) | (conn_blocked(c) ? EV_WRITE : 0);
+	bool active = ev_is_active(&c->io);
+
+	if (active && (c->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	if (active)
+		ev_io_stop(c->loop->ev, &c->io);
+	if (events == 0)
+		return;
+	if ((c->io.events & (EV_READ | EV_WRITE)) != events)
+		ev_io_set(&c->io, c->fd, events);
+	ev_io_start(c->loop->ev, &c->io);
+}
+
+/* Writes what is queued; false when the socket is broken. */
+static bool
+flush(struct conn *c)
+{
+	while (conn_blocked(c))
+	{
+		ssize_t n = send(c->fd, buf_data(&c->out), buf_len(&c->out), MSG_NOSIGNAL);
+
+		if (n > 0)
+			buf_consume(&c->out, (size_t) n);
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return true;
+		else if (errno != EINTR)
+			return false;
+	}
+	return true;
+}
+
+static void
+event(struct ev_loop *ev, ev_io *w, int revents)
+{
+	struct conn *c = w->data;
+
+	(void) ev;
+	if ((revents & EV_WRITE) != 0)
+	{
+		if (!flush(c))
+		{
+			/* The reader finds out why: a broken socket is readable. Nothing more can be sent. */
+			buf_consume(&c->out, buf_len(&c->out));
+			revents |= EV_READ;
+		}
+		arm(c);
+		if (conn_blocked(c))
+			revents &= ~EV_WRITE;
+	}
+	if (revents != 0)
+		c->on_event(c, revents);
+}
+
+void
+conn_init(struct conn *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+	buf_init(&c->in);
+	buf_init(&c->out);
+	ev_io_init(&c->io, event, -1, 0);
+	c->io.data = c;
+}
+
+void
+conn_open(struct conn *c, struct loop *loop, int fd, void (*on_event)(struct conn *, int))
+{
+	conn_init(c);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	c->fd = fd;
+	c->loop = loop;
+	c->on_event = on_event;
+	c->reading = true;
+	arm(c);
+}
+
+void
+conn_close(struct conn *c)
+{
+	if (c->fd < 0)
+		return;
+	if (ev_is_active(&c->io))
+		ev_io_stop(c->loop->ev, &c->io);
+	/* A pending event of a watcher that lives in freed memory would be fatal. */
+	ev_clear_pending(c->loop->ev, &c->io);
+	close(c->fd);
+	c->fd = -1;
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+}
+
+void
+conn_linger(struct conn *c)
+{
+	if (c->fd < 0)
+		return;
+	shutdown(c->fd, SHUT_WR);
+	for (int i = 0; i < 4; i++)
+		if (recv(c->fd, c->loop->read_buffer, LOOP_READ_SIZE, MSG_DONTWAIT) <= 0)
+			return;
+}
+
+enum conn_io
+conn_recv(struct conn *c, uint8_t **data, size_t *n)
+{
+	uint8_t *start = c->loop->read_buffer + LOOP_READ_SLACK;
+	size_t saved = buf_len(&c->in);
+	ssize_t got;
+
+	do
+		got = recv(c->fd, start, LOOP_READ_SIZE, 0);
+	while (got < 0 && errno == EINTR);
+	if (got == 0)
+		return CONN_EOF;
+	if (got < 0)
+		return (errno == EAGAIN || errno == EWOULDBLOCK) ? CONN_AGAIN : CONN_ERROR;
+
+	if (saved == 0 || !conn_saved(c, data, n))
+	{
+		*data = start;
+		*n = 0;
+	}
+	*n += (size_t) got;
+	return CONN_OK;
+}
+
+bool
+conn_saved(struct conn *c, uint8_t **data, size_t *n)
+{
+	size_t saved = buf_len(&c->in);
+
+	if (saved == 0)
+		return false;
+	*data = c->loop->read_buffer + LOOP_READ_SLACK - saved;
+	*n = saved;
+	memcpy(*data, buf_data(&c->in), saved);
+	buf_consume(&c->in, saved);
+	return true;
+}
+
+void
+conn_save(struct conn *c, const uint8_t *p, size_t n)
+{
+	if (n > 0)
+		buf_append(&c->in, p, n);
+}
+
+bool
+conn_sendv(struct conn *c, const struct iovec *iov, int n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) n};
+	ssize_t sent = 0;
+
+	if (!conn_blocked(c))
+	{
+		do
+			sent = (n == 1) ? send(c->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+							: sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+		while (sent < 0 && errno == EINTR);
+		if (sent < 0)
+		{
+			if (errno != EAGAIN && errno != EWOULDBLOCK)
+				return false;
+			sent = 0;
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		size_t len = iov[i].iov_len;
+
+		if ((size_t) sent >= len)
+		{
+			sent -= (ssize_t) len;
+			continue;
+		}
+		buf_append(&c->out, (const uint8_t *) iov[i].iov_base + sent, len - (size_t) sent);
+		sent = 0;
+	}
+	if (conn_blocked(c))
+		arm(c);
+	return true;
+}
+
+bool
+conn_send(struct conn *c, const void *p, size_t n)
+{
+	struct iovec iov = {.iov_base = (void *) p, .iov_len = n};
+
+	return n == 0 || conn_sendv(c, &iov, 1);
+}
+
+void
+conn_read_stop(struct conn *c)
+{
+	if (!c->reading)
+		return;
+	c->reading = false;
+	arm(c);
+}
+
+void
+conn_read_start(struct conn *c)
+{
+	if (c->reading)
+		return;
+	c->reading = true;
+	arm(c);
+}
+
+void
+conn_leave(struct conn *c)
+{
+	if (ev_is_active(&c->io))
+		ev_io_stop(c->loop->ev, &c->io);
+	ev_clear_pending(c->loop->ev, &c->io);
+}
+
+void
+conn_move(struct conn *c, struct loop *loop)
+{
+	if (c->loop != loop)
+	{
+		c->loop = loop;
+		/* Another loop's epoll set does not know this descriptor: force the registration. */
+		ev_io_set(&c->io, c->fd, EV_READ);
+	}
+	arm(c);
+}
