@@ -291,16 +291,14 @@ run_suite()
 build_for_check()
 {
     local target
+    : > "$TOP/build/build.log"
     if [ "$VARIANT" = default ]; then
         build_all
         install_private
     fi
     for target in all unit-build; do
         "${MAKE:-make}" --no-print-directory -j "$(nproc)" -C "$TOP/pooler" VARIANT="$VARIANT" "$target" \
-            >> "$TOP/build/build.log" 2>&1 || {
-            grep -E -A 3 'error|undefined reference|No rule' "$TOP/build/build.log" | head -n 40 >&2
-            die "the build failed (whole log: build/build.log)"
-        }
+            >> "$TOP/build/build.log" 2>&1 || build_failed
     done
 }
 

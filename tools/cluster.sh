@@ -58,6 +58,14 @@ pooled()
 
 # -- build -----------------------------------------------------------------------------------------
 
+# build_failed: dies, with the lines of build/build.log that tell
+build_failed()
+{
+    { grep -E ' error: |undefined reference|No rule|^perfkit: ' "$TOP/build/build.log" || tail -n 5 "$TOP/build/build.log"; } |
+        sed -n '1,20p' >&2
+    die "the build failed (whole log: build/build.log)"
+}
+
 # build_all: both halves
 build_all()
 {
@@ -68,8 +76,7 @@ build_all()
     esac
     mkdir -p "$TOP/build"
     if ! "${MAKE:-make}" "${jobs[@]}" --no-print-directory -C "$TOP" all > "$TOP/build/build.log" 2>&1; then
-        grep -E -A 3 'error|Error|undefined reference|No rule|perfkit:' "$TOP/build/build.log" | head -n 40 >&2
-        die "the build failed (whole log: build/build.log)"
+        build_failed
     fi
 }
 
