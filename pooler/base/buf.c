@@ -57,16 +57,18 @@ buf_reserve(struct buf *b, size_t n)
 
 	if (n > SIZE_MAX - b->end)
 		mem_realloc(NULL, SIZE_MAX); /* ends the process: no memory is that large */
-	if (b->mem != NULL && n <= b->cap - b->end)
-		return b->mem + b->end;
-
-	if (b->start > 0 && b->start >= b->cap / 2 && n <= b->cap - len)
-		move_to_front(b);
-	else
+	if (b->mem != NULL)
 	{
-		b->cap = next_cap(b->cap, b->end + n);
-		b->mem = mem_realloc(b->mem, b->cap);
+		if (n <= b->cap - b->end)
+			return b->mem + b->end;
+		if (b->start >= b->cap / 2 && n <= b->cap - len)
+		{
+			move_to_front(b);
+			return b->mem + b->end;
+		}
 	}
+	b->cap = next_cap(b->cap, b->end + n);
+	b->mem = mem_realloc(b->mem, b->cap);
 	return b->mem + b->end;
 }
 

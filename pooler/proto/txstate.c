@@ -419,7 +419,7 @@ txstate_backend(struct txstate *tx, uint8_t type, const uint8_t *body, size_t n,
 		out->tag = request->tag;
 	}
 	if (type == 'Z')
-		explained = on_ready(tx, n > 0 ? (char) body[0] : '\0', out);
+		explained = on_ready(tx, n == 1 ? (char) body[0] : '\0', out);
 	else if (type == 'E')
 		explained = on_error(tx, out);
 	else

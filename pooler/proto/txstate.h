@@ -128,8 +128,8 @@ enum tx_verdict txstate_frontend(struct txstate *tx, uint8_t type, enum tx_actio
 								 uint32_t tag);
 
 /*
- * A message came from the server; `body` needs one byte for Z (its status), else may be NULL.
- * TX_NONSENSE: nothing has changed and `out` is empty.
+ * A message came from the server. Only of Z is the body looked at: its one byte, the status; that
+ * of other types may be NULL or cut. TX_NONSENSE: nothing has changed and `out` is empty.
  */
 enum tx_verdict txstate_backend(struct txstate *tx, uint8_t type, const uint8_t *body, size_t n,
 								struct tx_reply *out);
