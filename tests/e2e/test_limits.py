@@ -1,12 +1,14 @@
 """Limits and time limits: what is refused, what is waited for, and what is cut off."""
 
+import contextlib
+
 import psycopg
 import pytest
 
 import wire
 from conftest import unnoticed
 from test_pooling import MY_PID, busy, pid_of
-from waiting import wait_until
+from waiting import DEADLINE, wait_until
 
 
 def fatal(client):
@@ -277,6 +279,27 @@ def test_reader_that_does_not_read(make_pooler):
         if not pooler.is_sanitized():
             assert pooler.peak_memory_kb() - before < 10_000
         assert sum(len(v[0]) for v in wire.rows(stuck.read_until("Z"))) == 200_000_000
+
+
+def test_writer_that_does_not_read(make_pooler):
+    """A client that goes on asking without reading is made to wait, not stored; then it gets all."""
+    pooler = make_pooler(threads=1)
+    with unnoticed(pooler) as other:
+        client = pooler.wire_login()
+        before = pooler.peak_memory_kb()
+        question = wire.query("select repeat('y', 2000) -- " + "z" * 4000)
+        chunk, sent = question * 20, 0
+        client.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while sent < 1000 * len(chunk):
+                sent += client.sock.send(chunk[sent % len(question) :])
+        assert other.execute("select 1").fetchone() == (1,)
+        if not pooler.is_sanitized():
+            assert pooler.peak_memory_kb() - before < 10_000
+        client.sock.settimeout(DEADLINE)
+        whole = sent // len(question)
+        for _ in range(whole):
+            assert len(client.read_until("Z")[1].body) == 2006
 
 
 @pytest.mark.parametrize("length", [0, 3, -1, -(2**31)])
