@@ -25,7 +25,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -245,16 +244,10 @@ client_bad(struct scram_client *c, const char *error)
 	return SCRAM_BAD;
 }
 
-/* Prints into a buffer of SCRAM_MAX_MESSAGE bytes; false when the text does not fit. */
-__attribute__((format(printf, 2, 3))) static bool
-print_message(char *dst, const char *fmt, ...)
+/* What snprintf() returned for a buffer of SCRAM_MAX_MESSAGE bytes. */
+static bool
+fits(int len)
 {
-	va_list args;
-	int len;
-
-	va_start(args, fmt);
-	len = vsnprintf(dst, SCRAM_MAX_MESSAGE, fmt, args);
-	va_end(args);
 	return len >= 0 && len < SCRAM_MAX_MESSAGE;
 }
 
@@ -337,7 +330,8 @@ scram_server_first(struct scram_server *s, const uint8_t *msg, size_t n, const c
 
 	snprintf(s->nonce, sizeof(s->nonce), "%.*s%s", (int) client_nonce.n, client_nonce.p, nonce);
 	base64_encode(s->secret.salt, s->secret.salt_len, salt);
-	if (!print_message(s->server_first, "r=%s,s=%s,i=%u", s->nonce, salt, s->secret.iterations))
+	if (!fits(snprintf(s->server_first, SCRAM_MAX_MESSAGE, "r=%s,s=%s,i=%u", s->nonce, salt,
+					   s->secret.iterations)))
 		return server_bad(s, "message too long");
 	out->len = strlen(s->server_first);
 	memcpy(out->text, s->server_first, out->len + 1);
@@ -411,7 +405,7 @@ scram_server_final(struct scram_server *s, const uint8_t *msg, size_t n, struct 
 		return SCRAM_DENIED;
 	}
 	base64_encode(signatures[1], SCRAM_KEY_LEN, signature);
-	if (!print_message(out->text, "v=%s", signature))
+	if (!fits(snprintf(out->text, SCRAM_MAX_MESSAGE, "v=%s", signature)))
 		return server_bad(s, "message too long");
 	out->len = strlen(out->text);
 	return SCRAM_DONE;
@@ -426,8 +420,8 @@ scram_client_first(struct scram_client *c, const char *nonce, struct scram_out *
 	out->len = 0;
 	if (!str_copy(c->nonce, sizeof(c->nonce), nonce))
 		return client_bad(c, "nonce too long");
-	if (!print_message(c->client_first_bare, "n=,r=%s", nonce) ||
-		!print_message(out->text, "n,,%s", c->client_first_bare))
+	if (!fits(snprintf(c->client_first_bare, SCRAM_MAX_MESSAGE, "n=,r=%s", nonce)) ||
+		!fits(snprintf(out->text, SCRAM_MAX_MESSAGE, "n,,%s", c->client_first_bare)))
 		return client_bad(c, "message too long");
 	out->len = strlen(out->text);
 	return SCRAM_CONTINUE;
@@ -494,7 +488,7 @@ scram_client_final(struct scram_client *c, const struct scram_identity *who, con
 		return client_bad(c, "message too long or with a zero byte");
 	if (read_server_first(c, server_first, &nonce, &secret) == SCRAM_BAD)
 		return SCRAM_BAD;
-	if (!print_message(without_proof, "c=biws,r=%.*s", (int) nonce.n, nonce.p))
+	if (!fits(snprintf(without_proof, SCRAM_MAX_MESSAGE, "c=biws,r=%.*s", (int) nonce.n, nonce.p)))
 		return client_bad(c, "message too long");
 
 	ok = identity_keys(who, &secret, keys) && sha256(keys[0], stored_key) &&
@@ -506,7 +500,8 @@ scram_client_final(struct scram_client *c, const struct scram_identity *who, con
 		xor_keys(signatures[0], signatures[0], keys[0]);
 		base64_encode(signatures[0], SCRAM_KEY_LEN, proof_text);
 		memcpy(c->server_signature, signatures[1], SCRAM_KEY_LEN);
-		c->proved = print_message(out->text, "%s,p=%s", without_proof, proof_text);
+		c->proved =
+			fits(snprintf(out->text, SCRAM_MAX_MESSAGE, "%s,p=%s", without_proof, proof_text));
 	}
 	OPENSSL_cleanse(keys, sizeof(keys));
 	if (!c->proved)
