@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# seeds.sh - writes a small corpus for each fuzz target: well-formed input for the fuzzer to start from,
+# and what once was a finding.
+#
+#   tests/fuzz/seeds.sh DIRECTORY      fills DIRECTORY/<target>/
+set -euo pipefail
+
+[ $# -eq 1 ] || { echo "usage: $0 DIRECTORY" >&2; exit 2; }
+out=$1
+
+# seed <target> <name> <printf format>
+seed()
+{
+    mkdir -p "$out/$1"
+    # shellcheck disable=SC2059 # the format is the seed
+    printf "$3" > "$out/$1/$2"
+}
+
+seed pgmsg query 'Q\0\0\0\15SELECT 1\0'
+seed pgmsg batch 'P\0\0\0\10\0\0\0\0B\0\0\0\14\0\0\0\0\0\0\0\0E\0\0\0\11\0\0\0\0\0S\0\0\0\4'
+seed pgmsg error 'E\0\0\0\45SERROR\0VERROR\0C42601\0Mno\0Dd\0Hh\0\0Z\0\0\0\5I'
+seed pgmsg cut 'd\177\377\377\377abc'
+seed pgmsg too_long 'd\377\377\377\377'
+seed pgmsg too_short 'S\0\0\0\3'
+
+seed startup protocol '\0\0\0\41\0\3\0\0user\0joe\0database\0db\0\0'
+seed startup pq_option '\0\0\0\34\0\3\0\2_pq_.x\0on\0user\0a\0\0'
+seed startup ssl '\0\0\0\10\4\322\26\57'
+seed startup gssenc '\0\0\0\10\4\322\26\60'
+seed startup cancel '\0\0\0\20\4\322\26\56\0\0\0\7key!'
+seed startup cancel_long '\0\0\0\30\4\322\26\56\0\0\0\7key!key!key!'
+seed startup version_2 '\0\0\0\11\0\2\0\0\0'
+seed startup no_terminator '\0\0\0\21\0\3\0\0user\0joe\0'
+seed startup http 'GET / HTTP/1.1\r\n'
+seed startup tls '\26\3\1\2\0\1\0\1\374\3\3'
+
+nonce='fyko+d2lbbFgONRv9qkxdawL'
+proof='dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ='
+salt='W22ZaJ0SNY7soEsUEjb6gQ=='
+seed scram server_first "\\0n,,n=,r=$nonce"
+seed scram server_first_y "\\0y,,n=user,r=$nonce,x=ext"
+seed scram server_first_binding "\\0p=tls-server-end-point,,n=,r=$nonce"
+seed scram server_final "\\1c=biws,r=${nonce}x,p=$proof"
+seed scram server_final_ext "\\1c=biws,r=${nonce}x,x=y,p=$proof"
+seed scram client_first "\\2r=${nonce}abc,s=$salt,i=4096"
+seed scram client_verify "\\3v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+seed scram client_error '\3e=invalid-proof'
+seed scram verifier "\\4SCRAM-SHA-256\$4096:$salt\$$proof:$proof"
+
+seed txstate query '>Q<TDCZI'
+seed txstate batches '>PBDESPBES<12TDE>Q<ZI12CZI'
+seed txstate transaction '>Q<CZT>PBES<12CZT>Q<CZI'
+seed txstate copy_in '>PBESdcS<12GCZI'
+seed txstate copy_in_query '>QSdcdcS<GCGEZIZI'
+seed txstate copy_failed '>PBES<12GE>S<ZIZI'
+seed txstate copy_both '>Q<Wdd>ddc<dcTDCZI'
+seed txstate growing '>QQQQQQQQQQQQQQQQQQQQQQQQ<ZIZIZIZIZIZI>PBESPBES<ZIZI='
