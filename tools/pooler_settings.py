@@ -52,7 +52,7 @@ TYPES = {
 
 OPTION = '#define OPTION(type, key, dflt, change, effect, min, max, group, doc) ' \
     '("option", #type, #key, dflt, #change, #effect, #min, #max, #group, doc)\n'
-KEY = '#define KEY(type, key, field, effect, min, max, doc) (KIND, #type, #key, #effect, #min, #max, doc)\n'
+KEY = '#define KEY(type, key, field, effect, min, max, doc) (KIND, #type, #key, #field, #effect, #min, #max, doc)\n'
 SOURCE = '#define NULL None\n' + OPTION + '#include "conf/options.def"\n' \
     '#define ENTRY_COUNT_MAX 1000000\n#define ENTRY_TIME_MAX 1000000000\n' \
     '#define KIND "database"\n' + KEY + '#include "conf/database_keys.def"\n' \
@@ -124,7 +124,7 @@ def page(rows):
         out.append(f"## {title}\n\n| key | value | what it does | |\n|---|---|---|---|\n")
         for row in rows:
             if row[0] == table:
-                _, kind, key, effect, _, _, doc = row
+                _, kind, key, _, effect, _, _, doc = row
                 out.append(f"| `{key}` | {TYPES[kind]} | {cell(doc)} | {remarks('', effect)} |\n")
         out.append("\n")
     out.append("A value with blanks stands in single quotes, a quote inside is written twice. A name with unusual characters\n"
@@ -135,31 +135,33 @@ def page(rows):
 
 
 def code_of_readers():
-    """The text of everything that may read an option, without comments."""
+    """The text of everything that may act on a setting, without comments; what merely shows it does not count."""
     parts = []
     for name in READERS:
         path = ROOT / "pooler" / name
         for file in sorted(path.glob("*.[ch]")) if path.is_dir() else [path]:
-            if file.exists():
+            if file.exists() and not file.name.startswith("show"):
                 parts.append(re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.S))
     return "\n".join(parts)
 
 
 def wrong_effects(rows):
-    """Lines about options whose effect column does not fit the code."""
+    """Lines about rows whose effect column does not fit the code."""
     code = code_of_readers()
     for row in rows:
-        if row[0] != "option":
-            continue
-        kind, key, effect = row[1], row[2], row[5]
-        field = key + "_us" if kind.startswith("TIME") else key
+        if row[0] == "option":
+            key, effect = row[2], row[5]
+            field = key + "_us" if row[1].startswith("TIME") else key
+        else:
+            key, field, effect = row[2], row[3], row[4]
         # Limits are read through conf_limits(), where default_pool_size is called pool_size.
-        names = [field, "pool_size"] if key == "default_pool_size" else [field]
-        read = any(re.search(r"(->|\.)" + name + r"\b", code) for name in names)
-        if effect == "EFFECT" and not read:
-            yield f"{key} is said to have an effect, but nothing in {', '.join(READERS)} reads it"
+        if key == "default_pool_size":
+            field = "pool_size"
+        where = "" if row[0] == "option" else f" of a {row[0]}"
+        if effect == "EFFECT" and not re.search(r"(->|\.)" + field + r"\b", code):
+            yield f"{key}{where} is said to have an effect, but nothing in {', '.join(READERS)} acts on it"
         if effect == "NO_EFFECT" and re.search(r"\bc(onf)?->" + field + r"\b", code) and key != "conffile":
-            yield f"{key} is said to have no effect, but it is read"
+            yield f"{key}{where} is said to have no effect, but it is read"
 
 
 def main():
