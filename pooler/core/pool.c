@@ -166,7 +166,6 @@ pool_fini(struct pool *p)
 	free(p->database);
 	free(p->user);
 	free(p->idle);
-	free(atomic_load(&p->welcome));
 }
 
 void
@@ -438,11 +437,8 @@ pool_park_mail(struct pool_member *m, int loop, struct pool_todo *todo)
 
 	begin(m->pool, todo);
 	here = m->state == MEMBER_IDLE && m->home == loop;
-	if (m->parked_at == loop && !here)
-	{
+	if (m->parked_at == loop)
 		m->parked_at = POOL_NO_LOOP;
-		todo->unpark = true;
-	}
 	if (here && m->parked_at == POOL_NO_LOOP)
 	{
 		m->parked_at = loop;

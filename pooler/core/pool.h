@@ -118,7 +118,7 @@ struct pool
 	bool retry_armed;          /* lock; some loop's timer will call pool_retry() */
 	char refusal_sqlstate[6];  /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
-	_Atomic(void *) welcome; /* core/server.c: parameters a server reports at login; set once */
+	_Atomic(void *) welcome; /* struct welcome; set once, freed by core/registry.c */
 	void *local;             /* core/registry.c: one struct pool_local per loop */
 };
 
@@ -198,7 +198,10 @@ void pool_retry(struct pool *p, uint64_t now_us, struct pool_todo *todo);
  * TESTED and owned by loop. */
 bool pool_claim(struct pool_member *m, int loop);
 
-/* The member's park mail arrived on loop. */
+/*
+ * The member's park mail arrived on loop, which has stopped its park watcher already: once the lock
+ * is released another loop may arm it. todo: park it here, pass the mail on, or free what is gone.
+ */
 void pool_park_mail(struct pool_member *m, int loop, struct pool_todo *todo);
 
 /* Since when the longest idle server of this loop is idle, or 0. */

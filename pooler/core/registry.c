@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/welcome.h"
 
 #define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
 
@@ -58,6 +59,7 @@ registry_fini(struct registry *r)
 	{
 		struct pool_entry *next = e->next;
 
+		welcome_free(atomic_load(&e->pool.welcome));
 		pool_fini(&e->pool);
 		free(e->local);
 		free(e->name);

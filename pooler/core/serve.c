@@ -26,6 +26,7 @@
 #include "core/relay.h"
 #include "core/server.h"
 #include "core/session.h"
+#include "core/welcome.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
@@ -154,13 +155,11 @@ take_server(struct session *s, uint64_t now)
 	{
 		struct pool_todo todo;
 		struct pool_member *m = pool_checkout(s->pool, &s->waiter, now, &todo);
-		struct server *server;
+		struct server *server = m == NULL ? NULL : server_of(m);
+		bool fresh = server != NULL && server_fresh(server, &todo);
 
-		server_todo(shard, s->pool, m == NULL ? NULL : server_of(m), &todo);
-		if (m == NULL)
-			return NULL;
-		server = server_of(m);
-		if (server_fresh(server, shard))
+		server_todo(shard, s->pool, server, &todo);
+		if (server == NULL || fresh)
 			return server;
 		server_attach(server, shard, NULL, NULL);
 		server_close(server, "closed by PostgreSQL while idle", false);
@@ -228,35 +227,6 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 
 /* ---- greeting ---- */
 
-/* The welcome of the pool, with the client's own values in the place of the server's. */
-static void
-send_parameters(struct session *s, struct buf *out)
-{
-	const struct welcome *welcome = server_welcome(s->pool);
-	const uint8_t *p = welcome->messages;
-	size_t n = welcome->len;
-	struct pgmsg m;
-
-	while (n > 0 && pgmsg_peek(p, n, &m) == PGMSG_OK && m.whole)
-	{
-		int i = params_find((const char *) m.body);
-
-		if (i >= 0 && s->params.value[i] != NULL)
-		{
-			uint8_t mem[PARAMS_MAX_VALUE + 64];
-			struct pgwriter w;
-
-			pgw_init(&w, mem, sizeof(mem));
-			pgw_parameter_status(&w, params_name(i), s->params.value[i]);
-			buf_append(out, w.mem, w.len);
-		}
-		else
-			buf_append(out, p, m.total);
-		p += m.total;
-		n -= m.total;
-	}
-}
-
 /* Bytes that came while the session waited, or behind its startup packet. */
 static void
 go_on_with_saved(struct session *s)
@@ -287,7 +257,7 @@ greet(struct session *s)
 		return;
 	}
 	buf_init(&out);
-	send_parameters(s, &out);
+	welcome_write(server_welcome(s->pool), &s->params, &out);
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_backend_key(&w, s->slot.pid, s->key, s->key_len);
 	pgw_ready(&w, 'I');

@@ -96,12 +96,12 @@ park_mail_arrived(struct mail *mail)
 
 	struct shard *here = s->park_mail_to;
 
+	/* Before the pool knows: as soon as it does, the next owner may arm the watcher anew. */
+	if (s->park.data == here)
+		ev_io_stop(here->loop.ev, &s->park);
 	pool_park_mail(&s->member, here->loop.index, &todo);
 	if (todo.mail_home != POOL_NO_LOOP)
 	{
-		/* Passed on: the watcher must be stopped before the next loop may set it up anew. */
-		if (todo.unpark)
-			ev_io_stop(here->loop.ev, &s->park);
 		send_park_mail(s, &here->registry->shards[todo.mail_home]);
 		return;
 	}
@@ -302,13 +302,14 @@ give_back(struct server *s)
 }
 
 bool
-server_fresh(struct server *s, struct shard *shard)
+server_fresh(struct server *s, const struct pool_todo *todo)
 {
 	uint8_t byte;
 	ssize_t n;
 
-	if (s->shard == shard && clock_now_us() - s->member.idle_since_us < FRESH_US &&
-		!ev_is_pending(&s->park))
+	/* Its end may have come in the very batch of events that is being worked off. */
+	if (todo->unpark && !ev_is_pending(&s->park) &&
+		clock_now_us() - s->member.idle_since_us < FRESH_US)
 		return true;
 	do
 		n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);

@@ -25,6 +25,7 @@
 #include "proto/txstate.h"
 
 struct shard;
+struct welcome;
 
 #define SERVER_MESSAGE_MAX                                                                         \
 	65536 /* largest message that a server may send while no session has it */
@@ -59,20 +60,13 @@ struct server
 	int port;
 };
 
-/* ParameterStatus messages of a pool's first login, kept for greeting clients. */
-struct welcome
-{
-	struct params params;
-	size_t len;
-	uint8_t messages[];
-};
-
 /*
- * False when a server that came out of the idle list has something to say, most likely its end:
- * server_close() it and check out another. Costs a system call when it was idle for long or is
- * watched by another loop, which may not have looked yet.
+ * False when a server that pool_checkout() took out of an idle list has something to say, most
+ * likely its end: server_close() it and check out another. To be asked before server_todo(). Costs
+ * a system call when it was idle for long or was watched by another loop, which may not have
+ * looked yet.
  */
-bool server_fresh(struct server *s, struct shard *shard);
+bool server_fresh(struct server *s, const struct pool_todo *todo);
 
 /* The session that was given the member takes it over on its own loop. */
 void server_attach(struct server *s, struct shard *shard, void (*on_event)(struct conn *, int),

@@ -25,6 +25,7 @@
 #include "core/login.h"
 #include "core/registry.h"
 #include "core/server.h"
+#include "core/welcome.h"
 #include "net/dial.h"
 #include "net/listen.h"
 #include "proto/pgmsg.h"
@@ -103,17 +104,9 @@ keep_welcome(struct attempt *a)
 
 	if (server_welcome(a->pool) != NULL)
 		return;
-	w = mem_zalloc(sizeof(*w) + buf_len(&a->login->welcome));
-	for (int i = 0; i < PARAMS; i++)
-		params_set(&w->params, i, a->params.value[i]);
-	w->len = buf_len(&a->login->welcome);
-	if (w->len > 0)
-		memcpy(w->messages, buf_data(&a->login->welcome), w->len);
+	w = welcome_new(&a->params, &a->login->welcome);
 	if (!atomic_compare_exchange_strong(&a->pool->welcome, &none, w))
-	{
-		params_fini(&w->params);
-		free(w);
-	}
+		welcome_free(w);
 }
 
 static void
