@@ -341,7 +341,8 @@ option_equal(const struct option *o, const void *a, const void *b)
 		case OPTION_SECRET:
 			memcpy(&x, left, sizeof x);
 			memcpy(&y, right, sizeof y);
-			return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+			/* An option written without a value is one that is not set. */
+			return strcmp(x != NULL ? x : "", y != NULL ? y : "") == 0;
 		case OPTION_INT:
 		case OPTION_SIZE:
 		case OPTION_MODE:

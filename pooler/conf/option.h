@@ -71,7 +71,8 @@ void option_allowed(const struct option *o, char *dst, size_t cap);
  * "<hidden>". */
 bool option_print(const struct option *o, const void *base, char *dst, size_t cap);
 
-/* Whether the field means the same in both structs; strings are compared whole, secrets too. */
+/* Whether the field means the same in both structs; strings are compared whole, secrets too, and
+ * one not set equals an empty one. */
 bool option_equal(const struct option *o, const void *a, const void *b);
 
 #endif

@@ -147,7 +147,8 @@ a_key_without_effect_gives_one_warning(void **state)
 		{"auth_type = scram-sha-256\n",
 		 "p.ini:3: auth_type is scram-sha-256 and auth_file is not set: "
 		 "nobody can log in\n"},
-		{"so_reuseport = 0\n", ""}, /* the default: nothing is missed */
+		{"server_tls13_ciphers =\nauth_user =\n", ""}, /* not set, by another spelling */
+		{"so_reuseport = 0\n", ""},                    /* the default: nothing is missed */
 		{"server_tls_sslmode = disable\n", ""},
 		{"client_tls_sslmode = disable\n", ""},
 		{"default_pool_size = 50\n", ""},
