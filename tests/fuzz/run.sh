@@ -3,8 +3,8 @@
 #
 #   tests/fuzz/run.sh SECONDS [TARGET...]      0 seconds: replays the corpus only
 #
-# Works in pooler/build/fuzz: corpus/<target>/ grows from run to run, findings/ holds the input of each
-# crash. Needs clang with its runtime (libclang-rt-14-dev on Debian 12); without them it says so and
+# Starts from seeds.sh and from tests/fuzz/corpus/<target>/, if there is one. Works in pooler/build/fuzz:
+# corpus/<target>/ grows from run to run, findings/ holds the input of each crash. Needs clang with its runtime (libclang-rt-14-dev on Debian 12); without them it says so and
 # replays the corpus under gcc's sanitizers. Exits 1 if a target fails.
 set -euo pipefail
 
@@ -16,14 +16,24 @@ esac
 seconds=$1
 shift
 targets=("$@")
-[ $# -gt 0 ] || targets=(pgmsg startup scram txstate)
+if [ $# -eq 0 ]; then
+    for file in tests/fuzz/fuzz_*.c; do
+        file=${file##*/fuzz_}
+        targets+=("${file%.c}")
+    done
+fi
 
 work=pooler/build/fuzz
 mkdir -p "$work/findings"
+rm -rf "$work/seeds"
 tests/fuzz/seeds.sh "$work/seeds"
+for target in "${targets[@]}"; do
+    mkdir -p "$work/seeds/$target"
+    [ ! -d "tests/fuzz/corpus/$target" ] || cp -R "tests/fuzz/corpus/$target/." "$work/seeds/$target/"
+done
 
 flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler)
-sources=(pooler/proto/*.c pooler/base/*.c)
+sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c)
 
 have_libfuzzer()
 {
