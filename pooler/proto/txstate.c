@@ -287,6 +287,7 @@ static void
 complete(struct txstate *tx, struct tx_reply *out)
 {
 	out->completes = true;
+	end_copy(tx); /* a COPY does not outlive its request */
 	pop(tx);
 }
 
@@ -304,7 +305,6 @@ on_ready(struct txstate *tx, char status, struct tx_reply *out)
 		complete(tx, out);
 	else
 		tx->skipping = false; /* X5: the Sync in doubt was read after the error */
-	end_copy(tx);
 	tx->status = status;
 	out->query_done = true;
 	out->xact_done = status == 'I';

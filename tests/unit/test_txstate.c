@@ -297,7 +297,8 @@ copy_out_and_copy_both(void **state)
 		{"both, timeline follows", "c:Q s:Wdc c:c s:TDC ->B s:CZI ->R"},
 		{"both, end fed before the answer", "c:Qc s:Wdc ->B s:CZI ->R"},
 		{"both, server shuts down", "c:Q s:WddC ->B"}, {"both, error", "c:Q s:WdEZI ->R"},
-		{"both, then more queries", "c:QcQ s:WcCZI ->B s:CZI ->R"});
+		{"both, then more queries", "c:QcQ s:WcCZI ->B s:CZI ->R"},
+		{"both, ended like no COPY ends", "c:E s:WcI ->H c:S s:ZI ->R"});
 }
 
 static void
