@@ -37,7 +37,6 @@ typedef struct PlanNote
 {
 	bool valid;
 	int64 queryid;
-	TimestampTz message;
 	int64 begin_ns;
 	int64 end_ns;
 } PlanNote;
@@ -78,10 +77,33 @@ perfkit_capture_level(const char *source)
 void
 perfkit_capture_next_statement(void)
 {
-	perfkit_commit_settle(NULL);
-	perfkit_execution_sweep();
+	if (perfkit_commit_parked != NULL)
+		perfkit_commit_settle(NULL);
+	if (perfkit_execution_count > 0)
+		perfkit_execution_sweep();
 	perfkit_failure_next_statement();
 	perfkit_last.parsed_message = 0;
+}
+
+
+static CommandTag
+tag_of(CmdType operation)
+{
+	switch (operation)
+	{
+		case CMD_SELECT:
+			return CMDTAG_SELECT;
+		case CMD_INSERT:
+			return CMDTAG_INSERT;
+		case CMD_UPDATE:
+			return CMDTAG_UPDATE;
+		case CMD_DELETE:
+			return CMDTAG_DELETE;
+		case CMD_MERGE:
+			return CMDTAG_MERGE;
+		default:
+			return CMDTAG_UNKNOWN;
+	}
 }
 
 
@@ -93,11 +115,13 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 	if (perfkit_nesting > 0 || perfkit_shmem_mine() == NULL ||
 		perfkit_commit_inside(pstate->p_sourcetext))
 		return;
-	perfkit_commit_settle(NULL);
+	if (perfkit_commit_parked != NULL)
+		perfkit_commit_settle(NULL);
 	perfkit_last.parsed_message = GetCurrentStatementStartTimestamp();
 	perfkit_last.queryid = (int64) query->queryId;
 	perfkit_last.location = query->stmt_location;
 	perfkit_last.length = query->stmt_len;
+	perfkit_last.tag = tag_of(query->commandType);
 }
 
 
@@ -134,7 +158,6 @@ plan_statement(Query *parse, const char *query_string, int cursor_options, Param
 
 		note->valid = true;
 		note->queryid = (int64) parse->queryId;
-		note->message = GetCurrentStatementStartTimestamp();
 		note->begin_ns = begin_ns;
 		note->end_ns = perfkit_clock_ns();
 	}
@@ -142,12 +165,15 @@ plan_statement(Query *parse, const char *query_string, int cursor_options, Param
 }
 
 
-/* The planning of the statement that starts to execute now, if it happened just before. */
+/*
+ * The planning of the statement that starts to execute now, if it happened just
+ * before.  Every start at this nesting takes the note away, so it cannot be old.
+ */
 static PlanNote *
 take_note(const PerfkitExecution *e)
 {
 	PlanNote *note = &notes[Min(perfkit_nesting, MAX_NOTES - 1)];
-	bool mine = note->valid && note->queryid == e->queryid && note->message == e->message;
+	bool mine = note->valid && note->queryid == e->queryid;
 
 	note->valid = false;
 	return mine ? note : NULL;
@@ -192,27 +218,6 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 		last_started_message = e->message;
 	}
 	return e;
-}
-
-
-static CommandTag
-tag_of(CmdType operation)
-{
-	switch (operation)
-	{
-		case CMD_SELECT:
-			return CMDTAG_SELECT;
-		case CMD_INSERT:
-			return CMDTAG_INSERT;
-		case CMD_UPDATE:
-			return CMDTAG_UPDATE;
-		case CMD_DELETE:
-			return CMDTAG_DELETE;
-		case CMD_MERGE:
-			return CMDTAG_MERGE;
-		default:
-			return CMDTAG_UNKNOWN;
-	}
 }
 
 
@@ -309,7 +314,7 @@ start_executor(QueryDesc *query_desc, int eflags)
 static void
 run_executor(PERFKIT_RUN_PARAMETERS)
 {
-	PerfkitExecution *volatile e = perfkit_execution_find(query_desc);
+	PerfkitExecution *volatile e = perfkit_execution_of(query_desc);
 	Frame frame;
 
 	enter(&frame, e);
@@ -341,7 +346,7 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 static void
 finish_executor(QueryDesc *query_desc)
 {
-	PerfkitExecution *volatile e = perfkit_execution_find(query_desc);
+	PerfkitExecution *volatile e = perfkit_execution_of(query_desc);
 	Frame frame;
 
 	enter(&frame, e);
@@ -381,12 +386,16 @@ add_jit(PerfkitJit *to, const JitInstrumentation *from)
 static void
 collect(PerfkitExecution *e, const EState *estate)
 {
+	e->workers_planned = PERFKIT_WORKERS_PLANNED(estate);
+	e->workers_launched = PERFKIT_WORKERS_LAUNCHED(estate);
+	if (estate->es_jit == NULL && estate->es_jit_worker_instr == NULL)
+		return;
+	memset(&e->jit, 0, sizeof(e->jit));
+	e->has_jit = true;
 	if (estate->es_jit != NULL)
 		add_jit(&e->jit, &estate->es_jit->instr);
 	if (estate->es_jit_worker_instr != NULL)
 		add_jit(&e->jit, estate->es_jit_worker_instr);
-	e->workers_planned = PERFKIT_WORKERS_PLANNED(estate);
-	e->workers_launched = PERFKIT_WORKERS_LAUNCHED(estate);
 }
 
 
@@ -408,14 +417,14 @@ perfkit_capture_finish(PerfkitDatabase *db, PerfkitExecution *e)
 	perfkit_last.finished_source = e->source;
 	perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
 	perfkit_last.finished_ns = e->end_ns;
-	perfkit_commit_finish(db, e);
+	perfkit_commit_finish(db, e, slow);
 }
 
 
 static void
 end_executor(QueryDesc *query_desc)
 {
-	PerfkitExecution *e = perfkit_execution_find(query_desc);
+	PerfkitExecution *e = perfkit_execution_of(query_desc);
 	PerfkitDatabase *db;
 
 	if (e != NULL)

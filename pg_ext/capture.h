@@ -17,6 +17,7 @@ typedef struct PerfkitLastStatement
 	int64 queryid;
 	int location;
 	int length;
+	CommandTag tag;
 
 	/* the last one finished */
 	TimestampTz finished_message;

@@ -20,7 +20,8 @@
 #include "tcop/tcopprot.h"
 #include "utility.h"
 
-static PerfkitExecution *parked = NULL;
+PerfkitExecution *perfkit_commit_parked = NULL;
+
 static bool explicit_block = false;
 static char *kept_text = NULL;
 static Size kept_size = 0;
@@ -30,13 +31,6 @@ void
 perfkit_commit_explicit(void)
 {
 	explicit_block = true;
-}
-
-
-PerfkitExecution *
-perfkit_commit_parked(void)
-{
-	return parked;
 }
 
 
@@ -80,37 +74,29 @@ keep_text(PerfkitExecution *e)
 
 
 void
-perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e)
+perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow)
 {
-	if (parked == NULL && commit_follows(e) && keep_text(e))
+	if (perfkit_commit_parked == NULL && commit_follows(e) && keep_text(e))
 	{
 		e->state = PERFKIT_SLOT_PARKED;
-		parked = e;
+		perfkit_commit_parked = e;
 		return;
 	}
-	if (perfkit_publish_slow(perfkit_publish_spent_ns(e)))
+	if (slow)
 		perfkit_publish(db, e, NULL);
 	perfkit_execution_close(e);
-}
-
-
-bool
-perfkit_commit_inside(const char *source)
-{
-	return parked != NULL && parked->message == GetCurrentStatementStartTimestamp() &&
-		   source != debug_query_string;
 }
 
 
 void
 perfkit_commit_settle(const PerfkitFailure *failure)
 {
-	PerfkitExecution *e = parked;
+	PerfkitExecution *e = perfkit_commit_parked;
 	PerfkitDatabase *db = perfkit_shmem_mine();
 
-	if (e == NULL)
-		return;
-	parked = NULL;
+	perfkit_commit_parked = NULL;
+	if (failure != NULL)
+		e->commit_ns = perfkit_clock_ns() - e->end_ns;
 	if (db != NULL)
 		perfkit_publish(db, e, failure);
 	perfkit_execution_close(e);
@@ -118,44 +104,28 @@ perfkit_commit_settle(const PerfkitFailure *failure)
 
 
 static void
-committed(void)
+settle_at_end(bool committed)
 {
-	if (parked == NULL)
-		return;
-	parked->commit_ns = perfkit_clock_ns() - parked->end_ns;
-	perfkit_commit_settle(NULL);
-}
-
-
-static void
-aborted(void)
-{
-	/* Only if the log shows no errors (log_min_messages), or failure.c had done it. */
+	/* An abort finds it here only if the log shows no errors; else failure.c had it. */
 	static const PerfkitFailure unknown = {.outcome = PERFKIT_ERROR};
 
-	perfkit_commit_settle(&unknown);
+	if (perfkit_commit_parked == NULL)
+		return;
+	if (committed)
+		perfkit_commit_parked->commit_ns = perfkit_clock_ns() - perfkit_commit_parked->end_ns;
+	perfkit_commit_settle(committed ? NULL : &unknown);
 }
 
 
 static void
 transaction_event(XactEvent event, void *arg)
 {
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-			committed();
-			perfkit_utility_transaction_end(true);
-			break;
-		case XACT_EVENT_ABORT:
-			aborted();
-			perfkit_utility_transaction_end(false);
-			break;
-		case XACT_EVENT_PREPARE:
-			perfkit_utility_transaction_end(false);
-			break;
-		default:
-			return;
-	}
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	if (event != XACT_EVENT_PREPARE)
+		settle_at_end(event == XACT_EVENT_COMMIT);
+	if (perfkit_utility_pending)
+		perfkit_utility_transaction_end(event == XACT_EVENT_COMMIT);
 	explicit_block = false;
 }
 

@@ -15,25 +15,34 @@
 
 #include "publish.h"
 
+#include "access/xact.h"
+#include "tcop/tcopprot.h"
+
 /* Registers the transaction callback; once per server, while preloading. */
 extern void perfkit_commit_init(void);
 
-/* A statement of the client has succeeded: park its slot, or publish and close it. */
-extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e);
+/* A statement of the client has succeeded: park its slot, or publish it if slow and close it. */
+extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow);
 
 /* A BEGIN has succeeded: the transaction goes on after the client's statements. */
 extern void perfkit_commit_explicit(void);
 
 /* The parked execution, or NULL. */
-extern PerfkitExecution *perfkit_commit_parked(void);
+extern PerfkitExecution *perfkit_commit_parked;
 
 /*
  * Whether a statement with this text that starts now at nesting 0 runs inside
  * the commit of the parked one (a deferred trigger), rather than being the next.
  */
-extern bool perfkit_commit_inside(const char *source);
+static inline bool
+perfkit_commit_inside(const char *source)
+{
+	return perfkit_commit_parked != NULL &&
+		   perfkit_commit_parked->message == GetCurrentStatementStartTimestamp() &&
+		   source != debug_query_string;
+}
 
-/* Publishes and closes what is parked, as a success or as failed. */
+/* Publishes and closes what is parked (there must be something), as a success or as failed. */
 extern void perfkit_commit_settle(const PerfkitFailure *failure);
 
 #endif /* PERFKIT_COMMIT_H */

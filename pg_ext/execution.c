@@ -24,8 +24,8 @@
 int perfkit_nesting = 0;
 PerfkitExecution *perfkit_running = NULL;
 
-static PerfkitExecution slots[MAX_EXECUTIONS];
-static int n_slots = 0; /* slots at and above this are free */
+PerfkitExecution perfkit_execution_slots[MAX_EXECUTIONS];
+int perfkit_execution_count = 0;
 
 
 /* The executor's memory goes: ours to finish unless ExecutorEnd does it (then the slot is free). */
@@ -48,12 +48,12 @@ executor_gone(void *arg)
 static PerfkitExecution *
 free_slot(void)
 {
-	if (n_slots < MAX_EXECUTIONS)
-		return &slots[n_slots++];
+	if (perfkit_execution_count < MAX_EXECUTIONS)
+		return &perfkit_execution_slots[perfkit_execution_count++];
 	for (int i = 0; i < MAX_EXECUTIONS; i++)
 	{
-		if (slots[i].state == PERFKIT_SLOT_FREE)
-			return &slots[i];
+		if (perfkit_execution_slots[i].state == PERFKIT_SLOT_FREE)
+			return &perfkit_execution_slots[i];
 	}
 	return NULL;
 }
@@ -83,9 +83,8 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->active_ns = 0;
 	e->planning_ns = -1;
 	e->commit_ns = -1;
-	memset(&e->buffers, 0, sizeof(e->buffers));
-	memset(&e->wal, 0, sizeof(e->wal));
-	memset(&e->jit, 0, sizeof(e->jit));
+	e->has_usage = false;
+	e->has_jit = false;
 	e->workers_planned = -1;
 	e->workers_launched = -1;
 	return e;
@@ -104,10 +103,11 @@ perfkit_execution_watch(PerfkitExecution *e)
 PerfkitExecution *
 perfkit_execution_find(const QueryDesc *query_desc)
 {
-	for (int i = n_slots - 1; i >= 0; i--)
+	for (int i = perfkit_execution_count - 1; i >= 0; i--)
 	{
-		if (slots[i].query_desc == query_desc && slots[i].state == PERFKIT_SLOT_OPEN)
-			return &slots[i];
+		if (perfkit_execution_slots[i].query_desc == query_desc &&
+			perfkit_execution_slots[i].state == PERFKIT_SLOT_OPEN)
+			return &perfkit_execution_slots[i];
 	}
 	return NULL;
 }
@@ -134,6 +134,12 @@ perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
 void
 perfkit_execution_add_usage(PerfkitExecution *e)
 {
+	if (!e->has_usage)
+	{
+		memset(&e->buffers, 0, sizeof(e->buffers));
+		memset(&e->wal, 0, sizeof(e->wal));
+		e->has_usage = true;
+	}
 	BufferUsageAccumDiff(&e->buffers, &pgBufferUsage, &e->buffers_at);
 	WalUsageAccumDiff(&e->wal, &pgWalUsage, &e->wal_at);
 }
@@ -155,8 +161,9 @@ perfkit_execution_close(PerfkitExecution *e)
 {
 	e->state = PERFKIT_SLOT_FREE;
 	e->query_desc = NULL;
-	while (n_slots > 0 && slots[n_slots - 1].state == PERFKIT_SLOT_FREE)
-		n_slots--;
+	while (perfkit_execution_count > 0 &&
+		   perfkit_execution_slots[perfkit_execution_count - 1].state == PERFKIT_SLOT_FREE)
+		perfkit_execution_count--;
 }
 
 
@@ -174,10 +181,11 @@ perfkit_execution_top_running(void)
 PerfkitExecution *
 perfkit_execution_whole_open(void)
 {
-	for (int i = 0; i < n_slots; i++)
+	for (int i = 0; i < perfkit_execution_count; i++)
 	{
-		if (slots[i].state == PERFKIT_SLOT_OPEN && slots[i].level == 0 && slots[i].whole)
-			return &slots[i];
+		if (perfkit_execution_slots[i].state == PERFKIT_SLOT_OPEN &&
+			perfkit_execution_slots[i].level == 0 && perfkit_execution_slots[i].whole)
+			return &perfkit_execution_slots[i];
 	}
 	return NULL;
 }
@@ -187,10 +195,11 @@ void
 perfkit_execution_sweep(void)
 {
 	perfkit_running = NULL;
-	for (int i = n_slots - 1; i >= 0; i--)
+	for (int i = perfkit_execution_count - 1; i >= 0; i--)
 	{
-		if (slots[i].state == PERFKIT_SLOT_OPEN && (slots[i].whole || slots[i].running))
-			perfkit_execution_close(&slots[i]);
+		if (perfkit_execution_slots[i].state == PERFKIT_SLOT_OPEN &&
+			(perfkit_execution_slots[i].whole || perfkit_execution_slots[i].running))
+			perfkit_execution_close(&perfkit_execution_slots[i]);
 	}
 }
 

@@ -64,9 +64,11 @@ typedef struct PerfkitExecution
 
 	BufferUsage buffers_at; /* at the start of the open segment */
 	WalUsage wal_at;
-	BufferUsage buffers; /* sum of the closed segments */
+	bool has_usage;
+	bool has_jit;
+	BufferUsage buffers; /* sum of the closed segments, if has_usage */
 	WalUsage wal;
-	PerfkitJit jit;
+	PerfkitJit jit; /* if has_jit */
 	int workers_planned;
 	int workers_launched;
 } PerfkitExecution;
@@ -93,8 +95,22 @@ extern PerfkitExecution *perfkit_execution_open(PerfkitDatabase *db, QueryDesc *
 /* Has the executor's memory context tell when it goes (E1); its EState must exist. */
 extern void perfkit_execution_watch(PerfkitExecution *e);
 
-/* The open slot of an executor's statement, or NULL. */
+/* The slots; those at and above the count are free. */
+extern PerfkitExecution perfkit_execution_slots[];
+extern int perfkit_execution_count;
+
 extern PerfkitExecution *perfkit_execution_find(const QueryDesc *query_desc);
+
+/* The open slot of an executor's statement, or NULL.  Mostly there is one slot, and it is that. */
+static inline PerfkitExecution *
+perfkit_execution_of(const QueryDesc *query_desc)
+{
+	if (perfkit_execution_count == 0)
+		return NULL;
+	if (perfkit_execution_slots[perfkit_execution_count - 1].query_desc == query_desc)
+		return &perfkit_execution_slots[perfkit_execution_count - 1];
+	return perfkit_execution_find(query_desc);
+}
 
 extern void perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns);
 extern void perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns);

@@ -229,6 +229,7 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 	if (perfkit_last.parsed_message == ghost.message)
 	{
 		ghost.queryid = perfkit_last.queryid;
+		ghost.tag = perfkit_last.tag;
 		ghost.location = perfkit_last.location;
 		ghost.length = perfkit_last.length;
 	}
@@ -272,13 +273,14 @@ error_reported(PerfkitDatabase *db, const ErrorData *error)
 		fail(e, &failure);
 		return;
 	}
-	e = perfkit_commit_parked();
+	e = perfkit_commit_parked;
 	if (e != NULL && fails_at_commit(e))
 	{
 		perfkit_commit_settle(&failure);
 		return;
 	}
-	perfkit_commit_settle(NULL);
+	if (e != NULL)
+		perfkit_commit_settle(NULL);
 	if (debug_query_string != NULL && perfkit_track != PERFKIT_TRACK_NONE)
 		fail_unstarted(db, &failure);
 }
@@ -308,7 +310,8 @@ at_exit(int code, Datum arg)
 	static const PerfkitFailure terminated = {.outcome = PERFKIT_TERMINATED};
 	PerfkitExecution *e;
 
-	perfkit_commit_settle(NULL);
+	if (perfkit_commit_parked != NULL)
+		perfkit_commit_settle(NULL);
 	e = perfkit_execution_top_running();
 	if (e != NULL)
 		fail(e, &terminated);

@@ -102,14 +102,14 @@ send_away(Oid database)
 }
 
 
-void
+bool
 perfkit_handsoff_begin(Node *statement)
 {
 	const char *name = wanted_database(statement);
 	Oid database = name != NULL ? get_database_oid(name, true) : InvalidOid;
 
 	if (!OidIsValid(database) || !PERFKIT_OWNS_DATABASE(database, GetUserId()))
-		return;
+		return false;
 	mark(database);
 	for (int i = 0; i < WAIT_STEPS && send_away(database); i++)
 	{
@@ -118,6 +118,7 @@ perfkit_handsoff_begin(Node *statement)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+	return marked;
 }
 
 
@@ -134,6 +135,9 @@ perfkit_handsoff_end(void)
 			perfkit_shared->hands_off[i].database = InvalidOid;
 	}
 	LWLockRelease(perfkit_shared->lock);
+
+	/* The database may be gone, or have another name: look before starting anything there. */
+	pg_atomic_write_u32(&perfkit_shared->rescan, 1);
 	perfkit_shmem_wake_launcher();
 }
 

@@ -14,9 +14,10 @@
 /*
  * Before a utility statement runs: when it is one of those (DROP, RENAME, SET
  * TABLESPACE, use as a template) and the user owns the database, marks the
- * database, ends our worker there and waits up to 5 s for it to go.
+ * database, ends our worker there and waits up to 5 s for it to go.  True when
+ * perfkit_handsoff_end() has to follow.
  */
-extern void perfkit_handsoff_begin(Node *statement);
+extern bool perfkit_handsoff_begin(Node *statement);
 
 /* At the end of the transaction: takes this backend's mark away. */
 extern void perfkit_handsoff_end(void);

@@ -24,27 +24,6 @@
 #define WAKE_AT(ring) ((ring)->size / 2)
 
 
-int64
-perfkit_publish_spent_ns(const PerfkitExecution *e)
-{
-	int64 spent = e->active_ns;
-
-	if (e->whole)
-		spent = e->end_ns - e->begin_ns;
-	else if (e->planning_ns > 0)
-		spent += e->planning_ns;
-	return spent + Max(e->commit_ns, 0);
-}
-
-
-bool
-perfkit_publish_slow(int64 spent_ns)
-{
-	return perfkit_slow_query_threshold >= 0 &&
-		   spent_ns >= perfkit_slow_query_threshold * INT64CONST(1000000);
-}
-
-
 /* Numeric address and port of the client, found out once. */
 static const char *
 client_address(int *port)
@@ -131,8 +110,10 @@ static void
 fill_fixed(PerfkitRecord *record, PerfkitExecution *e, const PerfkitFailure *failure)
 {
 	fill_times(record, e);
-	fill_usage(&record->usage, &e->buffers, &e->wal);
-	record->jit = e->jit;
+	if (e->has_usage)
+		fill_usage(&record->usage, &e->buffers, &e->wal);
+	if (e->has_jit)
+		record->jit = e->jit;
 	record->jit_deform = PERFKIT_HAS_JIT_DEFORM;
 	record->io_timing = track_io_timing;
 	record->local_io_timing = track_io_timing && PERFKIT_HAS_LOCAL_TIMES;

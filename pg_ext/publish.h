@@ -7,6 +7,7 @@
 #define PERFKIT_PUBLISH_H
 
 #include "execution.h"
+#include "guc.h"
 
 /* How a statement failed.  Texts belong to the caller. */
 typedef struct PerfkitFailure
@@ -18,10 +19,21 @@ typedef struct PerfkitFailure
 } PerfkitFailure;
 
 /* Time the server spent on it so far: parse excluded, commit included. */
-extern int64 perfkit_publish_spent_ns(const PerfkitExecution *e);
+static inline int64
+perfkit_publish_spent_ns(const PerfkitExecution *e)
+{
+	int64 spent = e->active_ns < 0 ? e->end_ns - e->begin_ns : e->active_ns;
+
+	return spent + Max(e->planning_ns, 0) + Max(e->commit_ns, 0);
+}
 
 /* Whether a successful statement of this duration is slow. */
-extern bool perfkit_publish_slow(int64 spent_ns);
+static inline bool
+perfkit_publish_slow(int64 spent_ns)
+{
+	return perfkit_slow_query_threshold >= 0 &&
+		   spent_ns >= perfkit_slow_query_threshold * INT64CONST(1000000);
+}
 
 /*
  * Writes the record of an execution whose segments are ended; failure NULL

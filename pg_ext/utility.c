@@ -41,6 +41,8 @@ typedef struct Meaning
 	bool sets_application;
 } Meaning;
 
+bool perfkit_utility_pending = false;
+
 static bool extension_created = false;
 static bool extension_dropped = false;
 static bool database_created = false;
@@ -89,10 +91,10 @@ act_on(const Meaning *m)
 	if (m->begins)
 		perfkit_commit_explicit();
 	if (m->creates_database)
-		database_created = true;
+		database_created = perfkit_utility_pending = true;
 	if (!m->creates_extension)
 		return;
-	extension_created = true;
+	extension_created = perfkit_utility_pending = true;
 	if (!perfkit_shmem_ring_free(MyDatabaseId))
 		ereport(WARNING,
 				(errmsg("perfkit has no ring for this database: its statements cannot be stored"),
@@ -186,7 +188,8 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 		perfkit_nesting++;
 		if (m.declares)
 			perfkit_capture_declaring = perfkit_nesting;
-		perfkit_handsoff_begin(statement->utilityStmt);
+		if (perfkit_handsoff_begin(statement->utilityStmt))
+			perfkit_utility_pending = true;
 		next(statement, source, read_only_tree, context, params, environment, dest, qc);
 	}
 	PG_CATCH();
@@ -215,7 +218,7 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 		next_access(access, class_id, object_id, sub_id, arg);
 	if (access == OAT_DROP && class_id == ExtensionRelationId &&
 		object_id == get_extension_oid("perfkit", true))
-		extension_dropped = true;
+		extension_dropped = perfkit_utility_pending = true;
 }
 
 
@@ -234,6 +237,7 @@ perfkit_utility_transaction_end(bool committed)
 		pg_atomic_write_u32(&perfkit_shared->rescan, 1);
 		perfkit_shmem_wake_launcher();
 	}
+	perfkit_utility_pending = false;
 	extension_created = false;
 	extension_dropped = false;
 	database_created = false;

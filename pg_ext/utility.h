@@ -12,6 +12,9 @@
 /* Installs the hooks; while preloading. */
 extern void perfkit_utility_init(void);
 
+/* Something waits for the end of the transaction. */
+extern bool perfkit_utility_pending;
+
 /*
  * The transaction has ended: what was put off to here is done (an entry for a
  * new extension, a dropped one, a new database, the end of hands-off).
