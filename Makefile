@@ -64,7 +64,7 @@ clean-run: ## stop, and remove ./run with its cluster
 check: ## set up, build, run every test (a few minutes)
 	@MAKE="$(MAKE)" tools/check.sh
 
-check-long: ## check, the sanitizer builds, and what depends on timing again and again
+check-long: ## check, the sanitizer builds, the fuzzers, and what depends on timing again and again
 	@MAKE="$(MAKE)" tools/check.sh --long
 
 check-unit: ## C unit tests of the pooler
@@ -81,8 +81,8 @@ check-layers: ## the include law
 	@tests/check_layers.sh
 check-sizes: ## functions <= 100 lines, files <= 600
 	@tests/check_sizes.sh
-check-asan: ## unit and end-to-end tests of the AddressSanitizer + UBSan build
-	@MAKE="$(MAKE)" tools/check.sh --variant asan unit e2e
+check-asan: ## unit tests, fuzz corpora and end-to-end tests of the AddressSanitizer + UBSan build
+	@MAKE="$(MAKE)" tools/check.sh --variant asan unit fuzz e2e
 check-tsan: ## unit tests of the ThreadSanitizer build
 	@MAKE="$(MAKE)" tools/check.sh --variant tsan unit
 check-crash: ## kill a backend, the worker, the pooler, the postmaster in the middle of work

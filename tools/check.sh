@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
-# Suites: layers sizes unit regress isolation tap e2e crash; all of them if none is named. Servers run as
+# Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -11,6 +11,8 @@
 . "$TOP/tools/cluster.sh"
 
 ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
+OTHER_SUITES=(fuzz) # named by check-asan and check-long
+FUZZ_SECONDS=0      # a target; 0 replays the corpus
 SUITE_SECONDS=300 # a suite that takes longer hangs; sanitizer builds get twice that
 VARIANT=default
 LONG=no
@@ -223,6 +225,23 @@ suite_crash()
     fi
 }
 
+# fuzz: one test a target
+suite_fuzz()
+{
+    local source target
+    for source in "$TOP"/tests/fuzz/fuzz_*.c; do
+        target=$(basename "$source" .c)
+        target=${target#fuzz_}
+        if "$TOP/tests/fuzz/run.sh" "$FUZZ_SECONDS" "$target" >> "$LOG" 2>&1; then
+            PASSED=$((PASSED + 1))
+            printf 'ok - %s\n' "$target" >> "$LOG"
+        else
+            FAILED=$((FAILED + 1))
+            printf 'not ok - %s\n' "$target" >> "$LOG"
+        fi
+    done
+}
+
 # number_before <word> <text>: prints the number that stands before the word, or 0
 number_before()
 {
@@ -242,6 +261,7 @@ exists()
         isolation) compgen -G "$TOP/tests/isolation/specs/*.spec" ;;
         tap) compgen -G "$TOP/tests/tap/*.pl" ;;
         e2e) compgen -G "$TOP/tests/e2e/test_*.py" ;;
+        fuzz) compgen -G "$TOP/tests/fuzz/fuzz_*.c" ;;
         *) true ;;
     esac > /dev/null
 }
@@ -317,13 +337,13 @@ run_suites()
     done
 }
 
-# run_long: the sanitizer builds, then the timing-dependent suites again and again
+# run_long: everything, the fuzzers for a while, then the timing-dependent suites again and again
 run_long()
 {
     local round
     SUITES=("${ALL_SUITES[@]}")
     run_suites
-    VARIANT=asan SUITES=(unit e2e)
+    VARIANT=asan SUITES=(unit fuzz e2e) FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-60}
     run_suites
     VARIANT=tsan SUITES=(unit e2e)
     run_suites
@@ -342,9 +362,9 @@ while [ $# -gt 0 ]; do
             ;;
         --long) LONG=yes ;;
         *)
-            case " ${ALL_SUITES[*]} " in
+            case " ${ALL_SUITES[*]} ${OTHER_SUITES[*]} " in
                 *" $1 "*) SUITES+=("$1") ;;
-                *) die "no suite '$1': ${ALL_SUITES[*]}" ;;
+                *) die "no suite '$1': ${ALL_SUITES[*]} ${OTHER_SUITES[*]}" ;;
             esac
             ;;
     esac
