@@ -165,6 +165,27 @@ blank(const char *text)
 }
 
 
+/* Length of a text without blanks and semicolons at its end. */
+static int
+length_without_end(const char *text)
+{
+	int length = strlen(text);
+
+	while (length > 0 && (scanner_isspace(text[length - 1]) || text[length - 1] == ';'))
+		length--;
+	return length;
+}
+
+
+/* Errors of the scanner and the grammar. */
+static bool
+no_parse(int sqlstate)
+{
+	return sqlstate == ERRCODE_SYNTAX_ERROR || sqlstate == ERRCODE_INVALID_ESCAPE_SEQUENCE ||
+		   sqlstate == ERRCODE_NONSTANDARD_USE_OF_ESCAPE_CHARACTER;
+}
+
+
 /* Where in the client's message the statement after the last finished one begins. */
 static int
 next_location(void)
@@ -213,8 +234,6 @@ static void
 fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 {
 	static PerfkitExecution ghost;
-	int class = ERRCODE_TO_CATEGORY(failure->sqlstate);
-
 	memset(&ghost, 0, sizeof(ghost));
 	ghost.whole = true;
 	ghost.rows = -1;
@@ -233,8 +252,11 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 		ghost.location = perfkit_last.location;
 		ghost.length = perfkit_last.length;
 	}
-	else if (failure->sqlstate == ERRCODE_SYNTAX_ERROR || class == ERRCODE_DATA_EXCEPTION)
+	else if (no_parse(failure->sqlstate))
+	{
 		failure->unparsed = true;
+		ghost.length = length_without_end(ghost.source);
+	}
 	else
 	{
 		ghost.location = Max(next_location(), 0);

@@ -362,8 +362,21 @@ step_strict(Walk *w)
 		emit(w, MASK, 3);
 	}
 	else if (word_byte(*w->at))
+	{
+		const char *word = w->at;
+
 		while (left(w) > 0 && word_byte(*w->at))
 			pass(w, 1);
+
+		/* a password whose quotes were forgotten */
+		if (word_is(word, w->at - word, "password") && pass_space(w) && left(w) > 0 &&
+			word_byte(*w->at) && !mask_literal(w))
+		{
+			while (left(w) > 0 && word_byte(*w->at))
+				w->at++;
+			emit(w, MASK, 3);
+		}
+	}
 	else
 		pass(w, 1);
 }

@@ -1,0 +1,56 @@
+--
+-- Passwords never reach the table.
+--
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS perfkit;
+RESET client_min_messages;
+
+-- Waits until every captured statement is stored; a deadline instead of a sleep.
+CREATE OR REPLACE FUNCTION pg_temp.flush() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	deadline timestamptz := clock_timestamp() + interval '30 s';
+BEGIN
+	WHILE (SELECT value > 0 FROM perfkit.status WHERE name = 'pending')
+		OR (SELECT value = 0 FROM perfkit.status WHERE name = 'worker_pid') LOOP
+		IF clock_timestamp() > deadline THEN
+			RAISE EXCEPTION 'captured statements were not stored';
+		END IF;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+
+SET application_name = 'redact';
+SET perfkit.slow_query_threshold = 0;
+\set VERBOSITY terse
+CREATE ROLE regress_perfkit_r PASSWORD 'hunter2';
+ALTER ROLE regress_perfkit_r ENCRYPTED PASSWORD 'it''s hunter2';
+ALTER USER regress_perfkit_r WITH password /* note */ E'hun\'ter2' VALID UNTIL '2099-01-01';
+ALTER ROLE regress_perfkit_r PASSWORD $pw$hunter2$pw$;
+ALTER ROLE regress_perfkit_r PASSWORD U&'hunter\0032';
+ALTER ROLE regress_perfkit_r PASSWORD '';
+ALTER ROLE regress_perfkit_r PASSWORD NULL;
+DO $$ BEGIN EXECUTE 'ALTER ROLE regress_perfkit_r PASSWORD ''hunter2'''; END $$;
+DO $x$ BEGIN ALTER ROLE regress_perfkit_r PASSWORD 'hunter2'; END $x$;
+-- statements that fail
+ALTER ROLE regress_perfkit_nobody PASSWORD 'hunter2';
+CREATE ROLE regress_perfkit_x PASSWORT 'hunter2 password';
+CREATE ROLE regress_perfkit_x PASSWORD hunter2;
+CREATE ROLE regress_perfkit_x PASSWORD 'hunter2;
+';
+SELECT 'password', 'hunter2' FORM nowhere WHERE pin = 4711;
+-- connection strings
+SELECT 'host=h user=u password=hunter2 dbname=d' AS x;
+SELECT 'host=h password=''hunter2'' user=u' AS x;
+SELECT 'postgresql://u:hunter2@h/d' AS x, 'postgres://u@h/d' AS y;
+-- nothing to hide
+SELECT 'password' AS password, 1 AS x;
+SELECT 'a' AS password_hint WHERE 'x' <> 'password is required';
+SET perfkit.slow_query_threshold = -1;
+RESET application_name;
+SELECT pg_temp.flush();
+SELECT query, message FROM perfkit.slow_query_log
+WHERE application_name = 'redact' AND command_tag IS DISTINCT FROM 'SET' ORDER BY sequence;
+-- (nothing of them is left)
+SELECT count(*) AS leaks FROM perfkit.slow_query_log
+WHERE application_name = 'redact' AND (query ~ 'hunter|ter2|4711' OR message ~ 'hunter|ter2|4711');
+DROP ROLE regress_perfkit_r;
