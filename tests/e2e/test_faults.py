@@ -36,15 +36,16 @@ def expect_clean(pooler, database="app"):
 
 # ---- the client vanishes
 
+# Long enough to outlast the questions of the test, short enough to end by itself soon after.
+NAP = "select pg_sleep(2)"
+
 ENDINGS = {
-    "in a query": wire.query(SLEEP),
-    "in a pipeline": wire.extended("select 1") * 3
-    + wire.extended(SLEEP)
-    + wire.extended("select 2"),
+    "in a query": wire.query(NAP),
+    "in a pipeline": wire.extended("select 1") * 3 + wire.extended(NAP) + wire.extended("select 2"),
     "before a sync": wire.parse("select 1") + wire.bind() + wire.execute(),
     "in a copy in": wire.query("copy ledger from stdin") + wire.copy_data(b"3\n"),
     "in a copy out": wire.query(
-        "copy (select pg_sleep(0.01) from generate_series(1, 6000)) to stdout"
+        "copy (select pg_sleep(0.01) from generate_series(1, 200)) to stdout"
     ),
     "in a header": wire.query("select 1")[:3],
     "in a query message": wire.query("select 1" + " " * 500)[:300],
@@ -78,7 +79,7 @@ def test_client_vanishes(make_pooler, ledger, name, in_transaction):
         lambda: (pool := pooler.pool())["sv_active"] == 0 and pool["cl_waiting"] == 0,
         lambda: f"the pool to be at rest: {pooler.pool()}",
     )
-    assert len(pooler.server_pids()) <= 2
+    wait_until(lambda: len(pooler.server_pids()) <= 2, "no more than two servers")
 
 
 def test_query_of_a_vanished_client_ends(make_pooler, cluster):
@@ -298,4 +299,27 @@ def test_server_goes_mad(make_pooler, name):
         with contextlib.suppress(wire.Closed):
             client.send(wire.query("select 1"))
             assert wire.kinds(client.answer()).count("E") <= 1
+    fake.close()
+
+
+def test_server_falls_silent(make_pooler, cluster):
+    """It logs in and never says another word, nor to a cancel: its client may leave, the pool is
+    not blocked for ever, and the pooler can be stopped."""
+    fake = FakeServer(WELCOME)
+    pooler = make_pooler(
+        databases={"fake": {"port": fake.port, "pool_size": 1}},
+        query_wait_timeout=5,
+        server_connect_timeout=1,
+        cancel_wait_timeout=1,
+    )
+    with unnoticed(pooler):
+        client = pooler.wire_login("fake")
+        client.send(wire.query("select 1"))
+        wait_until(lambda: pooler.pool("fake")["sv_active"] == 1, "the query to be sent")
+        client.vanish()
+        wait_until(
+            lambda: (pool := pooler.pool("fake"))["sv_active"] + pool["sv_being_canceled"] == 0,
+            lambda: f"the silent server to be given up: {pooler.pool('fake')}",
+        )
+    pooler.stop()
     fake.close()

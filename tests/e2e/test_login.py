@@ -264,10 +264,14 @@ def test_spoiled_final_sasl_message(scram_pooler, spoil):
             client.read()
 
 
-def test_query_before_the_password(scram_pooler):
-    """Whoever skips authentication is shown the door."""
+@pytest.mark.parametrize("patient", [True, False], ids=["after", "before"])
+def test_query_instead_of_the_password(scram_pooler, patient):
+    """Whoever skips authentication is shown the door, before or after being asked for it."""
     with unnoticed_scram(scram_pooler):
         client = scram_pooler.wire()
-        client.send(wire.startup({"user": "alice", "database": "app"}) + wire.query("select 1"))
-        said = client.read_all()
+        client.send(wire.startup({"user": "alice", "database": "app"}))
+        said = [client.read()] if patient else []
+        client.send(wire.query("select 1"))
+        said += client.read_all()
         assert wire.kinds(said) == "RE"
+        assert wire.error(said)["C"] in ("28000", "08P01")
