@@ -152,21 +152,32 @@ show_views()
     printf '  %s\n' "${TABLE[@]}"
     title "The same, as logged with log_metric() (perfkit.performance_log)"
     show -p "$PGPORT" -d "$DEMO_DATABASE" -v since="$SINCE" -f "$TOP/tools/demo/show_metrics.sql"
-    title "Pools (SHOW POOLS on the pooler's console)"
+    title "Pools (SHOW POOLS and SHOW STATS on the pooler's console)"
     show_pools
     title "Can it be trusted? (perfkit.status)"
     show -p "$PGPORT" -d "$DEMO_DATABASE" -f "$TOP/tools/demo/show_status.sql"
 }
 
-# show_pools: the first columns of SHOW POOLS; the rest is for machines
+# console <command>: its answer with the column names, fields separated by |
+console()
+{
+    "$BIN/psql" -XAq -F '|' -P footer=off -h 127.0.0.1 -p "$POOLER_PORT" -U "$DEMO_USER" -d perfkit -c "$1"
+}
+
+# show_pools: what a reader wants of SHOW POOLS and SHOW STATS; the rest is for machines
 show_pools()
 {
-    "$BIN/psql" -XAq -F '|' -P footer=off -h 127.0.0.1 -p "$POOLER_PORT" -U "$DEMO_USER" -d perfkit -c 'SHOW POOLS' |
-        awk -F '|' '
-            NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
-            { printf "  %-10s %-10s %9s %10s %9s %7s %10s  %s\n", $column["database"], $column["user"],
-                $column["cl_active"], $column["cl_waiting"], $column["sv_active"], $column["sv_idle"],
-                $column["maxwait_us"], $column["pool_mode"] }'
+    console 'SHOW POOLS' | awk -F '|' '
+        NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
+        { printf "  %-10s %-10s %9s %10s %9s %7s %10s  %s\n", $column["database"], $column["user"],
+            $column["cl_active"], $column["cl_waiting"], $column["sv_active"], $column["sv_idle"],
+            $column["maxwait_us"], $column["pool_mode"] }'
+    console 'SHOW STATS' | awk -F '|' -v database="$DEMO_DATABASE" '
+        NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+        $column["database"] == database && $column["total_xact_count"] > 0 {
+            printf "  since its start: %d transactions, %d queries, %.1f ms of waiting for a server in the mean transaction\n",
+                $column["total_xact_count"], $column["total_query_count"],
+                $column["total_wait_time"] / $column["total_xact_count"] / 1000 }'
 }
 
 show_where()
