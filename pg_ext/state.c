@@ -286,7 +286,6 @@ save_at_stop(int code, Datum arg)
 void
 perfkit_state_start(void)
 {
-	static bool arranged = false;
 	StateBuffer buffer = {NULL, 0, 0};
 
 	if (read_file(&buffer))
@@ -309,10 +308,8 @@ perfkit_state_start(void)
 	free(buffer.start);
 	write_state(false);
 
-	/* Once: the list of exit callbacks survives a crash of the children. */
-	if (!arranged)
-		on_shmem_exit(save_at_stop, (Datum) 0);
-	arranged = true;
+	/* Every time: a crash of a child has used the list of callbacks up. */
+	on_shmem_exit(save_at_stop, (Datum) 0);
 }
 
 

@@ -129,13 +129,22 @@ guarded(bool (*step)(void), bool *result)
 	}
 	PG_CATCH();
 	{
+		ErrorData *error;
+
 		ok = false;
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
-		EmitErrorReport();
-		AbortCurrentTransaction();
+		error = CopyErrorData();
 		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
 		perfkit_count(db, PERFKIT_FLUSH_ERRORS, 1);
+
+		/* The detail would be the row, with somebody's query in it. */
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("perfkit: captured statements wait unstored: %s", error->message)));
+		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
@@ -254,6 +263,7 @@ loop(uint32 wait_event)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			next_upkeep = 0; /* the retention may be another */
 		}
 		check_extension();
 		if (RecoveryInProgress())

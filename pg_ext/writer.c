@@ -122,7 +122,8 @@ typedef struct Batch
 static char database_name[NAMEDATALEN];
 static SPIPlanPtr insert_plan = NULL;
 static MemoryContext batch_memory = NULL;
-static uint64 careful_until = 0; /* ring position up to which rows go one by one */
+static uint64 careful_until = 0;   /* ring position up to which rows go one by one */
+static TimestampTz known_from = 0; /* start of a day whose partition we have seen */
 
 
 void
@@ -340,7 +341,6 @@ prepare(void)
 static void
 insert(Batch *batch, const PerfkitRecord *record)
 {
-	static TimestampTz known_from = 0; /* the day whose partition exists */
 	Row row;
 
 	if (record->started_at < known_from || record->started_at >= known_from + USECS_PER_DAY)
@@ -350,10 +350,7 @@ insert(Batch *batch, const PerfkitRecord *record)
 	}
 	fill_row(&row, record);
 	if (SPI_execute_plan(insert_plan, row.values, row.nulls, false, 0) < 0)
-	{
-		known_from = 0;
 		elog(ERROR, "perfkit: INSERT failed");
-	}
 	batch->stored++;
 }
 
@@ -423,13 +420,16 @@ row_is_to_blame(int sqlstate)
 static void
 learn(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 {
+	/* Perhaps somebody has dropped the partition: look again. */
+	known_from = 0;
+
 	if (!row_is_to_blame(geterrcode()))
 		return;
-	if (batch->cursor.records > 1)
+	if (batch->cursor.position > careful_until)
 		careful_until = batch->cursor.position;
 	else
 	{
-		/* It was alone: this row it is. */
+		/* It was alone, and its partition was there: this row it is. */
 		perfkit_ring_consume(ring, &batch->cursor);
 		perfkit_count(db, PERFKIT_DROPPED_INVALID, 1);
 	}
