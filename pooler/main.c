@@ -10,8 +10,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/rand.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -51,7 +49,7 @@ usage(FILE *to)
 {
 	fputs("perfkit-pooler: connection pooler for PostgreSQL\n"
 		  "\n"
-		  "usage: perfkit-pooler [-d] [-q] [-v] [-u user] config.ini\n"
+		  "Usage: perfkit-pooler [-d] [-q] [-v] [-u user] config.ini\n"
 		  "       perfkit-pooler -V | -h | --sample-config\n"
 		  "\n"
 		  "  -d, --daemon         run in the background (needs logfile)\n"
@@ -223,39 +221,12 @@ write_pidfile(const char *path)
 }
 
 static void
-keepalive(int fd, const struct conf *conf)
-{
-	const struct
-	{
-		int option;
-		int64_t value;
-	} more[] = {
-		{TCP_KEEPCNT, conf->tcp_keepcnt},
-		{TCP_KEEPIDLE, conf->tcp_keepidle},
-		{TCP_KEEPINTVL, conf->tcp_keepintvl},
-	};
-	int on = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (!conf->tcp_keepalive)
-		return;
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
-	{
-		int value = (int) more[i].value;
-
-		if (value > 0)
-			setsockopt(fd, IPPROTO_TCP, more[i].option, &value, sizeof(value));
-	}
-}
-
-static void
 accepted(int fd, const struct peer_addr *peer, void *arg)
 {
 	struct registry *r = arg;
 
 	if (peer->ss.ss_family != AF_UNIX)
-		keepalive(fd, r->conf);
+		registry_socket_options(fd, r->conf);
 	worker_hand_over(r, fd, peer);
 }
 

@@ -25,6 +25,8 @@
 #define CONSOLE_OURS "perfkit"
 #define CONSOLE_THEIRS "pgbouncer"
 #define COMMAND_MAX 1024 /* bytes of a command */
+#define MESSAGE_MAX                                                                                \
+	65536 /* of a message; commands between the two get an error, longer ones end the session */
 #define WORDS_MAX 4
 
 enum privilege
@@ -213,12 +215,21 @@ give_order(struct session *s, const struct order_row *row, const char *argument)
 }
 
 static bool
-run(struct session *s, char *const *words)
+invalid(struct session *s, const char *word)
 {
 	char text[160];
 
+	snprintf(text, sizeof(text), "invalid command '%.80s', use SHOW HELP;", word);
+	return reply_error(s, "42601", text, true);
+}
+
+static bool
+run(struct session *s, char *const *words)
+{
 	if (words[0][0] == '\0')
 		return reply_tag(s, "");
+	if (words[2][0] != '\0')
+		return invalid(s, words[0]);
 	if (str_equal_nocase(words[0], "SHOW") || str_equal_nocase(words[0], "SELECT"))
 	{
 		if (!show_allowed(s, words[1]))
@@ -226,7 +237,7 @@ run(struct session *s, char *const *words)
 		/* One for the answer, one so that the session is still there when it has come at once. */
 		s->busy += 2;
 		conn_read_stop(&s->conn);
-		if (show_run(s, words[1][0] == '\0' ? "HELP" : words[1], show_answered))
+		if (show_run(s, words[1], show_answered))
 			return session_answered(s);
 		s->busy -= 2;
 		conn_read_start(&s->conn);
@@ -239,8 +250,7 @@ run(struct session *s, char *const *words)
 			return reply_error(s, "42501", "admin access needed", true);
 		return give_order(s, &orders[i], words[1]);
 	}
-	snprintf(text, sizeof(text), "invalid command '%.80s', use SHOW HELP;", words[0]);
-	return reply_error(s, "42601", text, true);
+	return invalid(s, words[0]);
 }
 
 /* Splits a command at blanks; a final semicolon is dropped, double quotes around a name too. */
@@ -330,7 +340,7 @@ work_off(struct session *s, uint8_t *p, size_t n)
 	{
 		enum pgmsg_result r = pgmsg_peek(p, n, &m);
 
-		if (r == PGMSG_BAD || (r == PGMSG_OK && m.total > COMMAND_MAX + 64))
+		if (r == PGMSG_BAD || (r == PGMSG_OK && m.total > MESSAGE_MAX))
 		{
 			session_fatal(s, "08P01", "invalid message from client");
 			return;

@@ -19,7 +19,6 @@
 #include "conf/conf.h"
 #include "proto/scram.h"
 
-#define SALT_LEN 16
 #define CACHE_MAX 10000 /* users; then it starts anew */
 
 enum step
@@ -63,13 +62,18 @@ clear_cache(void)
 	}
 }
 
+/*
+ * The salt is the one that scram_secret_mock() would make up, so that it tells nothing about
+ * whether there is such a user.
+ */
 static bool
-derive(const char *user, const char *password, uint32_t iterations, struct scram_secret *out)
+derive(const char *user, const char *password, const uint8_t *mock_key, uint32_t iterations,
+	   struct scram_secret *out)
 {
 	size_t user_len = strlen(user) + 1;
 	size_t key_len = user_len + strlen(password);
 	char *key = mem_alloc(key_len + 1);
-	uint8_t salt[SALT_LEN];
+	struct scram_secret mock;
 	struct derived *d;
 
 	memcpy(key, user, user_len);
@@ -82,8 +86,8 @@ derive(const char *user, const char *password, uint32_t iterations, struct scram
 		free(key);
 		return true;
 	}
-	if (RAND_bytes(salt, sizeof(salt)) != 1 ||
-		!scram_secret_derive(password, salt, sizeof(salt), iterations, out))
+	if (!scram_secret_mock(user, mock_key, iterations, &mock) ||
+		!scram_secret_derive(password, mock.salt, mock.salt_len, iterations, out))
 	{
 		OPENSSL_cleanse(key, key_len);
 		free(key);
@@ -105,18 +109,46 @@ auth_thread_fini(void)
 	clear_cache();
 }
 
-/* The secret to check against; false: none, the user is to fail like anybody with a wrong password.
+static bool
+is_md5(const char *secret)
+{
+	return strncmp(secret, "md5", 3) == 0 && strlen(secret) == 35 &&
+		   strspn(secret + 3, "0123456789abcdef") == 32;
+}
+
+/* Whether some user's secret is a plain password, so that a first login costs a derivation. */
+static bool
+has_plain_secrets(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_users; i++)
+	{
+		const char *secret = conf->users[i].secret;
+
+		if (secret != NULL && secret[0] != '\0' && !is_md5(secret) && !scram_is_verifier(secret))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The secret to check against; *mock: the user is to fail like anybody with a wrong password.
+ * Nobody there costs as much time as somebody does.
  */
 static bool
-secret_of(const struct conf *conf, const char *user, struct scram_secret *out)
+secret_of(const struct conf *conf, const char *user, const uint8_t *mock_key,
+		  struct scram_secret *out, bool *mock)
 {
 	const struct conf_user *u = conf_find_user(conf, user);
+	uint32_t iterations = (uint32_t) conf->scram_iterations;
 
-	if (u == NULL || u->secret == NULL || u->secret[0] == '\0' || strncmp(u->secret, "md5", 3) == 0)
-		return false;
-	if (scram_is_verifier(u->secret))
+	*mock = u == NULL || u->secret == NULL || u->secret[0] == '\0' || is_md5(u->secret);
+	if (!*mock && scram_is_verifier(u->secret))
 		return scram_secret_parse(u->secret, out);
-	return derive(user, u->secret, (uint32_t) conf->scram_iterations, out);
+	if (!*mock)
+		return derive(user, u->secret, mock_key, iterations, out);
+	if (has_plain_secrets(conf))
+		return derive(user, "", mock_key, iterations, out);
+	return scram_secret_mock(user, mock_key, iterations, out);
 }
 
 static bool
@@ -139,8 +171,7 @@ auth_new(const struct conf *conf, const char *user, const uint8_t *mock_key)
 		a->step = known(conf, user) ? STEP_TRUST : STEP_REFUSE;
 		return a;
 	}
-	mock = !secret_of(conf, user, &secret);
-	if (mock && !scram_secret_mock(user, mock_key, (uint32_t) conf->scram_iterations, &secret))
+	if (!secret_of(conf, user, mock_key, &secret, &mock))
 	{
 		a->step = STEP_REFUSE;
 		return a;

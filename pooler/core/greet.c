@@ -36,6 +36,7 @@
 #define NAME_MAX_LEN 63 /* PostgreSQL's identifiers */
 
 static void authentication_event(struct conn *c, int revents);
+static void authentication_input(struct session *s, const uint8_t *p, size_t n);
 
 /* ---- cancel requests ---- */
 
@@ -220,6 +221,8 @@ static void
 after_step(struct session *s, enum auth_result result, struct pgwriter *w)
 {
 	char text[200];
+	uint8_t *p;
+	size_t n;
 
 	if (result == AUTH_OK)
 		pgw_auth_ok(w);
@@ -228,6 +231,9 @@ after_step(struct session *s, enum auth_result result, struct pgwriter *w)
 	switch (result)
 	{
 		case AUTH_MORE:
+			/* What came behind the message before is looked at now: no event will tell of it. */
+			if (conn_saved(&s->conn, &p, &n))
+				authentication_input(s, p, n);
 			break;
 		case AUTH_OK:
 			authenticated(s);
@@ -264,20 +270,37 @@ started(struct session *s, const struct startup *packet)
 	after_step(s, auth_begin(s->auth, &w), &w);
 }
 
+/* SSL and GSS may each be asked for once. */
+static bool
+asked_before(struct session *s, enum startup_kind kind)
+{
+	bool *asked = kind == STARTUP_SSL ? &s->asked_ssl : &s->asked_gss;
+	bool before = *asked;
+
+	*asked = true;
+	return before;
+}
+
 /* Returns the bytes taken, 0 when more are needed or the session has been ended or handed on. */
 static size_t
 startup_packet(struct session *s, const uint8_t *p, size_t n)
 {
 	struct startup packet;
 	char text[200];
+	enum startup_kind kind = startup_parse(p, n, &packet);
 
-	switch (startup_parse(p, n, &packet))
+	switch (kind)
 	{
 		case STARTUP_NEED_MORE:
 			conn_save(&s->conn, p, n);
 			return 0;
 		case STARTUP_SSL:
 		case STARTUP_GSSENC:
+			if (asked_before(s, kind))
+			{
+				session_fatal(s, "08P01", "encryption was asked for twice");
+				return 0;
+			}
 			if (conn_send(&s->conn, "N", 1))
 				return packet.total;
 			session_end(s, NULL, "client connection lost");
@@ -333,40 +356,39 @@ startup_event(struct conn *c, int revents)
 	}
 }
 
+/* The client's answer to an authentication request, as far as it is there. */
+static void
+authentication_input(struct session *s, const uint8_t *p, size_t n)
+{
+	uint8_t mem[2048];
+	struct pgwriter w;
+	struct pgmsg m;
+	enum pgmsg_result r = pgmsg_peek(p, n, &m);
+
+	if (r == PGMSG_BAD || (r == PGMSG_OK && (m.type != 'p' || m.total > STARTUP_MAX_LEN)))
+	{
+		session_fatal(s, "08P01", "invalid authentication message");
+		return;
+	}
+	if (r == PGMSG_NEED_MORE || !m.whole)
+	{
+		conn_save(&s->conn, p, n);
+		return;
+	}
+	conn_save(&s->conn, p + m.total, n - m.total);
+	pgw_init(&w, mem, sizeof(mem));
+	after_step(s, auth_message(s->auth, &m, &w), &w);
+}
+
 static void
 authentication_event(struct conn *c, int revents)
 {
 	struct session *s = list_entry(c, struct session, conn);
-	uint8_t mem[2048];
-	struct pgwriter w;
-	struct pgmsg m;
 	uint8_t *p;
 	size_t n;
 
-	if ((revents & EV_READ) == 0 || receive(s, &p, &n) != CONN_OK)
-		return;
-	switch (pgmsg_peek(p, n, &m))
-	{
-		case PGMSG_OK:
-			if (m.type == 'p' && m.total <= STARTUP_MAX_LEN && !m.whole)
-			{
-				conn_save(c, p, n);
-				return;
-			}
-			if (m.whole)
-				break;
-			session_fatal(s, "08P01", "invalid authentication message");
-			return;
-		case PGMSG_NEED_MORE:
-			conn_save(c, p, n);
-			return;
-		case PGMSG_BAD:
-			session_fatal(s, "08P01", "invalid authentication message");
-			return;
-	}
-	conn_save(c, p + m.total, n - m.total);
-	pgw_init(&w, mem, sizeof(mem));
-	after_step(s, auth_message(s->auth, &m, &w), &w);
+	if ((revents & EV_READ) != 0 && receive(s, &p, &n) == CONN_OK)
+		authentication_input(s, p, n);
 }
 
 void

@@ -124,6 +124,44 @@ adopt_work(struct gather_part *part)
 	registry_adopt(part->shard, hk.next_conf);
 }
 
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Whether servers of a database would be made in the same way under both configurations. */
+static bool
+same_target(const struct conf_database *a, const struct conf_database *b)
+{
+	return a != NULL && b != NULL && same_text(a->host, b->host) && a->port == b->port &&
+		   same_text(a->dbname, b->dbname) && same_text(a->user, b->user) &&
+		   same_text(a->password, b->password) &&
+		   same_text(a->client_encoding, b->client_encoding) &&
+		   same_text(a->datestyle, b->datestyle) && same_text(a->timezone, b->timezone) &&
+		   same_text(a->application_name, b->application_name);
+}
+
+/* A pool follows the new configuration: its limits, and new servers where the old ones lead
+ * elsewhere. */
+static void
+update_pool(struct pool_entry *e, const struct conf *old, const struct conf *new)
+{
+	const struct conf_database *db = conf_find_database(new, e->pool.database);
+	struct conf_limits limits;
+	struct pool_limits pool_limits;
+	struct pool_todo todo;
+
+	if (!same_target(conf_find_database(old, e->pool.database), db))
+		pool_retire(&e->pool);
+	if (db == NULL)
+		return;
+	conf_limits(new, db, e->pool.user, &limits);
+	registry_pool_limits(new, &limits, &pool_limits);
+	pool_set_limits(&e->pool, &pool_limits, &todo);
+	wake_todo(&todo);
+}
+
 static void
 adopted(struct gather *g)
 {
@@ -132,20 +170,7 @@ adopted(struct gather *g)
 	struct order *o = hk.reload;
 
 	r->conf = hk.next_conf;
-	registry_foreach_pool(e, r)
-	{
-		const struct conf_database *db = conf_find_database(r->conf, e->pool.database);
-		struct conf_limits limits;
-		struct pool_limits pool_limits;
-		struct pool_todo todo;
-
-		if (db == NULL)
-			continue;
-		conf_limits(r->conf, db, e->pool.user, &limits);
-		registry_pool_limits(r->conf, &limits, &pool_limits);
-		pool_set_limits(&e->pool, &pool_limits, &todo);
-		wake_todo(&todo);
-	}
+	registry_foreach_pool(e, r) update_pool(e, old, r->conf);
 	trim_all();
 	apply_log_settings(r->conf);
 	conf_restart_needed(old, r->conf, report_restart, NULL);

@@ -108,6 +108,7 @@ sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
 	scram_nonce(random, nonce);
 	if (scram_client_first(&l->scram, nonce, &out) != SCRAM_CONTINUE)
 		return bad(l, "SCRAM exchange could not be started");
+	l->sasl = true;
 	pgw_sasl_initial(reply, SCRAM_MECHANISM, out.text, out.len);
 	return LOGIN_MORE;
 }
@@ -128,6 +129,11 @@ authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 	switch (request)
 	{
 		case AUTH_REQ_OK:
+			if (l->sasl && !l->proven)
+				return bad(
+					l,
+					"server ended the SCRAM exchange without proving that it knows the password");
+			l->authenticated = true;
 			return LOGIN_MORE;
 		case AUTH_REQ_PASSWORD:
 			if (l->password == NULL)
@@ -144,6 +150,7 @@ authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 		case AUTH_REQ_SASL_FIN:
 			if (scram_client_verify(&l->scram, r.p, pgr_left(&r)) != SCRAM_DONE)
 				return bad(l, "the server could not prove that it knows the password");
+			l->proven = true;
 			return LOGIN_MORE;
 		default:
 			snprintf(text, sizeof(text),
@@ -206,6 +213,8 @@ login_message(struct login *l, const struct pgmsg *m, struct params *params, str
 		case 'E':
 			return refused(l, m);
 		case 'Z':
+			if (!l->authenticated || m->body_len != 1)
+				return bad(l, "server says that it is ready before it let us in");
 			return LOGIN_OK;
 		default:
 			return bad(l, "unexpected message during login: is this a PostgreSQL server?");

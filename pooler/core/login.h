@@ -33,6 +33,9 @@ struct login
 	char *password; /* NULL: none known; wiped when freed */
 	struct scram_client scram;
 	struct buf welcome; /* the ParameterStatus messages as they came */
+	bool sasl;          /* a SCRAM exchange was begun … */
+	bool proven;        /* … and the server has proven that it knows the password */
+	bool authenticated; /* AuthenticationOk has come */
 	uint32_t backend_pid;
 	uint32_t key_len;
 	uint8_t key[256];

@@ -87,36 +87,15 @@ set_state(struct pool_member *m, enum member_state state)
 	m->state = state;
 }
 
-/* Reserves a login slot when one more server would help somebody. */
+/* One more server would help somebody, and may be asked for now. */
 static bool
-reserve(struct pool *p, uint64_t now_us)
+may_login(const struct pool *p, uint64_t now_us)
 {
-	struct pool_counts *c = &p->counts;
+	const struct pool_counts *c = &p->counts;
 
-	if (c->paused || p->retry_armed || now_us < p->backoff_until_us || c->total >= p->limits.size)
-		return false;
-	if (c->by_state[MEMBER_LOGIN] >= p->limits.login_concurrency ||
-		c->by_state[MEMBER_LOGIN] >= c->waiters)
-		return false;
-	c->by_state[MEMBER_LOGIN]++;
-	c->total++;
-	return true;
-}
-
-/* With waiters and room: a login, or a timer that will try one (P6). */
-static void
-want_server(struct pool *p, uint64_t now_us, struct pool_todo *todo)
-{
-	struct pool_counts *c = &p->counts;
-
-	todo->dial = reserve(p, now_us);
-	if (todo->dial || c->paused || c->waiters == 0 || p->retry_armed)
-		return;
-	if (now_us < p->backoff_until_us && c->total < p->limits.size && c->by_state[MEMBER_LOGIN] == 0)
-	{
-		p->retry_armed = true;
-		todo->retry_us = p->backoff_until_us - now_us;
-	}
+	return !c->paused && !p->retry_armed && now_us >= p->backoff_until_us &&
+		   c->total < p->limits.size && c->by_state[MEMBER_LOGIN] < p->limits.login_concurrency &&
+		   c->by_state[MEMBER_LOGIN] < c->waiters;
 }
 
 static void
@@ -126,6 +105,49 @@ wake(struct pool_waiter *w, struct pool_todo *todo)
 		return; /* the mail under way will find the new state */
 	w->posted = true;
 	todo->wake = w;
+}
+
+/* Wakes the oldest waiter while it stays queued: its own loop will dial. */
+static void
+nudge(struct pool *p, struct pool_todo *todo)
+{
+	struct list *n = list_first(&p->waiters);
+
+	if (n != NULL)
+		wake(list_entry(n, struct pool_waiter, node), todo);
+}
+
+/*
+ * Reserves a login slot if may_login(). The caller can start one login; where there is room for
+ * more at once, the oldest waiter is woken to start the next, and so on: after a back-off or a
+ * pause the logins would else follow one another.
+ */
+static void
+reserve(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	todo->dial = may_login(p, now_us);
+	if (!todo->dial)
+		return;
+	p->counts.by_state[MEMBER_LOGIN]++;
+	p->counts.total++;
+	if (todo->wake == NULL && may_login(p, now_us))
+		nudge(p, todo);
+}
+
+/* With waiters and room: a login, or a timer that will try one (P6). */
+static void
+want_server(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	struct pool_counts *c = &p->counts;
+
+	reserve(p, now_us, todo);
+	if (todo->dial || c->paused || c->waiters == 0 || p->retry_armed)
+		return;
+	if (now_us < p->backoff_until_us && c->total < p->limits.size && c->by_state[MEMBER_LOGIN] == 0)
+	{
+		p->retry_armed = true;
+		todo->retry_us = p->backoff_until_us - now_us;
+	}
 }
 
 static struct pool_waiter *
@@ -245,7 +267,7 @@ pool_waiter_woken(struct pool *p, struct pool_waiter *w, struct pool_member **me
 	*member = w->member;
 	w->member = NULL;
 	if (state == WAITER_QUEUED)
-		todo->dial = reserve(p, UINT64_MAX);
+		reserve(p, UINT64_MAX, todo);
 	w->state = state == WAITER_QUEUED ? WAITER_QUEUED : WAITER_NONE;
 	unlock(p);
 	return state;
@@ -360,14 +382,19 @@ pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
 void
 pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 {
+	uint64_t most;
+
 	begin(p, todo);
 	p->counts.by_state[MEMBER_LOGIN]--;
 	p->counts.total--;
 	p->backoff_us = p->backoff_us == 0 ? BACKOFF_FIRST_US : p->backoff_us * 2;
 	/* The low bits of the clock spread the loops and pools that failed together. */
 	p->backoff_us += now_us % (p->backoff_us / 4 + 1);
-	if (p->backoff_us > p->limits.login_retry_us)
-		p->backoff_us = p->limits.login_retry_us;
+	/* A ceiling of nothing would make the loop busy with failing logins. */
+	most =
+		p->limits.login_retry_us > BACKOFF_FIRST_US ? p->limits.login_retry_us : BACKOFF_FIRST_US;
+	if (p->backoff_us > most)
+		p->backoff_us = most;
 	p->backoff_until_us = now_us + p->backoff_us;
 	want_server(p, now_us, todo);
 	unlock(p);
@@ -424,8 +451,9 @@ pool_claim(struct pool_member *m, int loop)
 		list_remove(&m->node);
 		set_state(m, MEMBER_TESTED);
 		m->owner = loop;
-		m->parked_at = POOL_NO_LOOP;
 	}
+	if (m->parked_at == loop)
+		m->parked_at = POOL_NO_LOOP;
 	unlock(p);
 	return mine;
 }
@@ -464,16 +492,6 @@ pool_oldest_idle(struct pool *p, int loop)
 		since = list_entry(oldest, struct pool_member, node)->idle_since_us;
 	unlock(p);
 	return since;
-}
-
-/* Wakes the oldest waiter while it stays queued: its own loop will dial. */
-static void
-nudge(struct pool *p, struct pool_todo *todo)
-{
-	struct list *n = list_first(&p->waiters);
-
-	if (n != NULL)
-		wake(list_entry(n, struct pool_waiter, node), todo);
 }
 
 void

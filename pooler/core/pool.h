@@ -36,6 +36,7 @@ enum member_state
 	MEMBER_ACTIVE,     /* linked to a session, or granted to one */
 	MEMBER_RESETTING,  /* reset query runs */
 	MEMBER_CANCELLING, /* released, but a cancel is in flight (P8) */
+	MEMBER_DRAINING,   /* its client has left; what it still says is thrown away */
 	MEMBER_TESTED,     /* taken out by its home loop: something came while idle, or it is too old */
 	MEMBER_GONE,       /* left the pool; freed by whoever holds the last reference */
 	MEMBER_STATES
@@ -194,8 +195,8 @@ struct pool_waiter *pool_refuse_next(struct pool *p);
 /* The back-off timer fired. */
 void pool_retry(struct pool *p, uint64_t now_us, struct pool_todo *todo);
 
-/* The park watcher or the idle timer of loop fired: true when the member was idle there and is now
- * TESTED and owned by loop. */
+/* The park watcher of loop fired and has been stopped: true when the member was idle there and is
+ * now TESTED and owned by loop. */
 bool pool_claim(struct pool_member *m, int loop);
 
 /*

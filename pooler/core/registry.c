@@ -6,9 +6,12 @@
  */
 #include "core/registry.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -40,6 +43,7 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 		list_init(&s->servers);
 		list_init(&s->logins);
 		list_init(&s->cancels);
+		list_init(&s->abandoned);
 		RAND_bytes((unsigned char *) &s->next_serial, sizeof(s->next_serial));
 		r->n_shards = i + 1;
 	}
@@ -201,4 +205,31 @@ struct shard *
 registry_shard(struct registry *r, uint32_t pid)
 {
 	return &r->shards[pid % (uint32_t) r->n_shards];
+}
+
+void
+registry_socket_options(int fd, const struct conf *conf)
+{
+	const struct
+	{
+		int option;
+		int64_t value;
+	} more[] = {
+		{TCP_KEEPCNT, conf->tcp_keepcnt},
+		{TCP_KEEPIDLE, conf->tcp_keepidle},
+		{TCP_KEEPINTVL, conf->tcp_keepintvl},
+	};
+	int on = 1;
+
+	/* On a unix socket the first one fails, and there is nothing to set. */
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 || !conf->tcp_keepalive)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+	{
+		int value = (int) more[i].value;
+
+		if (value > 0)
+			setsockopt(fd, IPPROTO_TCP, more[i].option, &value, sizeof(value));
+	}
 }

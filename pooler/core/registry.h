@@ -33,6 +33,7 @@ struct shard
 	struct list sessions;    /* struct session */
 	struct list servers;     /* struct server owned by this loop: not the idle ones */
 	struct list logins;      /* attempts of core/server_login.c */
+	struct list abandoned;   /* servers of core/abandon.c */
 	struct list cancels;     /* connections of core/cancel.c */
 	struct slot *by_pid;     /* sessions by the pid in their cancel key */
 	uint32_t next_serial;
@@ -112,6 +113,9 @@ struct pool_local *registry_local(struct shard *s, struct pool *p);
 
 /* A loop takes over a new snapshot: its limits of every pool follow. */
 void registry_adopt(struct shard *s, const struct conf *conf);
+
+/* TCP_NODELAY and the keep-alive settings, for sockets of clients and servers. */
+void registry_socket_options(int fd, const struct conf *conf);
 
 /* Gives a session's slot a pid that names its shard, unique among live sessions. */
 void registry_add(struct shard *s, struct slot *slot);

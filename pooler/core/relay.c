@@ -235,7 +235,8 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 		swallowed(r, m, &reply);
 	else if (reply.query_done)
 		count(r, &reply);
-	return RELAY_GO_ON;
+	/* What comes behind it was done under the wrong settings: the client does not see it. */
+	return r->refused_setting ? RELAY_SETTING_REFUSED : RELAY_GO_ON;
 }
 
 static enum relay_end
@@ -287,15 +288,14 @@ relay_from_server(struct relay *r, const uint8_t *p, size_t n)
 
 	if (end == RELAY_CLIENT_LOST || !pass_on(r, &start, p + used))
 		return RELAY_CLIENT_LOST;
-	if (end == RELAY_SERVER_BAD)
+	if (end != RELAY_GO_ON)
 		return end;
 	conn_save(&s->conn, p + used, n - used);
 	if (conn_blocked(r->client))
 		conn_read_stop(&s->conn);
-	if (r->refused_setting)
-		return RELAY_SETTING_REFUSED;
-	if (used == n && s->left == 0 && r->client_left == 0 && !conn_blocked(&s->conn) &&
-		txstate_releasable(&s->tx))
+	if (used < n || s->left > 0 || r->client_left > 0 || conn_blocked(&s->conn))
+		return RELAY_GO_ON;
+	if (txstate_releasable(&s->tx))
 		return RELAY_RELEASABLE;
-	return RELAY_GO_ON;
+	return txstate_doubtful(&s->tx) ? RELAY_DOUBTFUL : RELAY_GO_ON;
 }

@@ -42,9 +42,10 @@ struct relay
 enum relay_end
 {
 	RELAY_GO_ON,
-	RELAY_RELEASABLE,  /* nothing outstanding, no transaction, no partial message: the server may go
-						*/
-	RELAY_TERMINATE,   /* the client said goodbye */
+	RELAY_RELEASABLE, /* nothing outstanding, no transaction, no partial message: the server may go
+					   */
+	RELAY_DOUBTFUL,   /* the same, but the server may still say something (X5): it must be closed */
+	RELAY_TERMINATE,  /* the client said goodbye */
 	RELAY_CLIENT_LOST, /* its socket is broken */
 	RELAY_CLIENT_BAD,  /* it does not keep to the protocol */
 	RELAY_SERVER_LOST,

@@ -49,6 +49,15 @@ attach(struct session *s, struct server *server)
 	server_attach(server, s->shard, server_event, s);
 }
 
+static void
+back_to_idle(struct session *s)
+{
+	s->relay.request_us = 0;
+	session_set_state(s, SESSION_IDLE);
+	conn_read_start(&s->conn);
+	session_watch_time(s, clock_now_us());
+}
+
 /* The server goes back to the pool; the session is idle again. */
 static void
 give_server(struct session *s)
@@ -56,12 +65,9 @@ give_server(struct session *s)
 	struct server *server = s->relay.server;
 
 	s->relay.server = NULL;
-	s->relay.request_us = 0;
-	session_set_state(s, SESSION_IDLE);
 	server->last_user = s->id;
 	server_release(server, s->shard->conf->server_reset_query_always);
-	conn_read_start(&s->conn);
-	session_watch_time(s, clock_now_us());
+	back_to_idle(s);
 }
 
 /* What must be set on the server before this client's bytes; builds the Query message. Length, or
@@ -85,6 +91,16 @@ make_prefix(struct session *s, uint8_t *mem, size_t cap)
 	return w.overflow ? -1 : (int) w.len;
 }
 
+/* The session's server is of no use any more. */
+static void
+lose_server(struct session *s, const char *reason)
+{
+	struct server *server = s->relay.server;
+
+	s->relay.server = NULL;
+	server_close(server, reason, false);
+}
+
 /* Acts on what the relay found. False when the session is gone. */
 static bool
 after_relay(struct session *s, enum relay_end end)
@@ -102,7 +118,17 @@ after_relay(struct session *s, enum relay_end end)
 			else
 				session_watch_time(s, clock_now_us());
 			return true;
+		case RELAY_DOUBTFUL:
+			if (s->mode == POOL_SESSION)
+			{
+				session_watch_time(s, clock_now_us());
+				return true;
+			}
+			lose_server(s, "a failed COPY leaves open whether it has answered everything");
+			back_to_idle(s);
+			return true;
 		case RELAY_TERMINATE:
+			s->said_goodbye = true;
 			session_end(s, NULL, "client close request");
 			return false;
 		case RELAY_CLIENT_LOST:
@@ -112,9 +138,11 @@ after_relay(struct session *s, enum relay_end end)
 			session_fatal(s, "08P01", "invalid message from client");
 			return false;
 		case RELAY_SERVER_LOST:
+			lose_server(s, "connection lost");
 			session_fatal(s, "08006", "server connection lost");
 			return false;
 		case RELAY_SERVER_BAD:
+			lose_server(s, "invalid message from server");
 			session_fatal(s, "08P01", "invalid message from server");
 			return false;
 		case RELAY_SETTING_REFUSED:
@@ -145,9 +173,12 @@ begin(struct session *s, const uint8_t *p, size_t n)
 		s, relay_from_client(&s->relay, p, n, &prefix, (uint32_t) s->shard->conf->max_packet_size));
 }
 
-/* An idle server that is alive, or NULL: the session is queued. */
+/*
+ * An idle server that has nothing to say, or NULL: the session is queued. *p and *n are the
+ * client's bytes, which must be kept where another read on this loop comes in between.
+ */
 static struct server *
-take_server(struct session *s, uint64_t now)
+take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n)
 {
 	struct shard *shard = s->shard;
 
@@ -157,12 +188,16 @@ take_server(struct session *s, uint64_t now)
 		struct pool_member *m = pool_checkout(s->pool, &s->waiter, now, &todo);
 		struct server *server = m == NULL ? NULL : server_of(m);
 		bool fresh = server != NULL && server_fresh(server, &todo);
+		uint8_t *saved = NULL;
 
 		server_todo(shard, s->pool, server, &todo);
 		if (server == NULL || fresh)
 			return server;
-		server_attach(server, shard, NULL, NULL);
-		server_close(server, "closed by PostgreSQL while idle", false);
+		conn_save(&s->conn, *p, *n);
+		server_look_into(server, shard);
+		*n = 0;
+		if (conn_saved(&s->conn, &saved, n))
+			*p = saved;
 	}
 }
 
@@ -213,7 +248,7 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 		return;
 	}
 	s->request_wall_us = clock_wall_us();
-	server = take_server(s, clock_now_us());
+	server = take_server(s, clock_now_us(), &p, &n);
 	if (server != NULL)
 	{
 		attach(s, server);
@@ -280,7 +315,9 @@ greet(struct session *s)
 void
 serve_start(struct session *s, struct pool *pool)
 {
+	const uint8_t *nothing = NULL;
 	struct server *server;
+	size_t n = 0;
 
 	s->pool = pool;
 	s->mode = registry_local(s->shard, pool)->limits.pool_mode;
@@ -295,7 +332,7 @@ serve_start(struct session *s, struct pool *pool)
 	}
 	/* Nobody has logged in yet, so there is nothing to greet with. */
 	session_set_state(s, SESSION_LOGIN_WAIT);
-	server = take_server(s, clock_now_us());
+	server = take_server(s, clock_now_us(), &nothing, &n);
 	if (server == NULL)
 	{
 		session_watch_time(s, s->waiter.since_us);
@@ -375,6 +412,25 @@ post_grant(struct pool_waiter *w)
 	loop_post(&s->shard->loop, &s->mail, granted);
 }
 
+/* Whether what the client has sent so far ends with a Terminate: then its work is to be done
+ * although it has gone. */
+static bool
+goodbye_is_saved(const struct session *s)
+{
+	const struct buf *in = &s->conn.in;
+	size_t done = 0;
+	struct pgmsg m;
+
+	while (done < buf_len(in) &&
+		   pgmsg_peek(buf_data(in) + done, buf_len(in) - done, &m) == PGMSG_OK && m.whole)
+	{
+		if (m.type == 'X')
+			return true;
+		done += m.total;
+	}
+	return false;
+}
+
 /* A client that waits says something: only its end matters now. */
 static void
 waiting_event(struct session *s)
@@ -382,7 +438,9 @@ waiting_event(struct session *s)
 	uint8_t byte;
 	ssize_t n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+	if (n == 0 && goodbye_is_saved(s))
+		conn_read_stop(&s->conn);
+	else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
 		session_end(s, NULL, "client connection lost while waiting");
 	else if (n > 0)
 		conn_read_stop(&s->conn);
@@ -449,6 +507,7 @@ server_event(struct conn *c, int revents)
 		return;
 	if (io != CONN_OK)
 	{
+		lose_server(s, io == CONN_EOF ? "closed by PostgreSQL" : strerror(errno));
 		session_fatal(s, "08006", "server closed the connection unexpectedly");
 		return;
 	}

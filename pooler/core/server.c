@@ -419,6 +419,14 @@ park_event(struct ev_loop *ev, ev_io *w, int revents)
 	quiet_event(&s->conn, revents);
 }
 
+void
+server_look_into(struct server *s, struct shard *shard)
+{
+	server_attach(s, shard, quiet_event, NULL);
+	pool_member_state(&s->member, MEMBER_TESTED);
+	quiet_event(&s->conn, EV_READ);
+}
+
 static void
 start_reset(struct server *s)
 {

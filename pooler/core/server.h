@@ -62,11 +62,15 @@ struct server
 
 /*
  * False when a server that pool_checkout() took out of an idle list has something to say, most
- * likely its end: server_close() it and check out another. To be asked before server_todo(). Costs
- * a system call when it was idle for long or was watched by another loop, which may not have
+ * likely its end: server_look_into() it and check out another. To be asked before server_todo().
+ * Costs a system call when it was idle for long or was watched by another loop, which may not have
  * looked yet.
  */
 bool server_fresh(struct server *s, const struct pool_todo *todo);
+
+/* Such a server is looked into: what it says is taken in, and it goes back to the pool or is
+ * closed. Reads into the loop's buffer. */
+void server_look_into(struct server *s, struct shard *shard);
 
 /* The session that was given the member takes it over on its own loop. */
 void server_attach(struct server *s, struct shard *shard, void (*on_event)(struct conn *, int),

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,7 +184,7 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 			case LOGIN_OK:
 				if (m.total != *n)
 				{
-					failed(a, "server sent more than it was asked for", NULL);
+					failed(a, "server sent more than it was asked for", "08P01");
 					return false;
 				}
 				logged_in(a);
@@ -202,7 +201,7 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 	}
 	if (r == PGMSG_BAD || (r == PGMSG_OK && m.total > SERVER_MESSAGE_MAX))
 	{
-		failed(a, "server does not speak PostgreSQL's protocol", NULL);
+		failed(a, "server does not speak PostgreSQL's protocol", "08P01");
 		return false;
 	}
 	return true;
@@ -247,6 +246,7 @@ connected(void *arg, int fd, const char *error)
 		failed(a, error, NULL);
 		return;
 	}
+	registry_socket_options(fd, a->shard->conf);
 	conn_open(&a->conn, &a->shard->loop, fd, login_event);
 	pgw_init(&w, mem, sizeof(mem));
 	login_startup(a->login, &a->settings, &w);
@@ -308,7 +308,9 @@ server_login_start(struct shard *shard, struct pool *pool)
 		failed(a, "the database is not configured any more", "3D000");
 		return;
 	}
-	a->host = mem_strdup(db->host != NULL ? db->host : DEFAULT_SOCKET_DIR);
+	a->host = mem_strdup(db->host != NULL                   ? db->host
+						 : conf->unix_socket_dir[0] != '\0' ? conf->unix_socket_dir
+															: DEFAULT_SOCKET_DIR);
 	a->port = db->port;
 	a->login = login_new(user, dbname, password_of(conf, db, user));
 	settings_of(db, &a->settings);

@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/abandon.h"
 #include "core/auth.h"
 #include "core/cancel.h"
 #include "core/server.h"
@@ -142,26 +143,24 @@ session_free_if_done(struct session *s)
 	free(s);
 }
 
-/* A linked server goes back when nothing stands open on it, else its query is cancelled and it is
- * closed. */
+/*
+ * A linked server goes back when nothing stands open on it, else it is brought to rest first. With
+ * cancel what it runs is not waited for.
+ */
 static void
-drop_server(struct session *s, const char *why)
+drop_server(struct session *s, bool cancel)
 {
 	struct server *server = s->relay.server;
+	bool reset = s->mode == POOL_SESSION || s->shard->conf->server_reset_query_always;
 
 	if (server == NULL)
 		return;
 	s->relay.server = NULL;
 	if (txstate_releasable(&server->tx) && server->left == 0 && !server->partial_in &&
 		!conn_blocked(&server->conn))
-	{
-		server_release(server,
-					   s->mode == POOL_SESSION || s->shard->conf->server_reset_query_always);
-		return;
-	}
-	if (!txstate_quiet(&server->tx) && server->n_cancels == 0)
-		cancel_start(s->shard, server, NULL, NULL);
-	server_close(server, why, txstate_quiet(&server->tx));
+		server_release(server, reset);
+	else
+		abandon_start(s->shard, server, cancel);
 }
 
 static void
@@ -206,8 +205,7 @@ session_end(struct session *s, const struct pgw_error *error, const char *log_re
 		if (!w.overflow)
 			conn_send(&s->conn, w.mem, w.len);
 	}
-	drop_server(s, error != NULL ? "client was ended in the middle of its work"
-								 : "client left in the middle of its work");
+	drop_server(s, !s->said_goodbye);
 	leave(s);
 	session_set_state(s, SESSION_CLOSING);
 	if (waits)

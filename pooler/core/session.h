@@ -60,9 +60,12 @@ struct session
 	uint64_t timer_at_us; /* when the running timer fires */
 	enum session_state state;
 	enum pool_mode mode;
-	bool counted;     /* in max_client_conn */
-	bool admin;       /* console: may change things */
-	bool skipping;    /* console: extended protocol messages up to Sync */
+	bool counted;      /* in max_client_conn */
+	bool admin;        /* console: may change things */
+	bool skipping;     /* console: extended protocol messages up to Sync */
+	bool said_goodbye; /* by Terminate: what it asked for before is done */
+	bool asked_ssl;    /* greeting */
+	bool asked_gss;
 	bool mail_coming; /* CLOSING: a grant's mail is under way and frees it (P7) */
 	int busy;         /* answers under way from other loops: not freed until they have come */
 	uint32_t minor;   /* protocol 3.minor */

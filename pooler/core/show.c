@@ -89,7 +89,7 @@ pool_row(const struct conf *conf, struct pool_entry *e, uint64_t now, struct buf
 	row_int(&r, 0);
 	row_int(&r, c.by_state[MEMBER_ACTIVE]);
 	row_int(&r, 0);
-	row_int(&r, c.by_state[MEMBER_CANCELLING]);
+	row_int(&r, c.by_state[MEMBER_CANCELLING] + c.by_state[MEMBER_DRAINING]);
 	row_int(&r, c.by_state[MEMBER_IDLE]);
 	row_int(&r, 0);
 	row_int(&r, c.by_state[MEMBER_TESTED] + c.by_state[MEMBER_RESETTING]);
@@ -169,6 +169,29 @@ database_row(struct registry *reg, const struct conf *conf, const struct conf_da
 	row_end(&r, out);
 }
 
+/* The console counts as a database, as in PgBouncer. */
+static void
+console_row(const struct conf *conf, struct buf *out)
+{
+	struct row r;
+
+	row_begin(&r);
+	row_text(&r, "pgbouncer");
+	row_text(&r, NULL);
+	row_int(&r, conf->listen_port);
+	row_text(&r, "pgbouncer");
+	row_text(&r, "pgbouncer");
+	row_int(&r, 2);
+	row_int(&r, 0);
+	row_int(&r, 0);
+	row_int(&r, (int64_t) (conf->server_lifetime_us / 1000000));
+	row_text(&r, pool_mode_name(POOL_STATEMENT));
+	row_text(&r, NULL);
+	for (int i = 0; i < 6; i++)
+		row_int(&r, 0);
+	row_end(&r, out);
+}
+
 static void
 show_databases(struct show *show)
 {
@@ -181,6 +204,7 @@ show_databases(struct show *show)
 			  "#disabled");
 	for (size_t i = 0; i < conf->n_databases; i++)
 		database_row(show->session->shard->registry, conf, &conf->databases[i], &show->answer);
+	console_row(conf, &show->answer);
 	show_finish(show);
 }
 
@@ -266,7 +290,7 @@ lists_finish(struct gather *g)
 		for (int k = 0; k < 2; k++)
 			clients[k] += g->parts[i].count[k];
 	rows_head(&show->answer, "list #items");
-	item(show, "databases", (int64_t) conf->n_databases);
+	item(show, "databases", (int64_t) conf->n_databases + 1); /* and the console */
 	item(show, "users", (int64_t) conf->n_users);
 	item(show, "peers", 0);
 	item(show, "pools", pools);
@@ -324,7 +348,8 @@ show_help(struct show *show)
 #define ORDER(name, privilege, kind, args, help) "\n\t" name " " args " -- " help
 #include "core/commands.def"
 		;
-	const struct pgw_error notice = {.severity = "NOTICE", .sqlstate = "00000", .message = text};
+	const struct pgw_error notice = {
+		.severity = "NOTICE", .sqlstate = "00000", .message = "Console usage", .detail = text};
 	uint8_t mem[8192];
 	struct pgwriter w;
 

@@ -100,9 +100,13 @@ static const char *
 member_state_name(enum member_state state)
 {
 	static const char *const names[MEMBER_STATES] = {
-		[MEMBER_LOGIN] = "new",     [MEMBER_IDLE] = "idle",
-		[MEMBER_ACTIVE] = "active", [MEMBER_RESETTING] = "tested",
-		[MEMBER_TESTED] = "tested", [MEMBER_CANCELLING] = "being_canceled",
+		[MEMBER_LOGIN] = "new",
+		[MEMBER_IDLE] = "idle",
+		[MEMBER_ACTIVE] = "active",
+		[MEMBER_RESETTING] = "tested",
+		[MEMBER_TESTED] = "tested",
+		[MEMBER_CANCELLING] = "being_canceled",
+		[MEMBER_DRAINING] = "being_canceled",
 		[MEMBER_GONE] = "closing",
 	};
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "core/abandon.h"
 #include "core/auth.h"
 #include "core/cancel.h"
 #include "core/gather.h"
@@ -109,6 +110,7 @@ close_servers(struct gather_part *part)
 	struct list *n;
 
 	server_login_abandon_all(s);
+	abandon_close_all(s);
 	registry_foreach_pool(e, s->registry)
 	{
 		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].reap);

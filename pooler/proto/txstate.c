@@ -438,11 +438,23 @@ txstate_quiet(const struct txstate *tx)
 	return tx->count == 0;
 }
 
-bool
-txstate_releasable(const struct txstate *tx)
+/* Nothing stands open, whatever is in doubt. */
+static bool
+at_rest(const struct txstate *tx)
 {
 	bool copying = tx->copy_in || tx->copy_out;
 
-	return tx->count == 0 && !copying && !tx->unsynced && !tx->skipping && !tx->doubt &&
-		   tx->status == 'I';
+	return tx->count == 0 && !copying && !tx->unsynced && !tx->skipping && tx->status == 'I';
+}
+
+bool
+txstate_releasable(const struct txstate *tx)
+{
+	return !tx->doubt && at_rest(tx);
+}
+
+bool
+txstate_doubtful(const struct txstate *tx)
+{
+	return tx->doubt && at_rest(tx);
 }

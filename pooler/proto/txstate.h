@@ -140,6 +140,10 @@ enum tx_verdict txstate_backend(struct txstate *tx, uint8_t type, const uint8_t 
  */
 bool txstate_releasable(const struct txstate *tx);
 
+/* It would be releasable, were it not for X5: its client needs it no more, but it must be closed.
+ */
+bool txstate_doubtful(const struct txstate *tx);
+
 /*
  * Nothing outstanding, whatever the transaction status: the server waits for the client. If it is
  * unsynced or skips, a Sync must go first before anything else is answered.
