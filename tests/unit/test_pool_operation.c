@@ -1,0 +1,264 @@
+/*
+ * test_pool_operation.c - pause, resume, limits that change, retiring, age.
+ */
+#include "pool_world.h"
+
+static void
+test_pause_and_resume(void **state)
+{
+	static const int loops[] = {0, 1};
+	struct world w;
+	struct fake_server servers[2];
+	struct fake_server *none;
+	struct fake_session s[2] = {session_at(0), session_at(1)};
+	struct fake_session holder = session_at(0);
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 2);
+	idle_servers(&w, servers, loops, 2);
+	assert_ptr_equal(checkout(&w, &holder), &servers[0]);
+	pool_pause(&w.pool);
+	assert_true(counts(&w).paused);
+	/* Nobody gets one, nobody dials, what is idle and what comes back is closed. */
+	assert_null(checkout(&w, &s[0]));
+	assert_null(checkout(&w, &s[1]));
+	close_idle(&w);
+	assert_false(checkin(&w, &servers[0]));
+	assert_int_equal(counts(&w).total, 0);
+	assert_int_equal(w.dials, 0);
+	pool_resume(&w.pool, &todo);
+	act(&w, 2, NULL, &todo);
+	assert_int_equal(s[0].mails, 1);
+	assert_int_equal(woken(&w, &s[0], &none), WAITER_QUEUED);
+	assert_int_equal(w.dials, 1);
+	/* Room for one more beside it. */
+	assert_int_equal(woken(&w, &s[0], &none), WAITER_QUEUED);
+	assert_int_equal(w.dials, 2);
+	for (int i = 0; i < 2; i++)
+		assert_true(up(&w, &servers[i], 0));
+	for (int i = 0; i < 2; i++)
+		discard(&w, expect_grant(&w, &s[i]));
+	world_fini(&w);
+}
+
+/* The timer of a back-off fires while paused: resuming must not depend on it. */
+static void
+test_retry_while_paused(void **state)
+{
+	struct world w;
+	struct fake_session s = session_at(0);
+	struct fake_server *none;
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 2);
+	assert_null(checkout(&w, &s));
+	down(&w);
+	pool_pause(&w.pool);
+	w.now += w.retry_us;
+	retry(&w);
+	assert_int_equal(w.dials, 0);
+	pool_resume(&w.pool, &todo);
+	act(&w, 0, NULL, &todo);
+	assert_int_equal(woken(&w, &s, &none), WAITER_QUEUED);
+	assert_int_equal(w.dials, 1);
+	assert_true(leave(&w, &s));
+	down(&w);
+	world_fini(&w);
+}
+
+static void
+test_login_under_way_when_paused(void **state)
+{
+	struct world w;
+	struct fake_session s = session_at(0);
+	struct fake_server server;
+
+	(void) state;
+	world_init(&w, 2);
+	assert_null(checkout(&w, &s));
+	pool_pause(&w.pool);
+	assert_false(up(&w, &server, 0));
+	assert_true(server.freed);
+	assert_int_equal(counts(&w).total, 0);
+	assert_int_equal(s.mails, 0);
+	assert_true(leave(&w, &s));
+	world_fini(&w);
+}
+
+static void
+test_shrinking(void **state)
+{
+	static const int loops[] = {0, 1, 2};
+	struct world w;
+	struct fake_server servers[3];
+	struct fake_session s[3];
+	struct pool_limits limits;
+	struct pool_member *m;
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 3);
+	idle_servers(&w, servers, loops, 3);
+	for (int i = 0; i < 2; i++)
+	{
+		s[i] = session_at(i);
+		assert_ptr_equal(checkout(&w, &s[i]), &servers[i]);
+	}
+	limits = w.pool.limits;
+	limits.size = 1;
+	pool_set_limits(&w.pool, &limits, &todo);
+	act(&w, 0, NULL, &todo);
+	/* Idle ones go when their loop looks, others when they come back, waiters or not. */
+	assert_null(pool_take_idle(&w.pool, 0, 0, &todo));
+	m = pool_take_idle(&w.pool, 2, 0, &todo);
+	assert_ptr_equal(m, &servers[2].m);
+	assert_int_equal(m->state, MEMBER_TESTED);
+	act(&w, 2, &servers[2], &todo);
+	discard(&w, &servers[2]);
+	s[2] = session_at(2);
+	assert_null(checkout(&w, &s[2]));
+	assert_int_equal(w.dials, 0);
+	assert_false(checkin(&w, &servers[0]));
+	assert_int_equal(w.dials, 0);
+	assert_true(checkin(&w, &servers[1]));
+	discard(&w, expect_grant(&w, &s[2]));
+	world_fini(&w);
+}
+
+static void
+test_growing_wakes_a_waiter_to_dial(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	struct fake_server *none;
+	struct fake_session s[3] = {session_at(0), session_at(1), session_at(2)};
+	struct pool_limits limits;
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 1);
+	assert_null(checkout(&w, &s[0]));
+	assert_true(up(&w, &server, 0));
+	expect_grant(&w, &s[0]);
+	assert_null(checkout(&w, &s[1]));
+	assert_null(checkout(&w, &s[2]));
+	limits = w.pool.limits;
+	limits.size = 3;
+	pool_set_limits(&w.pool, &limits, &todo);
+	assert_false(todo.dial); /* the caller is not one of the loops */
+	act(&w, POOL_NO_LOOP, NULL, &todo);
+	assert_int_equal(s[1].mails, 1);
+	assert_int_equal(woken(&w, &s[1], &none), WAITER_QUEUED);
+	assert_int_equal(woken(&w, &s[1], &none), WAITER_QUEUED);
+	assert_int_equal(w.dials, 2);
+	assert_int_equal(s[1].mails, 0);
+	assert_true(leave(&w, &s[1]));
+	assert_true(leave(&w, &s[2]));
+	down(&w);
+	down(&w);
+	discard(&w, &server);
+	world_fini(&w);
+}
+
+static void
+test_retiring(void **state)
+{
+	static const int loops[] = {0, 0};
+	struct world w;
+	struct fake_server servers[2];
+	struct fake_server new_one;
+	struct fake_session s = session_at(0);
+	struct fake_session next = session_at(1);
+	struct pool_member *m;
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 2);
+	idle_servers(&w, servers, loops, 2);
+	assert_ptr_equal(checkout(&w, &s), &servers[1]);
+	pool_retire(&w.pool);
+	m = pool_take_idle(&w.pool, 0, 0, &todo);
+	assert_ptr_equal(m, &servers[0].m);
+	act(&w, 0, &servers[0], &todo);
+	discard(&w, &servers[0]);
+	/* Even with somebody waiting the old one is closed, and its place dialled for. */
+	assert_null(checkout(&w, &next));
+	assert_int_equal(w.dials, 1);
+	assert_false(checkin(&w, &servers[1]));
+	assert_true(up(&w, &new_one, 1));
+	assert_ptr_equal(expect_grant(&w, &next), &new_one);
+	assert_true(checkin(&w, &new_one));
+	assert_null(pool_take_idle(&w.pool, 1, 0, &todo));
+	close_idle(&w);
+	world_fini(&w);
+}
+
+static void
+test_take_idle_by_age(void **state)
+{
+	static const int loops[] = {0, 0, 1};
+	struct world w;
+	struct fake_server servers[3];
+	struct fake_session s = session_at(0);
+	struct pool_member *m;
+	struct pool_todo todo;
+	uint64_t since;
+
+	(void) state;
+	world_init(&w, 3);
+	idle_servers(&w, servers, loops, 3);
+	since = w.now;
+	w.now += 10 * SEC;
+	/* Used again: young again. */
+	assert_ptr_equal(checkout(&w, &s), &servers[1]);
+	assert_true(checkin(&w, &servers[1]));
+	assert_int_equal(pool_oldest_idle(&w.pool, 0), since);
+	assert_int_equal(pool_oldest_idle(&w.pool, 1), since);
+	assert_int_equal(pool_oldest_idle(&w.pool, 2), 0);
+	assert_null(pool_take_idle(&w.pool, 0, since, &todo));
+	m = pool_take_idle(&w.pool, 0, since + 1, &todo);
+	assert_ptr_equal(m, &servers[0].m);
+	assert_true(todo.unpark);
+	act(&w, 0, &servers[0], &todo);
+	assert_null(pool_take_idle(&w.pool, 0, since + 1, &todo));
+	assert_int_equal(pool_oldest_idle(&w.pool, 0), w.now);
+	/* It may go back instead of being closed. */
+	assert_true(checkin(&w, &servers[0]));
+	close_idle(&w);
+	for (int i = 0; i < 3; i++)
+		assert_true(servers[i].freed);
+	world_fini(&w);
+}
+
+static void
+test_sessions_are_counted(void **state)
+{
+	struct world w;
+
+	(void) state;
+	world_init(&w, 1);
+	pool_session_count(&w.pool, 1);
+	pool_session_count(&w.pool, 1);
+	pool_session_count(&w.pool, -1);
+	assert_int_equal(counts(&w).sessions, 1);
+	world_fini(&w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pause_and_resume),
+		cmocka_unit_test(test_retry_while_paused),
+		cmocka_unit_test(test_login_under_way_when_paused),
+		cmocka_unit_test(test_shrinking),
+		cmocka_unit_test(test_growing_wakes_a_waiter_to_dial),
+		cmocka_unit_test(test_retiring),
+		cmocka_unit_test(test_take_idle_by_age),
+		cmocka_unit_test(test_sessions_are_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
