@@ -86,10 +86,10 @@ perfkit_capture_next_statement(void)
 }
 
 
-static CommandTag
-tag_of(CmdType operation)
+CommandTag
+perfkit_capture_tag(CmdType command)
 {
-	switch (operation)
+	switch (command)
 	{
 		case CMD_SELECT:
 			return CMDTAG_SELECT;
@@ -121,7 +121,7 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 	perfkit_last.queryid = (int64) query->queryId;
 	perfkit_last.location = query->stmt_location;
 	perfkit_last.length = query->stmt_len;
-	perfkit_last.tag = tag_of(query->commandType);
+	perfkit_last.command = query->commandType;
 }
 
 
@@ -237,7 +237,7 @@ open_executor(QueryDesc *query_desc, int eflags)
 	e = perfkit_capture_open(db, query_desc, query_desc->plannedstmt, query_desc->sourceText);
 	if (e == NULL)
 		return NULL;
-	e->tag = tag_of(query_desc->operation);
+	e->tag = perfkit_capture_tag(query_desc->operation);
 	note = take_note(e);
 	now_ns = note != NULL && e->whole ? note->end_ns : perfkit_clock_ns();
 	e->begin_ns = note != NULL ? note->begin_ns : now_ns;
@@ -247,7 +247,7 @@ open_executor(QueryDesc *query_desc, int eflags)
 }
 
 
-static void
+static inline void
 enter(Frame *frame, PerfkitExecution *e)
 {
 	frame->outer = perfkit_running;
@@ -261,7 +261,7 @@ enter(Frame *frame, PerfkitExecution *e)
 }
 
 
-static void
+static inline void
 leave(const Frame *frame)
 {
 	perfkit_nesting--;
@@ -270,7 +270,7 @@ leave(const Frame *frame)
 
 
 /* The hook is over and the statement goes on. */
-static void
+static inline void
 pause_segment(PerfkitExecution *e)
 {
 	if (e == NULL)
@@ -343,12 +343,26 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 }
 
 
+/* Has ExecutorFinish nothing to do, as after most SELECTs? */
+static bool
+finished_already(const EState *estate)
+{
+	return (estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) && estate->es_auxmodifytables == NIL;
+}
+
+
 static void
 finish_executor(QueryDesc *query_desc)
 {
-	PerfkitExecution *volatile e = perfkit_execution_of(query_desc);
+	PerfkitExecution *volatile e;
 	Frame frame;
 
+	if (next_finish == NULL && finished_already(query_desc->estate))
+	{
+		standard_ExecutorFinish(query_desc);
+		return;
+	}
+	e = perfkit_execution_of(query_desc);
 	enter(&frame, e);
 	PG_TRY();
 	{
@@ -399,25 +413,41 @@ collect(PerfkitExecution *e, const EState *estate)
 }
 
 
+/* It is slow, or has written: a row, now or after its commit. */
+static void
+finish_with_row(PerfkitExecution *e, bool slow)
+{
+	PerfkitDatabase *db = perfkit_shmem_mine();
+
+	if (e->whole)
+		perfkit_execution_add_usage(e);
+	if (db != NULL && e->level == 0)
+	{
+		perfkit_commit_finish(db, e, slow);
+		return;
+	}
+	if (db != NULL && slow)
+		perfkit_publish(db, e, NULL);
+	perfkit_execution_close(e);
+}
+
+
 void
-perfkit_capture_finish(PerfkitDatabase *db, PerfkitExecution *e)
+perfkit_capture_finish(PerfkitExecution *e)
 {
 	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
 
-	if (e->whole && (slow || TransactionIdIsValid(GetTopTransactionIdIfAny())))
-		perfkit_execution_add_usage(e);
-	if (e->level > 0)
+	if (e->level == 0)
 	{
-		if (slow)
-			perfkit_publish(db, e, NULL);
-		perfkit_execution_close(e);
-		return;
+		perfkit_last.finished_message = e->message;
+		perfkit_last.finished_source = e->source;
+		perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
+		perfkit_last.finished_ns = e->end_ns;
 	}
-	perfkit_last.finished_message = e->message;
-	perfkit_last.finished_source = e->source;
-	perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
-	perfkit_last.finished_ns = e->end_ns;
-	perfkit_commit_finish(db, e, slow);
+	if (slow || TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		finish_with_row(e, slow);
+	else
+		perfkit_execution_close(e);
 }
 
 
@@ -425,7 +455,6 @@ static void
 end_executor(QueryDesc *query_desc)
 {
 	PerfkitExecution *e = perfkit_execution_of(query_desc);
-	PerfkitDatabase *db;
 
 	if (e != NULL)
 	{
@@ -448,11 +477,7 @@ end_executor(QueryDesc *query_desc)
 	perfkit_execution_end_segment(e, perfkit_clock_ns());
 	if (!e->whole)
 		perfkit_execution_add_usage(e);
-	db = perfkit_shmem_mine();
-	if (db != NULL)
-		perfkit_capture_finish(db, e);
-	else
-		perfkit_execution_close(e);
+	perfkit_capture_finish(e);
 }
 
 

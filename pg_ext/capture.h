@@ -17,7 +17,7 @@ typedef struct PerfkitLastStatement
 	int64 queryid;
 	int location;
 	int length;
-	CommandTag tag;
+	CmdType command;
 
 	/* the last one finished */
 	TimestampTz finished_message;
@@ -27,6 +27,9 @@ typedef struct PerfkitLastStatement
 } PerfkitLastStatement;
 
 extern PerfkitLastStatement perfkit_last;
+
+/* The tag the client gets for it; CMDTAG_UNKNOWN for utility statements. */
+extern CommandTag perfkit_capture_tag(CmdType command);
 
 /* Installs the hooks; while preloading. */
 extern void perfkit_capture_init(void);
@@ -45,7 +48,7 @@ extern PerfkitExecution *perfkit_capture_open(PerfkitDatabase *db, QueryDesc *qu
 											  const PlannedStmt *statement, const char *source);
 
 /* A statement has succeeded and its segments are ended. */
-extern void perfkit_capture_finish(PerfkitDatabase *db, PerfkitExecution *e);
+extern void perfkit_capture_finish(PerfkitExecution *e);
 
 /* While a cursor is declared: its query is no statement of its own. */
 extern int perfkit_capture_declaring; /* nesting inside DECLARE CURSOR, or -1 */

@@ -27,13 +27,6 @@ static char *kept_text = NULL;
 static Size kept_size = 0;
 
 
-void
-perfkit_commit_explicit(void)
-{
-	explicit_block = true;
-}
-
-
 /* Will the current transaction end with this statement, and does that take time? */
 static bool
 commit_follows(const PerfkitExecution *e)
@@ -78,6 +71,7 @@ perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow)
 {
 	if (perfkit_commit_parked == NULL && commit_follows(e) && keep_text(e))
 	{
+		perfkit_commit_arm();
 		e->state = PERFKIT_SLOT_PARKED;
 		perfkit_commit_parked = e;
 		return;
@@ -131,7 +125,19 @@ transaction_event(XactEvent event, void *arg)
 
 
 void
-perfkit_commit_init(void)
+perfkit_commit_arm(void)
 {
-	RegisterXactCallback(transaction_event, NULL);
+	static bool armed = false;
+
+	if (!armed)
+		RegisterXactCallback(transaction_event, NULL);
+	armed = true;
+}
+
+
+void
+perfkit_commit_explicit(void)
+{
+	perfkit_commit_arm();
+	explicit_block = true;
 }

@@ -18,8 +18,12 @@
 #include "access/xact.h"
 #include "tcop/tcopprot.h"
 
-/* Registers the transaction callback; once per server, while preloading. */
-extern void perfkit_commit_init(void);
+/*
+ * Has this backend called back at the ends of its transactions, from now on.
+ * Backends that only read outside of blocks never need it.  In a healthy
+ * transaction only: the first call allocates.
+ */
+extern void perfkit_commit_arm(void);
 
 /* A statement of the client has succeeded: park its slot, or publish it if slow and close it. */
 extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow);

@@ -248,7 +248,7 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 	if (perfkit_last.parsed_message == ghost.message)
 	{
 		ghost.queryid = perfkit_last.queryid;
-		ghost.tag = perfkit_last.tag;
+		ghost.tag = perfkit_capture_tag(perfkit_last.command);
 		ghost.location = perfkit_last.location;
 		ghost.length = perfkit_last.length;
 	}

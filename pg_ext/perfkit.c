@@ -10,7 +10,6 @@
 #include "compat.h"
 
 #include "capture.h"
-#include "commit.h"
 #include "failure.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -34,6 +33,5 @@ _PG_init(void)
 	perfkit_capture_init();
 	perfkit_utility_init();
 	perfkit_failure_init();
-	perfkit_commit_init();
 	perfkit_launcher_init();
 }

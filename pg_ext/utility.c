@@ -43,6 +43,7 @@ typedef struct Meaning
 
 bool perfkit_utility_pending = false;
 
+static bool watching = false; /* object_access() is installed in this backend */
 static bool extension_created = false;
 static bool extension_dropped = false;
 static bool database_created = false;
@@ -144,8 +145,6 @@ counts_rows(CommandTag tag)
 static void
 close_utility(PerfkitExecution *e, const QueryCompletion *qc)
 {
-	PerfkitDatabase *db = perfkit_shmem_mine();
-
 	if (qc != NULL && qc->commandTag != CMDTAG_UNKNOWN)
 		e->tag = qc->commandTag;
 	if (qc != NULL && qc->commandTag != CMDTAG_UNKNOWN && counts_rows(qc->commandTag))
@@ -154,10 +153,32 @@ close_utility(PerfkitExecution *e, const QueryCompletion *qc)
 	perfkit_execution_end_segment(e, perfkit_clock_ns());
 	if (!e->whole)
 		perfkit_execution_add_usage(e);
-	if (db != NULL)
-		perfkit_capture_finish(db, e);
-	else
-		perfkit_execution_close(e);
+	perfkit_capture_finish(e);
+}
+
+
+/* Any way an extension can be dropped passes here, CASCADE and DROP OWNED included. */
+static void
+object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (next_access)
+		next_access(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_DROP && class_id == ExtensionRelationId &&
+		object_id == get_extension_oid("perfkit", true))
+		extension_dropped = perfkit_utility_pending = true;
+}
+
+
+/* Only utility statements drop anything, so that others need not pay for the hook. */
+static void
+watch(void)
+{
+	if (watching)
+		return;
+	watching = true;
+	perfkit_commit_arm();
+	next_access = object_access_hook;
+	object_access_hook = object_access;
 }
 
 
@@ -173,6 +194,7 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 	PerfkitExecution *volatile e;
 	Meaning m;
 
+	watch();
 	find_meaning(statement->utilityStmt, &m);
 	e = open_utility(statement, source, &m);
 	if (m.execute)
@@ -210,18 +232,6 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 }
 
 
-/* Any way an extension can be dropped passes here, CASCADE and DROP OWNED included. */
-static void
-object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
-{
-	if (next_access)
-		next_access(access, class_id, object_id, sub_id, arg);
-	if (access == OAT_DROP && class_id == ExtensionRelationId &&
-		object_id == get_extension_oid("perfkit", true))
-		extension_dropped = perfkit_utility_pending = true;
-}
-
-
 void
 perfkit_utility_transaction_end(bool committed)
 {
@@ -250,6 +260,4 @@ perfkit_utility_init(void)
 {
 	next_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
-	next_access = object_access_hook;
-	object_access_hook = object_access;
 }
