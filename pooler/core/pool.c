@@ -326,6 +326,19 @@ pool_member_state(struct pool_member *m, enum member_state state)
 	unlock(m->pool);
 }
 
+/*
+ * A pause that was ended while idle servers were still waiting to be closed goes on until they are:
+ * those who came meanwhile stand in the queue, and nobody would hand them what is idle (P6).
+ */
+static void
+end_pause(struct pool *p)
+{
+	if (!p->resuming || p->counts.by_state[MEMBER_IDLE] > 0)
+		return;
+	p->resuming = false;
+	p->counts.paused = false;
+}
+
 void
 pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo *todo)
 {
@@ -334,6 +347,7 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 
 	begin(p, todo);
 	INVARIANT(m->owner == loop, "P3");
+	end_pause(p);
 	if (m->state == MEMBER_LOGIN)
 	{
 		p->backoff_until_us = 0;
@@ -373,6 +387,7 @@ pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
 	struct pool *p = m->pool;
 
 	begin(p, todo);
+	end_pause(p);
 	set_state(m, MEMBER_GONE);
 	todo->destroy = !m->park_mail;
 	want_server(p, now_us, todo);
@@ -516,6 +531,7 @@ pool_pause(struct pool *p)
 {
 	lock_acquire(&p->lock);
 	p->counts.paused = true;
+	p->resuming = false;
 	unlock(p);
 }
 
@@ -523,8 +539,13 @@ void
 pool_resume(struct pool *p, struct pool_todo *todo)
 {
 	begin(p, todo);
-	p->counts.paused = false;
-	nudge(p, todo);
+	p->resuming = p->counts.paused && p->counts.waiters > 0;
+	end_pause(p);
+	if (!p->resuming)
+	{
+		p->counts.paused = false;
+		nudge(p, todo);
+	}
 	unlock(p);
 }
 
@@ -544,6 +565,12 @@ pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us, struct pool_to
 		{
 			list_remove(&m->node);
 			own(m, loop, MEMBER_TESTED, todo);
+			if (p->resuming)
+			{
+				end_pause(p);
+				if (!p->counts.paused)
+					nudge(p, todo);
+			}
 		}
 		else
 			m = NULL;

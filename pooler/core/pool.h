@@ -117,6 +117,7 @@ struct pool
 	uint64_t backoff_until_us; /* lock; 0: none */
 	uint64_t backoff_us;       /* lock; the last delay */
 	bool retry_armed;          /* lock; some loop's timer will call pool_retry() */
+	bool resuming;             /* lock; paused until the last idle server is closed */
 	char refusal_sqlstate[6];  /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
 	_Atomic(void *) welcome; /* struct welcome; set once, freed by core/registry.c */
@@ -215,7 +216,8 @@ void pool_set_limits(struct pool *p, const struct pool_limits *limits, struct po
 /* Every server made before now closes when it is released; idle ones are found by pool_take_idle.
  */
 void pool_retire(struct pool *p);
-/* Pausing lets nobody out of the queue and closes what comes back. */
+/* Pausing lets nobody out of the queue and closes what comes back; every loop must take what is
+ * idle there afterwards (pool_take_idle). A resume that comes before that takes effect after it. */
 void pool_pause(struct pool *p);
 void pool_resume(struct pool *p, struct pool_todo *todo);
 /*

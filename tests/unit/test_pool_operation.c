@@ -68,6 +68,85 @@ test_retry_while_paused(void **state)
 	world_fini(&w);
 }
 
+/* RESUME overtakes the closing of what was idle when PAUSE came: who queued meanwhile must not be
+ * forgotten beside idle servers. */
+static void
+test_resume_before_all_is_closed(void **state)
+{
+	static const int loops[] = {0, 1};
+	struct world w;
+	struct fake_server servers[2];
+	struct fake_server *none;
+	struct fake_session s = session_at(0);
+	struct pool_member *m;
+	struct pool_todo todo;
+
+	(void) state;
+	for (int way = 0; way < 3; way++)
+	{
+		world_init(&w, 2);
+		idle_servers(&w, servers, loops, 2);
+		pool_pause(&w.pool);
+		assert_null(checkout(&w, &s));
+		m = pool_take_idle(&w.pool, 0, UINT64_MAX, &todo);
+		act(&w, 0, fake_of(m), &todo);
+		discard(&w, fake_of(m));
+		pool_resume(&w.pool, &todo);
+		act(&w, 2, NULL, &todo);
+		assert_int_equal(w.dials, 0);
+		switch (way)
+		{
+			case 0: /* the last one is closed as planned */
+				m = pool_take_idle(&w.pool, 1, UINT64_MAX, &todo);
+				act(&w, 1, fake_of(m), &todo);
+				assert_int_equal(woken(&w, &s, &none), WAITER_QUEUED);
+				assert_int_equal(w.dials, 1);
+				discard(&w, fake_of(m));
+				assert_true(leave(&w, &s));
+				down(&w);
+				break;
+			case 1: /* it had something to say and goes back */
+				servers[1].watched_by = POOL_NO_LOOP;
+				assert_true(pool_claim(&servers[1].m, 1));
+				assert_true(checkin(&w, &servers[1]));
+				discard(&w, expect_grant(&w, &s));
+				break;
+			default: /* it had something to say: goodbye */
+				servers[1].watched_by = POOL_NO_LOOP;
+				assert_true(pool_claim(&servers[1].m, 1));
+				discard(&w, &servers[1]);
+				assert_int_equal(w.dials, 1);
+				assert_true(leave(&w, &s));
+				down(&w);
+				break;
+		}
+		assert_false(counts(&w).paused);
+		world_fini(&w);
+	}
+}
+
+/* Nobody waits: it ends at once, and the servers stay. */
+static void
+test_resume_without_waiters_keeps_servers(void **state)
+{
+	static const int loops[] = {0};
+	struct world w;
+	struct fake_server server;
+	struct fake_session s = session_at(0);
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 1);
+	idle_servers(&w, &server, loops, 1);
+	pool_pause(&w.pool);
+	pool_resume(&w.pool, &todo);
+	act(&w, 0, NULL, &todo);
+	assert_false(counts(&w).paused);
+	assert_ptr_equal(checkout(&w, &s), &server);
+	discard(&w, &server);
+	world_fini(&w);
+}
+
 static void
 test_login_under_way_when_paused(void **state)
 {
@@ -252,6 +331,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pause_and_resume),
 		cmocka_unit_test(test_retry_while_paused),
+		cmocka_unit_test(test_resume_before_all_is_closed),
+		cmocka_unit_test(test_resume_without_waiters_keeps_servers),
 		cmocka_unit_test(test_login_under_way_when_paused),
 		cmocka_unit_test(test_shrinking),
 		cmocka_unit_test(test_growing_wakes_a_waiter_to_dial),
