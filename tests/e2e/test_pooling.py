@@ -270,7 +270,7 @@ def test_tracked_parameter_set_in_a_transaction(make_pooler):
 
 def test_tracked_parameters_cannot_inject(make_pooler):
     """A hostile value is a value, never SQL; a wrong one costs nobody else anything."""
-    pooler = make_pooler(default_pool_size=1)
+    pooler = make_pooler(default_pool_size=1, query_wait_timeout=5)
     hostile = "x'; create table injected(); --"
     client = pooler.wire_login(application_name=hostile)
     assert client.values("show application_name") == [[hostile]]
