@@ -114,8 +114,8 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 	pool_init(&e->pool, name, &pool_limits, r->n_shards);
 	e->local = new_locals(r, &e->pool, limits);
 	e->pool.local = e->local;
-	if (atomic_load(&r->paused_all))
-		pool_pause(&e->pool);
+	/* Nobody knows it yet, so its own lock is not needed: locks never nest (P4). */
+	e->pool.counts.paused = atomic_load(&r->paused_all);
 	e->next = atomic_load(&r->pools);
 	atomic_store(&r->pools, e);
 	return e;
