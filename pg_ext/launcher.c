@@ -16,6 +16,8 @@
  */
 #include "launcher.h"
 
+#include <signal.h>
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -158,8 +160,12 @@ scan(TimestampTz now)
 	hash_seq_init(&status, databases);
 	while ((d = hash_seq_search(&status)) != NULL)
 	{
+		PerfkitDatabase *db = perfkit_shmem_find(d->oid);
+
 		if (!d->usable && d->handle != NULL)
 			TerminateBackgroundWorker(d->handle);
+		else if (!d->usable && db != NULL && perfkit_shmem_has_worker(db))
+			kill(db->worker_pid, SIGTERM);
 	}
 }
 
@@ -177,7 +183,7 @@ ended(Database *d, TimestampTz now)
 		d->absent = true;
 		return;
 	}
-	if (db != NULL && db->dropped)
+	if (db != NULL && (db->dropped || !db->worker_failed))
 		return;
 	if (TimestampDifferenceExceeds(d->started_at, now, LONG_RUN_MS))
 		d->failures = 0;
@@ -214,6 +220,7 @@ reap(TimestampTz now)
 static bool
 start(Database *d, TimestampTz now)
 {
+	PerfkitDatabase *db = perfkit_shmem_find(d->oid);
 	BackgroundWorker worker = {0};
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	bool ok;
@@ -227,6 +234,8 @@ start(Database *d, TimestampTz now)
 	strlcpy(worker.bgw_function_name, "perfkit_worker_main", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_type, "perfkit worker", sizeof(worker.bgw_type));
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "perfkit worker for database %u", d->oid);
+	if (db != NULL)
+		db->worker_failed = true; /* until it says otherwise */
 	ok = RegisterDynamicBackgroundWorker(&worker, &d->handle);
 	MemoryContextSwitchTo(old);
 	if (ok)
@@ -263,6 +272,8 @@ wanted(Database *d, TimestampTz now, int probes)
 	PerfkitDatabase *db = perfkit_shmem_find(d->oid);
 
 	if (d->handle != NULL || !d->usable)
+		return false;
+	if (db != NULL && perfkit_shmem_has_worker(db))
 		return false;
 	if (db != NULL && db->dropped && perfkit_shmem_release(db))
 	{
@@ -367,15 +378,17 @@ perfkit_launcher_main(Datum arg)
 		}
 		probes = reap(now);
 		scan(now);
-		perfkit_shmem_give_rings();
 		start_wanted(now, probes);
+		perfkit_shmem_give_rings(); /* those that are free now, too */
 		note_changes();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, until_next(now),
 						 wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	proc_exit(0);
+
+	/* Only a worker that ends with 1 is started again, after pg_terminate_backend() for one. */
+	proc_exit(1);
 }
 
 
@@ -386,7 +399,7 @@ perfkit_launcher_init(void)
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = 5;
+	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "perfkit", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "perfkit_launcher_main", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, "perfkit launcher", sizeof(worker.bgw_name));

@@ -21,6 +21,7 @@
 #include "shmem.h"
 #include "state.h"
 #include "storage/ipc.h"
+#include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
@@ -254,6 +255,32 @@ perfkit_shmem_attach(Oid database)
 
 
 bool
+perfkit_shmem_has_worker(PerfkitDatabase *db)
+{
+	int pid = db->worker_pid;
+
+	return pid != 0 && BackendPidGetProc(pid) != NULL;
+}
+
+
+bool
+perfkit_shmem_be_worker(PerfkitDatabase *db)
+{
+	bool alone;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	alone = !perfkit_shmem_has_worker(db);
+	if (alone)
+	{
+		db->worker_pid = MyProcPid;
+		db->worker_latch = MyLatch;
+	}
+	LWLockRelease(perfkit_shared->lock);
+	return alone;
+}
+
+
+bool
 perfkit_shmem_ring_free(Oid database)
 {
 	PerfkitDatabase *db;
@@ -320,10 +347,9 @@ perfkit_shmem_release(PerfkitDatabase *db)
 		if (ring != NULL)
 		{
 			PerfkitRingCursor cursor;
-			uint32 length;
 
 			perfkit_ring_start(ring, &cursor);
-			while ((length = perfkit_ring_peek(ring, &cursor)) > 0)
+			while (perfkit_ring_peek(ring, &cursor) > 0)
 				perfkit_ring_skip(ring, &cursor);
 			perfkit_ring_consume(ring, &cursor);
 		}

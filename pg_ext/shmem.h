@@ -70,6 +70,7 @@ typedef struct PerfkitDatabase
 	int ring;                  /* index of its ring, or -1.  Plain */
 	bool dropped;              /* DROP EXTENSION committed.  Plain */
 	int worker_pid;            /* 0: none */
+	bool worker_failed;        /* the last one did not leave of its own will */
 	Latch *worker_latch;       /* valid for ever, owned by worker_pid.  Plain */
 	pg_atomic_uint32 worker_state;
 	pg_atomic_uint64 last_flush;    /* TimestampTz of the last look at the ring by the worker */
@@ -132,6 +133,12 @@ extern PerfkitDatabase *perfkit_shmem_find(Oid database);
 
 /* Gives a database its entry, and a ring if one is free.  NULL: no entry free. */
 extern PerfkitDatabase *perfkit_shmem_attach(Oid database);
+
+/* Whether a worker is there.  One that a crashed launcher has left counts too. */
+extern bool perfkit_shmem_has_worker(PerfkitDatabase *db);
+
+/* Makes this process the worker of the entry; false when there is one already. */
+extern bool perfkit_shmem_be_worker(PerfkitDatabase *db);
 
 /* Gives free rings to entries without one. */
 extern void perfkit_shmem_give_rings(void);

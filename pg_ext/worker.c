@@ -68,6 +68,7 @@ leave(int code, Datum arg)
 	if (db->worker_pid == MyProcPid)
 	{
 		db->worker_pid = 0;
+		db->worker_failed = code != 0;
 		pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_NONE);
 	}
 	LWLockRelease(perfkit_shared->lock);
@@ -106,10 +107,10 @@ settle_in(void)
 		ereport(FATAL, (errmsg("perfkit: too many databases have the extension"),
 						errhint("Raise perfkit.max_databases (now %d) and restart.",
 								perfkit_max_databases)));
-	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
-	db->worker_pid = MyProcPid;
-	db->worker_latch = MyLatch;
-	LWLockRelease(perfkit_shared->lock);
+
+	/* A launcher that was killed may have started one that its successor does not know. */
+	if (!perfkit_shmem_be_worker(db))
+		proc_exit(0);
 	before_shmem_exit(leave, (Datum) 0);
 	perfkit_shmem_give_rings();
 }
