@@ -137,7 +137,7 @@ class Pooler:
             self.port = free_port()
             self.write()
             self._spawn()
-            wait_until(lambda: self._listens() or self._ended(), "the pooler to listen")
+            wait_until(lambda: self.listens() or self._ended(), "the pooler to listen")
             if not self._ended():
                 return self
             if "in use" not in self.log():
@@ -158,7 +158,8 @@ class Pooler:
                 **self.account.popen_arguments(),
             )
 
-    def _listens(self):
+    def listens(self):
+        """Whether it can be connected to."""
         return is_listening(self.port) and self.socket_path.exists()
 
     def _ended(self):

@@ -1,5 +1,7 @@
 """The configuration file, the command line, and RELOAD."""
 
+import contextlib
+import os
 import signal
 import subprocess
 
@@ -322,24 +324,26 @@ def test_port_in_use(make_pooler, binary, cluster, base_folder):
     assert str(pooler.port) in done.stderr and "in use" in done.stderr
 
 
-def test_daemon(binary, cluster, make_pooler, base_folder):
+def test_daemon(binary, cluster, make_pooler):
     """-d: the command returns when the service is there; log file and pid file are kept."""
-    first = make_pooler()
-    first.stop()
+    pooler = make_pooler()
+    pooler.stop()
     log, pidfile = cluster.folder.parent / "daemon.log", cluster.folder.parent / "daemon.pid"
-    first.settings.update(logfile=log, pidfile=pidfile)
-    first.write()
-    done = run(binary, cluster, "-d", first.ini)
+    pooler.settings.update(logfile=log, pidfile=pidfile)
+    pooler.write()
+    done = run(binary, cluster, "-d", pooler.ini)
     assert done.returncode == 0, done.stderr
-    wait_until(pidfile.exists, "the pid file")
+    wait_until(lambda: pidfile.exists() and pidfile.read_text().strip(), "the pid file")
     pid = int(pidfile.read_text())
     try:
-        wait_until(first._listens, "the daemon to listen")
-        assert first.connect().execute("select 1").fetchone() == (1,)
+        wait_until(pooler.listens, "the daemon to listen")
+        assert pooler.connect().execute("select 1").fetchone() == (1,)
+        pooler.close_clients()
+        os.kill(pid, signal.SIGINT)
+        wait_until(lambda: not pidfile.exists(), "the daemon to end")
     finally:
-        first.close_clients()
-        subprocess.run(["kill", "-INT", str(pid)], check=True)
-    wait_until(lambda: not pidfile.exists(), "the daemon to end")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     assert log.read_text()
 
 
