@@ -9,8 +9,7 @@
  * K1  While something is parked nobody else's statement can have begun: the
  *     next one publishes it first.
  * K2  The text of a parked statement may go before its commit is over (its
- *     portal is dropped by it), so it is copied unless it is the client's
- *     message itself.
+ *     portal is dropped by it), so it is copied.
  *-------------------------------------------------------------------------
  */
 #include "commit.h"
@@ -23,15 +22,19 @@
 PerfkitExecution *perfkit_commit_parked = NULL;
 
 static bool explicit_block = false;
+static bool chained = false; /* the next transaction will be explicit too */
 static char *kept_text = NULL;
 static Size kept_size = 0;
 
 
-/* Will the current transaction end with this statement, and does that take time? */
+/*
+ * Will the current transaction end with this statement, and does that take time?
+ * In an aborted one only its end is still to come, and no event with it.
+ */
 static bool
 commit_follows(const PerfkitExecution *e)
 {
-	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsAbortedTransactionBlockState())
 		return false;
 	return !explicit_block || e->tag == CMDTAG_COMMIT;
 }
@@ -45,7 +48,7 @@ keep_text(PerfkitExecution *e)
 	int length = e->length;
 	const char *text;
 
-	if (e->source == NULL || (e->simple && e->source == debug_query_string))
+	if (e->source == NULL)
 		return true;
 	text = CleanQuerytext(e->source, &location, &length);
 	if ((Size) length + 1 > kept_size)
@@ -120,7 +123,8 @@ transaction_event(XactEvent event, void *arg)
 		settle_at_end(event == XACT_EVENT_COMMIT);
 	if (perfkit_utility_pending)
 		perfkit_utility_transaction_end(event == XACT_EVENT_COMMIT);
-	explicit_block = false;
+	explicit_block = chained;
+	chained = false;
 }
 
 
@@ -139,5 +143,14 @@ void
 perfkit_commit_explicit(void)
 {
 	perfkit_commit_arm();
+	explicit_block = true;
+}
+
+
+void
+perfkit_commit_chain(bool event_follows)
+{
+	perfkit_commit_arm();
+	chained = event_follows;
 	explicit_block = true;
 }

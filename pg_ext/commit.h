@@ -31,6 +31,12 @@ extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool
 /* A BEGIN has succeeded: the transaction goes on after the client's statements. */
 extern void perfkit_commit_explicit(void);
 
+/*
+ * A COMMIT or ROLLBACK AND CHAIN has succeeded: so does the next transaction.
+ * No event follows when the transaction had failed, for its abort is behind us.
+ */
+extern void perfkit_commit_chain(bool event_follows);
+
 /* The parked execution, or NULL. */
 extern PerfkitExecution *perfkit_commit_parked;
 

@@ -14,6 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "port/pg_crc32c.h"
 #include "record.h"
@@ -273,12 +276,29 @@ restore(StateBuffer *buffer)
 }
 
 
+/* Has the checkpointer written its last checkpoint? */
+static bool
+database_is_shut_down(void)
+{
+	bool crc_ok;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+	bool down =
+		crc_ok && (control->state == DB_SHUTDOWNED || control->state == DB_SHUTDOWNED_IN_RECOVERY);
+
+	pfree(control);
+	return down;
+}
+
+
 /* In the postmaster, after every other process has gone. */
 static void
 save_at_stop(int code, Datum arg)
 {
-	/* After a crash the rings cannot be trusted; the file keeps saying "running". */
-	if (code == 0 && perfkit_shared != NULL)
+	/*
+	 * After a crash the rings cannot be trusted; the file keeps saying "running".
+	 * So it does after an immediate stop, which ends with code 0 too.
+	 */
+	if (code == 0 && perfkit_shared != NULL && database_is_shut_down())
 		write_state(true);
 }
 

@@ -17,6 +17,7 @@
  */
 #include "utility.h"
 
+#include "access/xact.h"
 #include "capture.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_extension.h"
@@ -35,6 +36,8 @@ typedef struct Meaning
 	CommandTag tag;
 	bool execute;
 	bool begins;
+	bool chains;
+	bool failed_block; /* it runs in a transaction that has failed */
 	bool declares;
 	bool creates_extension;
 	bool creates_database;
@@ -74,6 +77,8 @@ find_meaning(Node *node, Meaning *m)
 		case T_TransactionStmt:
 			m->begins = ((TransactionStmt *) node)->kind == TRANS_STMT_BEGIN ||
 						((TransactionStmt *) node)->kind == TRANS_STMT_START;
+			m->chains = ((TransactionStmt *) node)->chain;
+			m->failed_block = IsAbortedTransactionBlockState();
 			break;
 		case T_VariableSetStmt:
 			m->sets_application = ((VariableSetStmt *) node)->name != NULL &&
@@ -91,6 +96,8 @@ act_on(const Meaning *m)
 {
 	if (m->begins)
 		perfkit_commit_explicit();
+	if (m->chains)
+		perfkit_commit_chain(!m->failed_block);
 	if (m->creates_database)
 		database_created = perfkit_utility_pending = true;
 	if (!m->creates_extension)

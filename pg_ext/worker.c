@@ -198,6 +198,11 @@ work(void)
 	{
 		if (!guarded(flush_step, &more))
 		{
+			if (perfkit_writer_learned())
+			{
+				more = true;
+				continue;
+			}
 			pause_after_error();
 			next_upkeep = 0; /* perhaps a partition is missing */
 			return;

@@ -122,7 +122,8 @@ typedef struct Batch
 static char database_name[NAMEDATALEN];
 static SPIPlanPtr insert_plan = NULL;
 static MemoryContext batch_memory = NULL;
-static uint64 careful_until = 0;   /* ring position up to which rows go one by one */
+static uint64 careful_until = 0; /* ring position up to which rows go one by one */
+static bool learned = false;
 static TimestampTz known_from = 0; /* start of a day whose partition we have seen */
 
 
@@ -423,7 +424,8 @@ learn(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 	/* Perhaps somebody has dropped the partition: look again. */
 	known_from = 0;
 
-	if (!row_is_to_blame(geterrcode()))
+	learned = row_is_to_blame(geterrcode());
+	if (!learned)
 		return;
 	if (batch->cursor.position > careful_until)
 		careful_until = batch->cursor.position;
@@ -433,6 +435,13 @@ learn(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 		perfkit_ring_consume(ring, &batch->cursor);
 		perfkit_count(db, PERFKIT_DROPPED_INVALID, 1);
 	}
+}
+
+
+bool
+perfkit_writer_learned(void)
+{
+	return learned;
 }
 
 

@@ -21,6 +21,9 @@ extern void perfkit_writer_init(void);
  */
 extern bool perfkit_writer_flush(PerfkitDatabase *db);
 
+/* Whether the last failure taught the writer something, so that it may try again at once. */
+extern bool perfkit_writer_learned(void);
+
 /*
  * Gives up the oldest records without storing them (dropped_overwritten):
  * enough of them to have half the ring free, or all.
