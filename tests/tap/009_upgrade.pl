@@ -1,0 +1,65 @@
+# pg_upgrade of a cluster whose databases have the extension: no worker gets in the way, log and
+# settings are there afterwards, and the workers come back.
+#
+# The new cluster is of the same version, which takes the same way through pg_dump --binary-upgrade.
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PerfkitTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $old = perfkit_node('old', <<'EOF_CONF');
+perfkit.slow_query_threshold = 0
+perfkit.record_rate = 0
+EOF_CONF
+my $new = PostgreSQL::Test::Cluster->new('new');
+
+$old->safe_psql('postgres', 'CREATE DATABASE second');
+$old->safe_psql('second', 'CREATE EXTENSION perfkit');
+run_as($old, 'old', "SELECT 'before'", $_) for qw(postgres second);
+is(stored($old, q{application_name = 'old'}, $_), '1', "$_ has rows") for qw(postgres second);
+ok( await($old, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'perfkit worker'}, '2'),
+	'both databases have workers');
+$old->stop;
+
+$new->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+$new->append_conf('postgresql.conf', <<'EOF_CONF');
+shared_preload_libraries = 'perfkit'
+max_worker_processes = 16
+log_statement = none
+perfkit.flush_interval = '50ms'
+perfkit.slow_query_threshold = 0
+EOF_CONF
+
+my $bindir = $new->config_data('--bindir');
+chomp $bindir;
+chdir $new->basedir or die "chdir: $!";
+command_ok(
+	[   'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir,
+		'-s', $new->host, '-p', $old->port, '-P', $new->port ],
+	'pg_upgrade with the library preloaded on both sides');
+$new->start;
+for my $database (qw(postgres second))
+{
+	is( ask($new, q{SELECT count(*) FROM perfkit.slow_query_log WHERE application_name = 'old'}, $database),
+		'1', "$database: the rows are there");
+	ok( await($new, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'perfkit worker' AND datname = '$database'", '1'),
+		'... and a worker');
+	run_as($new, 'new', "SELECT 'after'", $database);
+	is(stored($new, q{application_name = 'new'}, $database), '1', '... that stores');
+	books_ok($new, '... the books balance', $database);
+	is(counter($new, 'flush_errors', $database), '0', '... without an error');
+	is( ask($new, q{SELECT count(*) FROM pg_inherits i WHERE inhparent = 'perfkit.slow_query_log'::regclass AND NOT EXISTS
+			(SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.inhrelid AND d.deptype = 'e')}, $database),
+		'0', '... the days still belong to the extension');
+}
+is($new->psql('second', 'DROP EXTENSION perfkit'), 0, 'DROP EXTENSION works there');
+$new->stop;
+
+done_testing();
