@@ -13,11 +13,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-bool invariant_failed(const char *name, const char *file, int line);
+/* One for each use of the macro. */
+struct invariant_place
+{
+	_Atomic(uint32_t) logged_at_s; /* second of the last log line */
+};
+
+bool invariant_failed(struct invariant_place *place, const char *name, const char *file, int line);
 
 /* Number of invariants found broken since start (release builds); shown in SHOW STATE. */
 uint64_t invariant_failures(void);
 
-#define INVARIANT(cond, name) ((cond) ? true : invariant_failed(name, __FILE__, __LINE__))
+#define INVARIANT(cond, name)                                                                      \
+	__extension__({                                                                                \
+		static struct invariant_place invariant_here;                                              \
+		(cond) ? true : invariant_failed(&invariant_here, (name), __FILE__, __LINE__);             \
+	})
 
 #endif

@@ -95,8 +95,10 @@ timer_event(struct ev_loop *ev, ev_timer *w, int revents)
 	(void) revents;
 	if (clock_now_us() >= a->deadline_us)
 		give_up(a, "its client has left and the query does not end");
-	else
+	else if (!txstate_quiet(&a->server->tx))
 		send_cancel(a);
+	else
+		ev_timer_start(a->shard->loop.ev, &a->timer); /* libev's clock was a hair ahead of ours */
 }
 
 /* Sends what ends the work that the client left open; false: nothing was open. */
@@ -123,7 +125,28 @@ close_what_is_open(struct server *s, struct pgwriter *w)
 		pgw_query(w, "ROLLBACK");
 		txstate_frontend(tx, 'Q', TX_SWALLOW, 0);
 	}
+	else if (txstate_releasable(tx) && s->statements_lost)
+	{
+		pgw_query(w, "DEALLOCATE ALL");
+		txstate_frontend(tx, 'Q', TX_SWALLOW, 0);
+		server_forget_statements(s);
+	}
 	return w->len > 0;
+}
+
+/* From now on it is our own work that must end in time. */
+static void
+limit(struct abandon *a)
+{
+	uint64_t wait = a->shard->conf->cancel_wait_timeout_us;
+
+	if (a->deadline_us == 0)
+		a->deadline_us = clock_now_us() + wait;
+	if (!a->cancelling && !ev_is_active(&a->timer))
+	{
+		ev_timer_set(&a->timer, (double) wait / 1e6, 0.);
+		ev_timer_start(a->shard->loop.ev, &a->timer);
+	}
 }
 
 /* Between two messages of the server: what is left to do? */
@@ -139,6 +162,7 @@ go_on(struct abandon *a)
 	pgw_init(&w, mem, sizeof(mem));
 	if (close_what_is_open(s, &w))
 	{
+		limit(a);
 		if (!conn_send(&s->conn, w.mem, w.len))
 			give_up(a, "lost while being brought to rest");
 		return;

@@ -25,8 +25,9 @@ struct cancel
 	void *arg;
 };
 
+/* settled: it was carried out, or never sent. */
 static void
-end(struct cancel *c)
+end(struct cancel *c, bool settled)
 {
 	struct server *server = c->server;
 	void (*done)(void *) = c->done;
@@ -37,7 +38,7 @@ end(struct cancel *c)
 	dial_cancel(&c->dial);
 	conn_close(&c->conn);
 	free(c);
-	server_cancel_end(server);
+	server_cancel_end(server, settled);
 	if (done != NULL)
 		done(arg);
 }
@@ -51,7 +52,7 @@ closed_event(struct conn *conn, int revents)
 
 	(void) revents;
 	if (conn_recv(conn, &p, &n) != CONN_AGAIN)
-		end(list_entry(conn, struct cancel, conn));
+		end(list_entry(conn, struct cancel, conn), true);
 }
 
 static void
@@ -67,14 +68,14 @@ connected(void *arg, int fd, const char *error)
 	{
 		log_warning("%s: cancel request not delivered: %s",
 					server_label(c->server, label, sizeof(label)), error);
-		end(c);
+		end(c, true);
 		return;
 	}
 	conn_open(&c->conn, &c->shard->loop, fd, closed_event);
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_cancel_request(&w, c->server->backend_pid, c->server->key, c->server->key_len);
 	if (w.overflow || !conn_send(&c->conn, w.mem, w.len))
-		end(c);
+		end(c, false);
 }
 
 static void
@@ -87,7 +88,7 @@ timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 	(void) revents;
 	log_warning("%s: cancel request not answered within cancel_wait_timeout",
 				server_label(c->server, label, sizeof(label)));
-	end(c);
+	end(c, c->conn.fd < 0);
 }
 
 void
@@ -115,5 +116,5 @@ cancel_abandon_all(struct shard *shard)
 	struct list *n;
 
 	while ((n = list_first(&shard->cancels)) != NULL)
-		end(list_entry(n, struct cancel, node));
+		end(list_entry(n, struct cancel, node), false);
 }

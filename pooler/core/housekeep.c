@@ -97,6 +97,8 @@ report_restart(const char *key, void *arg)
 static void
 trim_work(struct gather_part *part)
 {
+	/* Pools that were made while the snapshots changed hands have the old limits on some loops. */
+	registry_adopt(part->shard, part->shard->conf);
 	registry_foreach_pool(e, part->shard->registry)
 	{
 		struct pool_counts c;
@@ -122,6 +124,22 @@ static void
 adopt_work(struct gather_part *part)
 {
 	registry_adopt(part->shard, hk.next_conf);
+}
+
+/* The oldest RELOAD that came while another one was under way. */
+static void
+next_reload(void)
+{
+	list_foreach(n, next, &hk.waiting)
+	{
+		struct order *o = list_entry(n, struct order, node);
+
+		if (o->kind != ORDER_RELOAD)
+			continue;
+		list_remove(n);
+		carry_out(o);
+		return;
+	}
 }
 
 static bool
@@ -179,15 +197,7 @@ adopted(struct gather *g)
 	hk.reloading = false;
 	hk.reload = NULL;
 	answer(o, NULL);
-	list_foreach(n, next, &hk.waiting)
-	{
-		o = list_entry(n, struct order, node);
-		if (o->kind != ORDER_RELOAD)
-			continue;
-		list_remove(n);
-		carry_out(o);
-		break;
-	}
+	next_reload();
 }
 
 static void
@@ -206,6 +216,7 @@ reload(struct order *o)
 	{
 		log_error("reload failed, the old configuration stays in force: %s", error.text);
 		answer(o, error.text);
+		next_reload();
 		return;
 	}
 	hk.reloading = true;
@@ -266,9 +277,7 @@ stop_now(void)
 static void
 pause_pools(const char *database)
 {
-	if (database[0] == '\0')
-		atomic_store(&hk.registry->paused_all, true);
-	registry_foreach_pool(e, hk.registry) if (matches(e, database)) pool_pause(&e->pool);
+	registry_pause(hk.registry, database);
 	trim_all();
 }
 
@@ -350,22 +359,8 @@ pause_order(struct order *o)
 static void
 resume_order(struct order *o)
 {
-	bool any = atomic_load(&hk.registry->paused_all);
+	bool any = registry_resume(hk.registry, o->database, wake_todo);
 
-	if (o->database[0] == '\0')
-		atomic_store(&hk.registry->paused_all, false);
-	registry_foreach_pool(e, hk.registry)
-	{
-		struct pool_todo todo;
-		struct pool_counts c;
-
-		pool_counts(&e->pool, &c);
-		if (!matches(e, o->database) || !c.paused)
-			continue;
-		any = true;
-		pool_resume(&e->pool, &todo);
-		wake_todo(&todo);
-	}
 	list_foreach(n, next, &hk.waiting)
 	{
 		struct order *p = list_entry(n, struct order, node);
@@ -417,19 +412,6 @@ order_arrived(struct mail *mail)
 }
 
 static void
-resume_all(void)
-{
-	atomic_store(&hk.registry->paused_all, false);
-	registry_foreach_pool(e, hk.registry)
-	{
-		struct pool_todo todo;
-
-		pool_resume(&e->pool, &todo);
-		wake_todo(&todo);
-	}
-}
-
-static void
 signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 {
 	(void) ev;
@@ -453,7 +435,7 @@ signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 			pause_pools("");
 			break;
 		case SIGUSR2:
-			resume_all();
+			registry_resume(hk.registry, "", wake_todo);
 			break;
 		default:
 			break;

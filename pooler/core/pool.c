@@ -59,7 +59,7 @@ check(const struct pool *p)
 static void
 unlock(struct pool *p)
 {
-#ifndef NDEBUG
+#ifdef PERFKIT_DEBUG
 	check(p);
 #else
 	(void) check;
@@ -302,7 +302,7 @@ pool_refusal(struct pool *p, char sqlstate[6], char text[POOL_ERROR_MAX])
 }
 
 void
-pool_member_init(struct pool_member *m, struct pool *p, int loop)
+pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t generation)
 {
 	/* The slot was counted as LOGIN when it was reserved. */
 	list_init(&m->node);
@@ -313,9 +313,13 @@ pool_member_init(struct pool_member *m, struct pool *p, int loop)
 	m->parked_at = POOL_NO_LOOP;
 	m->park_mail = false;
 	m->idle_since_us = 0;
-	lock_acquire(&p->lock);
-	m->generation = p->generation;
-	unlock(p);
+	m->generation = generation;
+}
+
+uint32_t
+pool_generation(struct pool *p)
+{
+	return atomic_load(&p->generation);
 }
 
 void

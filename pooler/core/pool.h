@@ -113,7 +113,8 @@ struct pool
 	struct list *idle;         /* [n_loops]; lock */
 	struct list waiters;       /* oldest first; lock */
 	struct pool_counts counts; /* lock */
-	uint32_t generation;       /* lock; members older than this close at checkin */
+	_Atomic uint32_t
+		generation; /* written under the lock; members older than this close at checkin */
 	uint64_t backoff_until_us; /* lock; 0: none */
 	uint64_t backoff_us;       /* lock; the last delay */
 	bool retry_armed;          /* lock; some loop's timer will call pool_retry() */
@@ -170,7 +171,9 @@ void pool_refusal(struct pool *p, char sqlstate[6], char text[POOL_ERROR_MAX]);
 
 /* ---- servers ---- */
 
-void pool_member_init(struct pool_member *m, struct pool *p, int loop);
+/* generation: pool_generation() when its login began, so that a RELOAD in between is noticed. */
+uint32_t pool_generation(struct pool *p);
+void pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t generation);
 
 /* The owner says what it does with its member: ACTIVE, RESETTING or CANCELLING. */
 void pool_member_state(struct pool_member *m, enum member_state state);

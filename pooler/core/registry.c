@@ -20,6 +20,81 @@
 
 #define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
 
+/* One entry of PAUSE db. */
+struct paused_database
+{
+	struct paused_database *next;
+	char name[];
+};
+
+static struct paused_database **
+find_paused(struct registry *r, const char *database)
+{
+	struct paused_database **at = &r->paused;
+
+	while (*at != NULL && strcmp((*at)->name, database) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static bool
+is_paused(struct registry *r, const char *database)
+{
+	return atomic_load(&r->paused_all) || *find_paused(r, database) != NULL;
+}
+
+static bool
+matches(const struct pool_entry *e, const char *database)
+{
+	return database[0] == '\0' || strcmp(e->pool.database, database) == 0;
+}
+
+/* Under pools_lock, which a new pool is made under too: it starts paused, or it is found by the
+ * caller's walk. */
+static void
+remember_paused(struct registry *r, const char *database)
+{
+	struct paused_database **at;
+
+	lock_acquire(&r->pools_lock);
+	if (database[0] == '\0')
+		atomic_store(&r->paused_all, true);
+	else if (*(at = find_paused(r, database)) == NULL)
+	{
+		*at = mem_zalloc(sizeof(**at) + strlen(database) + 1);
+		strcpy((*at)->name, database);
+	}
+	lock_release(&r->pools_lock);
+}
+
+/* False: it was not paused. RESUME of all ends every PAUSE. */
+static bool
+forget_paused(struct registry *r, const char *database)
+{
+	struct paused_database *gone;
+	struct paused_database **at;
+	bool was = false;
+
+	lock_acquire(&r->pools_lock);
+	if (database[0] == '\0')
+	{
+		was = atomic_exchange(&r->paused_all, false);
+		at = &r->paused;
+	}
+	else
+		at = find_paused(r, database);
+	while ((gone = *at) != NULL)
+	{
+		was = true;
+		*at = gone->next;
+		free(gone);
+		if (database[0] != '\0')
+			break;
+	}
+	lock_release(&r->pools_lock);
+	return was;
+}
+
 bool
 registry_init(struct registry *r, int n_shards, const struct conf *conf)
 {
@@ -70,6 +145,7 @@ registry_fini(struct registry *r)
 		free(e);
 		e = next;
 	}
+	forget_paused(r, "");
 	loop_fini(&r->main_loop);
 	lock_fini(&r->pools_lock);
 }
@@ -82,6 +158,31 @@ registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
 	out->login_concurrency = conf->server_login_concurrency;
 	out->round_robin = conf->server_round_robin;
 	out->login_retry_us = conf->server_login_retry_us;
+}
+
+void
+registry_pause(struct registry *r, const char *database)
+{
+	remember_paused(r, database);
+	registry_foreach_pool(e, r) if (matches(e, database)) pool_pause(&e->pool);
+}
+
+bool
+registry_resume(struct registry *r, const char *database,
+				void (*wake)(const struct pool_todo *todo))
+{
+	bool was = forget_paused(r, database);
+
+	registry_foreach_pool(e, r)
+	{
+		struct pool_todo todo;
+
+		if (!matches(e, database))
+			continue;
+		pool_resume(&e->pool, &todo);
+		wake(&todo);
+	}
+	return was;
 }
 
 static struct pool_local *
@@ -115,7 +216,7 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 	e->local = new_locals(r, &e->pool, limits);
 	e->pool.local = e->local;
 	/* Nobody knows it yet, so its own lock is not needed: locks never nest (P4). */
-	e->pool.counts.paused = atomic_load(&r->paused_all);
+	e->pool.counts.paused = is_paused(r, name->database);
 	e->next = atomic_load(&r->pools);
 	atomic_store(&r->pools, e);
 	return e;

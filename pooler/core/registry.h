@@ -59,6 +59,7 @@ struct registry
 	_Atomic int64_t n_clients;          /* logged in or logging in, against max_client_conn */
 	_Atomic uint64_t next_id;           /* SHOW's id column */
 	_Atomic bool shutting_down;         /* no new clients */
+	struct paused_database *paused;     /* PAUSE db: their new pools start paused too; pools_lock */
 	_Atomic bool paused_all;            /* new pools start paused */
 	uint8_t mock_key[32];               /* for users who do not exist */
 	_Atomic uint64_t
@@ -103,6 +104,14 @@ struct pool *registry_pool(struct registry *r, const struct conf *conf,
 /* Limits from a snapshot, for registry_pool and RELOAD. */
 void registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
 						  struct pool_limits *out);
+
+/*
+ * PAUSE and RESUME of one database or of all (""), for pools that exist and for those to come. wake
+ * is called for every pool that goes on.
+ */
+void registry_pause(struct registry *r, const char *database);
+bool registry_resume(struct registry *r, const char *database,
+					 void (*wake)(const struct pool_todo *todo));
 
 /* Walks all pools; safe in any thread. */
 #define registry_foreach_pool(e, r)                                                                \

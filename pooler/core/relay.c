@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "core/outgoing.h"
 #include "core/params.h"
 #include "core/server.h"
 #include "core/stats.h"
@@ -24,32 +25,168 @@
 #include "proto/pgwrite.h"
 #include "proto/txstate.h"
 
-/* Feeds one frontend message, making room in the queue when it is full. */
-static enum tx_verdict
-feed(struct txstate *tx, uint8_t type, enum tx_action action)
-{
-	if (txstate_full(tx))
-	{
-		uint32_t cap = tx->cap * 2;
-		struct tx_request *mem = mem_alloc(cap * sizeof(*mem));
+#define LARGE_FROM 65536 /* longer messages that must be whole do not fit the read buffer */
+#define LARGE_MAX (64 * 1024 * 1024) /* longest Parse of a named statement */
 
-		free(txstate_grow(tx, mem, cap));
-	}
-	return txstate_frontend(tx, type, action, 0);
+void
+relay_init(struct relay *r)
+{
+	memset(r, 0, sizeof(*r));
+	rewrite_init(&r->rewrite);
+	buf_init(&r->large);
 }
 
-/* Frames what the client sent; *used: how much of it may be forwarded now. */
+void
+relay_fini(struct relay *r)
+{
+	rewrite_fini(&r->rewrite);
+	buf_fini(&r->large);
+}
+
+void
+relay_abandon(struct relay *r)
+{
+	if (r->server != NULL)
+		rewrite_abandon(&r->rewrite, r->server);
+	r->server = NULL;
+}
+
+/* ---- to the client ---- */
+
+/*
+ * When the client is lost, or is not to see more, what follows is framed all the same and thrown
+ * away, so that the server's state stays known.
+ */
+static void
+to_client(struct relay *r, const void *p, size_t n)
+{
+	if (n == 0 || r->client_lost || r->refused_setting)
+		return;
+	r->stats->sent += n;
+	r->client_lost = !conn_send(r->client, p, n);
+}
+
+/* Answers of ours. */
+static void
+send_fakes(struct relay *r)
+{
+	uint8_t mem[RELAY_FAKES * PGMSG_HEADER];
+	struct pgwriter w;
+
+	pgw_init(&w, mem, sizeof(mem));
+	for (int i = 0; i < r->n_fakes; i++)
+	{
+		pgw_begin(&w, r->fakes[i]);
+		pgw_end(&w);
+	}
+	r->n_fakes = 0;
+	to_client(r, w.mem, w.len);
+}
+
+/* Requests that we answer ourselves and whose turn has come. */
+static void
+answer_fakes(struct relay *r)
+{
+	struct tx_reply reply;
+
+	while (txstate_fake_due(&r->server->tx, &reply))
+	{
+		if (r->n_fakes == RELAY_FAKES)
+			send_fakes(r);
+		r->fakes[r->n_fakes++] = reply.kind == 'P' ? '1' : '3';
+		rewrite_answered(&r->rewrite, reply.tag);
+	}
+}
+
+/* [*start, end) of the server's bytes, behind the answers of ours that stand in front of them. */
+static void
+pass_on(struct relay *r, const uint8_t **start, const uint8_t *end)
+{
+	size_t n = (size_t) (end - *start);
+
+	if (n > 0 && r->n_fakes > 0)
+		send_fakes(r);
+	to_client(r, *start, n);
+	*start = end;
+}
+
+/* ---- from the client ---- */
+
+/* A message that nobody has to change: fed, and passed on as far as it is there. */
+static bool
+pass(struct relay *r, const struct pgmsg *m, struct outgoing *out, const uint8_t *p, size_t *take)
+{
+	if (rewrite_feed(&r->server->tx, m->type, TX_FORWARD, 0) != TX_OK)
+		return false;
+	if (m->type == 'P')
+	{
+		r->stats->client_parse_count++;
+		r->stats->server_parse_count++;
+	}
+	else if (m->type == 'B')
+		r->stats->bind_count++;
+	r->client_left = m->total;
+	outgoing_pass(out, p, *take);
+	return true;
+}
+
+/*
+ * One message whose header stands at p; n bytes are there. *take: how many of them are done with, 0
+ * when it must be seen whole first.
+ */
 static enum relay_end
-frame_client(struct relay *r, const uint8_t *p, size_t n, uint32_t max_packet, size_t *used)
+client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t n,
+			   struct outgoing *out, size_t *take)
+{
+	size_t there = n < m->total ? n : m->total;
+	size_t body_taken = 0;
+	enum rewrite_result result = REWRITE_PASS;
+
+	if (r->rewrite.on && strchr("PBDCQ", m->type) != NULL)
+		result = rewrite_message(&r->rewrite, r->server, m, there - PGMSG_HEADER, out, &body_taken);
+	*take = there;
+	switch (result)
+	{
+		case REWRITE_PASS:
+			if (!pass(r, m, out, p, take))
+				return RELAY_CLIENT_BAD;
+			r->client_left -= (uint32_t) there;
+			break;
+		case REWRITE_DONE:
+			outgoing_pass(out, m->body + body_taken, there - PGMSG_HEADER - body_taken);
+			r->client_left = m->total - (uint32_t) there;
+			break;
+		case REWRITE_HIDDEN:
+			break;
+		case REWRITE_MORE:
+			*take = 0;
+			return RELAY_GO_ON;
+		case REWRITE_BAD:
+			return RELAY_CLIENT_BAD;
+	}
+	if (result != REWRITE_PASS && m->type == 'P')
+		r->stats->client_parse_count++;
+	else if (result != REWRITE_PASS && m->type == 'B')
+		r->stats->bind_count++;
+	answer_fakes(r);
+	return RELAY_GO_ON;
+}
+
+/* Frames what the client sent; *used: how much of it is done with. */
+static enum relay_end
+frame_client(struct relay *r, const uint8_t *p, size_t n, struct outgoing *out, uint32_t max_packet,
+			 size_t *used)
 {
 	struct pgmsg m;
+	enum relay_end end;
+	size_t take;
 
 	while (*used < n)
 	{
 		if (r->client_left > 0)
 		{
-			size_t take = n - *used < r->client_left ? n - *used : r->client_left;
-
+			take = n - *used < r->client_left ? n - *used : r->client_left;
+			outgoing_pass(out, p + *used, take);
 			r->client_left -= (uint32_t) take;
 			*used += take;
 			continue;
@@ -65,18 +202,84 @@ frame_client(struct relay *r, const uint8_t *p, size_t n, uint32_t max_packet, s
 		}
 		if (m.type == 'X')
 			return RELAY_TERMINATE;
-		if (!pgmsg_frontend_type(m.type) || m.total > max_packet ||
-			feed(&r->server->tx, m.type, TX_FORWARD) != TX_OK)
+		if (!pgmsg_frontend_type(m.type) || m.total > max_packet)
 			return RELAY_CLIENT_BAD;
-		if (m.type == 'P')
-		{
-			r->stats->client_parse_count++;
-			r->stats->server_parse_count++;
-		}
-		else if (m.type == 'B')
-			r->stats->bind_count++;
-		r->client_left = m.total;
+		end = client_message(r, &m, p + *used, n - *used, out, &take);
+		if (end != RELAY_GO_ON || take == 0)
+			return end;
+		*used += take;
 	}
+	return RELAY_GO_ON;
+}
+
+/* Sends the batch and stops reading the client when the server does not keep up. */
+static bool
+send_batch(struct relay *r, struct outgoing *out)
+{
+	struct server *s = r->server;
+
+	s->partial_in = r->client_left > 0;
+	if (out->n > 0 && r->request_us == 0 && !txstate_quiet(&s->tx))
+		r->request_us = clock_now_us();
+	if (!outgoing_flush(out))
+		return false;
+	if (conn_blocked(&s->conn))
+		conn_read_stop(r->client);
+	return true;
+}
+
+/*
+ * A message that must be whole and is too large for the read buffer gathers in `large`. True: the
+ * bytes at hand belong to it, *used of them; it may be complete now.
+ */
+static bool
+gather_large(struct relay *r, const uint8_t *p, size_t n, size_t *used)
+{
+	struct pgmsg m;
+	size_t missing;
+
+	if (buf_len(&r->large) == 0)
+		return false;
+	pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m);
+	missing = m.total - buf_len(&r->large);
+	*used = n < missing ? n : missing;
+	buf_append(&r->large, p, *used);
+	return true;
+}
+
+/* Works off a large message that is complete. */
+static enum relay_end
+work_off_large(struct relay *r, uint32_t max_packet)
+{
+	struct outgoing out;
+	struct pgmsg m;
+	size_t used = 0;
+	enum relay_end end;
+
+	pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m);
+	if (!m.whole)
+		return RELAY_GO_ON;
+	outgoing_init(&out, &r->server->conn);
+	end = frame_client(r, buf_data(&r->large), buf_len(&r->large), &out, max_packet, &used);
+	rewrite_chunk_ends(&r->rewrite);
+	if (!send_batch(r, &out))
+		end = RELAY_SERVER_LOST;
+	buf_consume(&r->large, buf_len(&r->large));
+	return end;
+}
+
+/* What is left of the bytes at hand begins a message that is not complete: kept until it is. */
+static enum relay_end
+keep_rest(struct relay *r, const uint8_t *p, size_t n)
+{
+	struct pgmsg m;
+
+	if (pgmsg_peek(p, n, &m) != PGMSG_OK || m.total <= LARGE_FROM)
+		conn_save(r->client, p, n);
+	else if (m.total > LARGE_MAX)
+		return RELAY_CLIENT_BAD;
+	else
+		buf_append(&r->large, p, n);
 	return RELAY_GO_ON;
 }
 
@@ -84,54 +287,42 @@ enum relay_end
 relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct relay_prefix *prefix,
 				  uint32_t max_packet)
 {
-	struct server *s = r->server;
-	struct iovec iov[2];
+	struct outgoing out;
 	size_t used = 0;
-	int parts = 0;
-	enum relay_end end;
+	enum relay_end end = RELAY_GO_ON;
 
+	if (gather_large(r, p, n, &used))
+		end = work_off_large(r, max_packet);
+	if (end != RELAY_GO_ON)
+		return end;
+	outgoing_init(&out, &r->server->conn);
 	if (prefix != NULL && prefix->len > 0)
 	{
-		feed(&s->tx, 'Q', TX_SWALLOW);
-		iov[parts++] = (struct iovec){.iov_base = (void *) prefix->bytes, .iov_len = prefix->len};
+		rewrite_feed(&r->server->tx, 'Q', TX_SWALLOW, 0);
+		outgoing_pass(&out, prefix->bytes, prefix->len);
 	}
-	end = frame_client(r, p, n, max_packet, &used);
+	if (buf_len(&r->large) == 0)
+		end = frame_client(r, p, n, &out, max_packet, &used);
+	rewrite_chunk_ends(&r->rewrite);
 	r->stats->received += used;
-	s->partial_in = r->client_left > 0;
 	if (end == RELAY_CLIENT_BAD)
 	{
 		/* What was framed before it is not sent either: the queue says it was, so the server is
 		 * closed. */
-		s->partial_in = true;
+		r->server->partial_in = true;
 		return end;
 	}
-	if (used > 0)
-		iov[parts++] = (struct iovec){.iov_base = (void *) p, .iov_len = used};
-	if (parts > 0)
-	{
-		if (r->request_us == 0 && !txstate_quiet(&s->tx))
-			r->request_us = clock_now_us();
-		if (!conn_sendv(&s->conn, iov, parts))
-			return RELAY_SERVER_LOST;
-		if (conn_blocked(&s->conn))
-			conn_read_stop(r->client);
-	}
-	if (end == RELAY_GO_ON)
-		conn_save(r->client, p + used, n - used);
-	return end;
+	if (!send_batch(r, &out))
+		return RELAY_SERVER_LOST;
+	/* Answers of ours that nothing of the server's will follow go out by themselves. */
+	if (end == RELAY_GO_ON && txstate_quiet(&r->server->tx))
+		send_fakes(r);
+	if (r->client_lost)
+		return RELAY_CLIENT_LOST;
+	return end == RELAY_GO_ON ? keep_rest(r, p + used, n - used) : end;
 }
 
-/* Sends [*start, end) of the server's bytes to the client. */
-static bool
-pass_on(struct relay *r, const uint8_t **start, const uint8_t *end)
-{
-	size_t n = (size_t) (end - *start);
-	const uint8_t *from = *start;
-
-	*start = end;
-	r->stats->sent += n;
-	return n == 0 || conn_send(r->client, from, n);
-}
+/* ---- from the server ---- */
 
 static bool
 must_be_whole(const struct pgmsg *m)
@@ -158,7 +349,8 @@ count(struct relay *r, const struct tx_reply *reply)
 	r->assigned_us = now;
 }
 
-/* An answer that the client does not see. */
+/* An answer that the client does not see. After a refused setting it sees nothing more: what
+ * follows was done under the wrong settings. */
 static void
 swallowed(struct relay *r, const struct pgmsg *m, const struct tx_reply *reply)
 {
@@ -186,27 +378,19 @@ parameter(struct relay *r, const struct pgmsg *m)
 	return true;
 }
 
-/* Whether this ErrorResponse is the answer to a cancel of ours, which has words of its own. */
+/* The answer to a cancel of ours has words of its own. */
 static bool
-replaces(struct relay *r, const struct pgmsg *m)
+replace_cancel(struct relay *r, const struct pgmsg *m, struct pgwriter *text)
 {
 	struct pgerror e;
 
-	return r->cancelled != NULL && m->type == 'E' && m->whole &&
-		   pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK &&
-		   strcmp(e.sqlstate, r->cancelled->sqlstate) == 0;
-}
-
-static bool
-send_replacement(struct relay *r)
-{
-	uint8_t mem[1024];
-	struct pgwriter w;
-
-	pgw_init(&w, mem, sizeof(mem));
-	pgw_error(&w, r->cancelled);
+	if (r->cancelled == NULL || m->type != 'E' || !m->whole ||
+		pgmsg_error_fields(m->body, m->body_len, &e) != PGMSG_OK ||
+		strcmp(e.sqlstate, r->cancelled->sqlstate) != 0)
+		return false;
+	pgw_error(text, r->cancelled);
 	r->cancelled = NULL;
-	return conn_send(r->client, w.mem, w.len);
+	return true;
 }
 
 /*
@@ -218,25 +402,52 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 {
 	struct server *s = r->server;
 	struct tx_reply reply;
-	bool replaced;
+	uint8_t mem[SERVER_MESSAGE_MAX + 512];
+	struct pgwriter renamed;
+	bool rename = false;
+	bool hidden;
 
+	pgw_init(&renamed, mem, sizeof(mem));
+	if (m->type == 'E')
+		rename = rewrite_error(&r->rewrite, s, m, &renamed);
 	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, &reply) != TX_OK)
 		return RELAY_SERVER_BAD;
 	if (m->type == 'S' && !parameter(r, m))
 		return RELAY_SERVER_BAD;
-	replaced = reply.action == TX_FORWARD && replaces(r, m);
+	/* An error in a Parse that was put in front is the client's to know. */
+	hidden = reply.action == TX_SWALLOW && !(m->type == 'E' && reply.kind != 'Q');
+	rename = rename || (!hidden && replace_cancel(r, m, &renamed));
 	s->left = m->total;
-	s->left_swallow = replaced || reply.action == TX_SWALLOW;
-	if (s->left_swallow && !pass_on(r, start, p))
-		return RELAY_CLIENT_LOST;
-	if (replaced && !send_replacement(r))
-		return RELAY_CLIENT_LOST;
-	if (reply.action == TX_SWALLOW)
+	s->left_swallow = hidden || rename;
+	if (s->left_swallow)
+		pass_on(r, start, p);
+	if (rename)
+	{
+		send_fakes(r);
+		to_client(r, renamed.mem, renamed.len);
+	}
+	if (m->type == 'C')
+		rewrite_command_tag(&r->rewrite, s, m, reply.tag);
+	if (reply.completes)
+		rewrite_answered(&r->rewrite, reply.tag);
+	if (hidden)
 		swallowed(r, m, &reply);
 	else if (reply.query_done)
 		count(r, &reply);
-	/* What comes behind it was done under the wrong settings: the client does not see it. */
-	return r->refused_setting ? RELAY_SETTING_REFUSED : RELAY_GO_ON;
+	return RELAY_GO_ON;
+}
+
+/* Behind a message that is complete: our own answers whose turn has come stand between it and what
+ * follows. */
+static void
+fakes_between(struct relay *r, const uint8_t *end, const uint8_t **start)
+{
+	const struct tx_request *oldest = txstate_request(&r->server->tx, 0);
+
+	if (oldest == NULL || oldest->action != TX_FAKE)
+		return;
+	pass_on(r, start, end);
+	answer_fakes(r);
 }
 
 static enum relay_end
@@ -256,6 +467,8 @@ frame_server(struct relay *r, const uint8_t *p, size_t n, const uint8_t **start,
 			*used += take;
 			if (s->left_swallow)
 				*start = p + *used;
+			if (s->left == 0)
+				fakes_between(r, p + *used, start);
 			continue;
 		}
 		switch (pgmsg_peek(p + *used, n - *used, &m))
@@ -286,14 +499,20 @@ relay_from_server(struct relay *r, const uint8_t *p, size_t n)
 	size_t used = 0;
 	enum relay_end end = frame_server(r, p, n, &start, &used);
 
-	if (end == RELAY_CLIENT_LOST || !pass_on(r, &start, p + used))
-		return RELAY_CLIENT_LOST;
+	pass_on(r, &start, p + used);
 	if (end != RELAY_GO_ON)
 		return end;
 	conn_save(&s->conn, p + used, n - used);
+	if (txstate_quiet(&s->tx))
+		send_fakes(r);
+	if (r->client_lost)
+		return RELAY_CLIENT_LOST;
+	if (r->refused_setting)
+		return RELAY_SETTING_REFUSED;
 	if (conn_blocked(r->client))
 		conn_read_stop(&s->conn);
-	if (used < n || s->left > 0 || r->client_left > 0 || conn_blocked(&s->conn))
+	if (used < n || s->left > 0 || r->client_left > 0 || buf_len(&r->large) > 0 ||
+		conn_blocked(&s->conn))
 		return RELAY_GO_ON;
 	if (txstate_releasable(&s->tx))
 		return RELAY_RELEASABLE;

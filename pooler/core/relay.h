@@ -15,23 +15,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+#include "core/rewrite.h"
+
 struct conn;
 struct params;
 struct pgw_error;
 struct server;
 struct stats;
 
+#define RELAY_FAKES 64
+
 struct relay
 {
 	struct conn *client;
-	struct server *server; /* NULL: none */
-	struct params *params; /* of the session: follow ParameterStatus */
-	struct stats *stats;   /* of the pool on this loop */
-	uint64_t assigned_us;  /* when the server was given, or the last transaction ended */
-	uint64_t request_us;   /* since when a request is outstanding; 0: none is */
-	uint32_t client_left;  /* bytes of the client's message under way that are still to come */
-	bool
-		refused_setting; /* a setting that was put in front failed: sqlstate and text of it below */
+	struct server *server;  /* NULL: none */
+	struct params *params;  /* of the session: follow ParameterStatus */
+	struct stats *stats;    /* of the pool on this loop */
+	uint64_t assigned_us;   /* when the server was given, or the last transaction ended */
+	uint64_t request_us;    /* since when a request is outstanding; 0: none is */
+	uint32_t client_left;   /* bytes of the client's message under way that are still to come */
+	struct rewrite rewrite; /* prepared statements */
+	struct buf large;       /* a client's message that must be whole but outgrows the read buffer */
+	uint8_t fakes[RELAY_FAKES]; /* answers of ours, in front of the next bytes to the client */
+	int n_fakes;
+	bool client_lost;     /* its socket is broken */
+	bool refused_setting; /* a setting that was put in front failed: its error is below */
 	char sqlstate[6];
 	char text[200];
 	bool cancel_sent; /* the request that runs has been cancelled by us */
@@ -52,6 +61,13 @@ enum relay_end
 	RELAY_SERVER_BAD,
 	RELAY_SETTING_REFUSED
 };
+
+/* Once, before and after everything else. */
+void relay_init(struct relay *r);
+void relay_fini(struct relay *r);
+
+/* The session lets its server go without having come to an end with it. */
+void relay_abandon(struct relay *r);
 
 /* The server was just given: prefix is sent in front of the next client bytes, in the same write.
  */

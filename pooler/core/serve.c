@@ -65,7 +65,6 @@ give_server(struct session *s)
 	struct server *server = s->relay.server;
 
 	s->relay.server = NULL;
-	server->last_user = s->id;
 	server_release(server, s->shard->conf->server_reset_query_always);
 	back_to_idle(s);
 }
@@ -81,7 +80,7 @@ make_prefix(struct session *s, uint8_t *mem, size_t cap)
 	struct pgwriter w;
 	int n;
 
-	if (server->last_user == s->id || welcome == NULL)
+	if (welcome == NULL)
 		return 0;
 	n = params_diff(&s->params, &welcome->params, &server->params, sql, sizeof(sql));
 	if (n <= 0)
@@ -97,7 +96,7 @@ lose_server(struct session *s, const char *reason)
 {
 	struct server *server = s->relay.server;
 
-	s->relay.server = NULL;
+	relay_abandon(&s->relay);
 	server_close(server, reason, false);
 }
 
@@ -322,6 +321,10 @@ serve_start(struct session *s, struct pool *pool)
 	s->pool = pool;
 	s->mode = registry_local(s->shard, pool)->limits.pool_mode;
 	s->relay.stats = &registry_local(s->shard, pool)->stats;
+	s->relay.rewrite.stats = s->relay.stats;
+	s->relay.rewrite.id = s->id;
+	s->relay.rewrite.max = (size_t) s->shard->conf->max_prepared_statements;
+	s->relay.rewrite.on = s->mode != POOL_SESSION && s->relay.rewrite.max > 0;
 	s->conn.on_event = client_event;
 	s->waiter.wake = post_grant;
 	pool_session_count(pool, 1);

@@ -31,6 +31,7 @@
 #include "proto/pgwrite.h"
 
 #define US_PER_S 1e6
+#define RESET_LIMIT_S 10.
 #define FRESH_US 50000 /* idle for less on the own loop: its park watcher would have told */
 
 static void give_back(struct server *s);
@@ -77,7 +78,9 @@ server_destroy(struct server *s)
 {
 	conn_close(&s->conn);
 	params_fini(&s->params);
-	free(txstate_shrink(&s->tx));
+	if (s->tx.queue != s->tx.inline_queue)
+		free(s->tx.queue);
+	stmt_cache_clear(&s->statements);
 	if (s->key != NULL)
 		OPENSSL_cleanse(s->key, s->key_len);
 	free(s->key);
@@ -233,6 +236,7 @@ server_close(struct server *s, const char *reason, bool polite)
 		conn_send(&s->conn, w.mem, w.len);
 	}
 	s->link = NULL;
+	ev_timer_stop(shard->loop.ev, &s->reset_timer);
 	list_remove(&s->node);
 	conn_leave(&s->conn);
 	if (s->n_cancels > 0)
@@ -284,6 +288,7 @@ give_back(struct server *s)
 		server_close(s, "server_lifetime", true);
 		return;
 	}
+	ev_timer_stop(shard->loop.ev, &s->reset_timer);
 	conn_leave(&s->conn);
 	list_remove(&s->node);
 	s->link = NULL;
@@ -329,6 +334,14 @@ server_attach(struct server *s, struct shard *shard, void (*on_event)(struct con
 	conn_move(&s->conn, &shard->loop);
 }
 
+void
+server_forget_statements(struct server *s)
+{
+	stmt_cache_clear(&s->statements);
+	s->statements_lost = false;
+	s->unnamed_of = 0;
+}
+
 /* Takes in what a server says while no session has it. Answers to requests of ours complete them.
  */
 static bool
@@ -340,6 +353,9 @@ take_in(struct server *s, const struct pgmsg *m, struct tx_reply *reply)
 		return false;
 	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, reply) != TX_OK)
 		return false;
+	if (m->type == 'C' && m->whole && m->body_len == sizeof("DISCARD ALL") &&
+		memcmp(m->body, "DISCARD ALL", sizeof("DISCARD ALL")) == 0)
+		server_forget_statements(s);
 	if (m->type == 'S')
 		return server_parameter(s, m->body, m->body_len, &changed);
 	return true;
@@ -428,6 +444,14 @@ server_look_into(struct server *s, struct shard *shard)
 }
 
 static void
+reset_timed_out(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) revents;
+	server_close(w->data, "server_reset_query does not end", false);
+}
+
+static void
 start_reset(struct server *s)
 {
 	const char *sql = s->shard->conf->server_reset_query;
@@ -443,6 +467,9 @@ start_reset(struct server *s)
 	}
 	pool_member_state(&s->member, MEMBER_RESETTING);
 	txstate_frontend(&s->tx, 'Q', TX_SWALLOW, 0);
+	ev_timer_init(&s->reset_timer, reset_timed_out, RESET_LIMIT_S, 0.);
+	s->reset_timer.data = s;
+	ev_timer_start(s->shard->loop.ev, &s->reset_timer);
 	if (!conn_send(&s->conn, w.mem, w.len))
 		server_close(s, "lost while resetting", false);
 }
@@ -460,6 +487,11 @@ server_release(struct server *s, bool reset)
 		pool_member_state(&s->member, MEMBER_CANCELLING);
 		return;
 	}
+	if (s->spoiled)
+	{
+		server_close(s, "a cancel request was not settled in time", true);
+		return;
+	}
 	if (s->reset_wanted)
 		start_reset(s);
 	else
@@ -473,12 +505,13 @@ server_cancel_begin(struct server *s)
 }
 
 void
-server_cancel_end(struct server *s)
+server_cancel_end(struct server *s, bool settled)
 {
 	struct pool *pool = s->member.pool;
 	struct pool_todo todo;
 
 	s->n_cancels--;
+	s->spoiled = s->spoiled || !settled;
 	if (s->n_cancels > 0 || s->member.state != MEMBER_CANCELLING)
 		return;
 	if (s->closed)
@@ -491,7 +524,9 @@ server_cancel_end(struct server *s)
 	/* A cancel that came too late for its query may still hit the reset query: then the server is
 	 * closed, never handed on. */
 	pool_member_state(&s->member, MEMBER_TESTED);
-	if (s->reset_wanted)
+	if (s->spoiled)
+		server_close(s, "a cancel request was not settled in time", true);
+	else if (s->reset_wanted)
 		start_reset(s);
 	else if (txstate_releasable(&s->tx) && buf_len(&s->conn.in) == 0)
 		give_back(s);

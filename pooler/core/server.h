@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "core/params.h"
 #include "core/pool.h"
+#include "core/stmt_cache.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "proto/txstate.h"
@@ -45,11 +46,15 @@ struct server
 	bool left_swallow; /* and they are not the client's */
 	bool partial_in;   /* a message towards the server stands half-sent */
 	bool reset_wanted; /* run the reset query once no cancel is in flight */
+	bool spoiled;      /* a cancel may still hit it: it must not be handed on (P8) */
 	bool closed;       /* only waits for its cancels to end */
 	int n_cancels;     /* cancel connections in flight (P8) */
-	void *link;        /* struct session, while it has the server */
+	ev_timer reset_timer;         /* the reset query must end in time */
+	void *link;                   /* struct session, while it has the server */
+	struct stmt_cache statements; /* shared prepared statements that it knows */
+	bool statements_lost; /* not known any more: DEALLOCATE ALL before anyone else gets it */
+	uint64_t unnamed_of;  /* session whose unnamed statement it has, 0: nobody's */
 	uint64_t id;
-	uint64_t last_user; /* id of the session that had it last: its parameters need no look */
 	uint64_t connected_us;
 	uint64_t connected_wall_us;
 	uint64_t request_wall_us; /* last given to a session */
@@ -83,9 +88,10 @@ void server_release(struct server *s, bool reset);
 /* Closes it whatever it does; tells PostgreSQL when `polite` and nothing stands half-sent. */
 void server_close(struct server *s, const char *reason, bool polite);
 
-/* A cancel connection starts or ends. */
+/* A cancel connection starts or ends. settled: false when it was sent but nobody knows whether it
+ * has been carried out. */
 void server_cancel_begin(struct server *s);
-void server_cancel_end(struct server *s);
+void server_cancel_end(struct server *s, bool settled);
 
 /* Does what a pool call asked for. `s` may be NULL when no member is concerned. */
 void server_todo(struct shard *shard, struct pool *pool, struct server *s,
@@ -94,6 +100,9 @@ void server_todo(struct shard *shard, struct pool *pool, struct server *s,
 /* Closes the idle servers whose home is this loop that have no place any more: all of them, or
  * those retired or over the size. */
 void server_trim(struct shard *shard, struct pool *pool, bool all);
+
+/* All its prepared statements are gone. */
+void server_forget_statements(struct server *s);
 
 /* Frees a server that is in no pool any more. */
 void server_destroy(struct server *s);

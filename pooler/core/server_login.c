@@ -48,6 +48,7 @@ struct attempt
 	ev_timer timer; /* server_connect_timeout */
 	uint64_t id;
 	uint64_t started_us;
+	uint32_t generation; /* of the pool then */
 };
 
 static void
@@ -157,7 +158,7 @@ logged_in(struct attempt *a)
 	mail_init(&s->park_mail);
 	ev_io_init(&s->park, NULL, -1, 0);
 	txstate_init(&s->tx);
-	pool_member_init(&s->member, a->pool, a->shard->loop.index);
+	pool_member_init(&s->member, a->pool, a->shard->loop.index, a->generation);
 	peer(s, a->conn.fd, a);
 	conn_open(&s->conn, &a->shard->loop, a->conn.fd, quiet);
 	a->conn.fd = -1;
@@ -299,6 +300,7 @@ server_login_start(struct shard *shard, struct pool *pool)
 	list_append(&shard->logins, &a->node);
 	a->shard = shard;
 	a->pool = pool;
+	a->generation = pool_generation(pool);
 	a->id = atomic_fetch_add(&shard->registry->next_id, 1) + 1;
 	a->started_us = clock_now_us();
 	ev_timer_init(&a->timer, timed_out, (double) conf->server_connect_timeout_us / 1e6, 0.);

@@ -138,6 +138,7 @@ session_free_if_done(struct session *s)
 	if (s->busy > 0 || s->mail_coming)
 		return;
 	params_fini(&s->params);
+	relay_fini(&s->relay);
 	free(s->database);
 	free(s->user);
 	free(s);
@@ -155,9 +156,9 @@ drop_server(struct session *s, bool cancel)
 
 	if (server == NULL)
 		return;
-	s->relay.server = NULL;
-	if (txstate_releasable(&server->tx) && server->left == 0 && !server->partial_in &&
-		!conn_blocked(&server->conn))
+	relay_abandon(&s->relay);
+	if (!server->statements_lost && txstate_releasable(&server->tx) && server->left == 0 &&
+		!server->partial_in && buf_len(&server->conn.in) == 0 && !conn_blocked(&server->conn))
 		server_release(server, reset);
 	else
 		abandon_start(s->shard, server, cancel);
@@ -356,6 +357,7 @@ session_new(struct shard *shard, int fd, const struct peer_addr *peer,
 	mail_init(&s->mail);
 	list_init(&s->waiter.node);
 	s->waiter.loop = shard->loop.index;
+	relay_init(&s->relay);
 	s->relay.client = &s->conn;
 	s->relay.params = &s->params;
 	ev_timer_init(&s->timer, timer_event, 0., 0.);

@@ -91,7 +91,7 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	row_int(&r, 0);
 	row_text(&r, "");
 	row_text(&r, app != NULL ? app : "");
-	row_int(&r, 0);
+	row_int(&r, (int64_t) names_count(&s->relay.rewrite.names));
 	row_int(&r, (int64_t) s->id);
 	row_end(&r, out);
 }
@@ -139,7 +139,7 @@ server_row(const struct server *s, struct buf *out)
 	row_int(&r, s->backend_pid);
 	row_text(&r, "");
 	row_text(&r, app != NULL ? app : "");
-	row_int(&r, 0);
+	row_int(&r, (int64_t) stmt_cache_count(&s->statements));
 	row_int(&r, (int64_t) s->id);
 	row_end(&r, out);
 }

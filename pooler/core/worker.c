@@ -160,7 +160,6 @@ void
 worker_stop_all(struct registry *r, void (*done)(struct registry *r))
 {
 	atomic_store(&r->shutting_down, true);
-	atomic_store(&r->paused_all, true);
-	registry_foreach_pool(e, r) pool_pause(&e->pool);
+	registry_pause(r, "");
 	gather_start(r, &r->main_loop, end_sessions, sessions_ended, (void *) done);
 }

@@ -123,7 +123,7 @@ pgmsg_error_fields(const uint8_t *body, size_t n, struct pgerror *out)
 	struct pgreader r;
 	uint8_t field;
 
-	*out = (struct pgerror){"", "", "", "", ""};
+	*out = (struct pgerror){"", "", "", "", "", ""};
 	pgr_init(&r, body, n);
 	while ((field = pgr_u8(&r)) != 0)
 	{
@@ -148,6 +148,9 @@ pgmsg_error_fields(const uint8_t *body, size_t n, struct pgerror *out)
 				break;
 			case 'H':
 				out->hint = value;
+				break;
+			case 'R':
+				out->routine = value;
 				break;
 			default:
 				break; /* the protocol asks to ignore fields of unknown types */

@@ -68,6 +68,7 @@ struct pgerror
 	const char *message;
 	const char *detail;
 	const char *hint;
+	const char *routine; /* function of PostgreSQL that raised it */
 };
 
 /* PGMSG_OK, or PGMSG_BAD when the body is cut or goes on after its end; `out` is usable either way.

@@ -120,6 +120,16 @@ feed_request(struct txstate *tx, uint8_t type, enum tx_action action, uint32_t t
 {
 	bool extended = type != 'Q' && type != 'F';
 
+	if (action == TX_FAKE)
+	{
+		/* The server never hears of it: nothing of its state changes. */
+		if (!tx->skipping && txstate_full(tx))
+			return TX_FULL;
+		if (!tx->skipping)
+			push(tx, type, action, tag);
+		return TX_OK;
+	}
+
 	if (!tx->skipping) /* X2 */
 	{
 		if (txstate_full(tx))
@@ -457,4 +467,26 @@ bool
 txstate_doubtful(const struct txstate *tx)
 {
 	return tx->doubt && at_rest(tx);
+}
+
+bool
+txstate_fake_due(struct txstate *tx, struct tx_reply *out)
+{
+	const struct tx_request *first = oldest(tx);
+
+	if (first == NULL || first->action != TX_FAKE)
+		return false;
+	memset(out, 0, sizeof(*out));
+	out->action = TX_FAKE;
+	out->completes = true;
+	out->kind = first->kind;
+	out->tag = first->tag;
+	pop(tx);
+	return true;
+}
+
+const struct tx_request *
+txstate_request(const struct txstate *tx, uint32_t i)
+{
+	return i < tx->count ? at(tx, i) : NULL;
 }

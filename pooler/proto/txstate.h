@@ -58,7 +58,8 @@
 enum tx_action
 {
 	TX_FORWARD, /* the answer goes to the client */
-	TX_SWALLOW  /* the request was ours: no part of its answer is shown to the client */
+	TX_SWALLOW, /* the request was ours: no part of its answer is shown to the client */
+	TX_FAKE     /* never sent: we answer it when its turn has come (txstate_fake_due) */
 };
 
 struct tx_request
@@ -133,6 +134,15 @@ enum tx_verdict txstate_frontend(struct txstate *tx, uint8_t type, enum tx_actio
  */
 enum tx_verdict txstate_backend(struct txstate *tx, uint8_t type, const uint8_t *body, size_t n,
 								struct tx_reply *out);
+
+/*
+ * True when the oldest request is a fake: it is taken out, and its answer belongs here. To be asked
+ * after each feeding, until false, so that a fake is never the oldest when a message is fed.
+ */
+bool txstate_fake_due(struct txstate *tx, struct tx_reply *out);
+
+/* The i-th oldest request, NULL past the newest. */
+const struct tx_request *txstate_request(const struct txstate *tx, uint32_t i);
 
 /*
  * Queue empty, nothing unsynced, skipped or in doubt, no COPY, status I. Partial messages are the
