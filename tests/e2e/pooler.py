@@ -5,6 +5,7 @@ PERFKIT_POOLER (default: the checkout's pooler/perfkit-pooler) and waits until i
 ends it and holds it to its promises: exit code 0 within the deadline, no sanitizer report.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -85,6 +86,7 @@ class Pooler:
         self.port = None
         self.process = None
         self.clients = []
+        self.last_log = ""
         self.databases = {"app": {}, "other": {}, "bench": {}, **(databases or {})}
         self.users = users or {}
         self.userlist = {**ROLES, ADMIN: "ops-secret", VIEWER: "viewer-secret", **(userlist or {})}
@@ -195,7 +197,10 @@ class Pooler:
         assert code == 0, f"exit code {code}:\n{log[-4000:]}"
 
     def log(self):
-        return self.log_path.read_text(errors="replace")
+        """What it has written so far; still known when the folder is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            self.last_log = self.log_path.read_text(errors="replace")
+        return self.last_log
 
     def peak_memory_kb(self):
         """The most resident memory the process has had."""
