@@ -26,6 +26,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "optimizer/planner.h"
+#include "parsed.h"
 #include "parser/analyze.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
@@ -122,6 +123,10 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 	perfkit_last.location = query->stmt_location;
 	perfkit_last.length = query->stmt_len;
 	perfkit_last.command = query->commandType;
+
+	/* Only a Parse message has parameters whose types are still to be found. */
+	if (pstate->p_paramref_hook != NULL)
+		perfkit_parsed_remember(pstate->p_sourcetext, perfkit_last.queryid);
 }
 
 

@@ -25,6 +25,7 @@
 #include "commit.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "parsed.h"
 #include "parser/scansup.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
@@ -234,6 +235,7 @@ static void
 fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 {
 	static PerfkitExecution ghost;
+	const PerfkitParsed *parsed;
 	memset(&ghost, 0, sizeof(ghost));
 	ghost.whole = true;
 	ghost.rows = -1;
@@ -256,6 +258,11 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 	{
 		failure->unparsed = true;
 		ghost.length = length_without_end(ghost.source);
+	}
+	else if ((parsed = perfkit_parsed_find(ghost.source)) != NULL)
+	{
+		ghost.queryid = parsed->queryid;
+		ghost.location = -1;
 	}
 	else
 	{
