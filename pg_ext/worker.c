@@ -141,10 +141,14 @@ guarded(bool (*step)(void), bool *result)
 		MemoryContextSwitchTo(context);
 		perfkit_count(db, PERFKIT_FLUSH_ERRORS, 1);
 
-		/* The detail would be the row, with somebody's query in it. */
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("perfkit: captured statements wait unstored: %s", error->message)));
+		/*
+		 * The detail would be the row, with somebody's query in it.  And that the
+		 * table is gone after DROP EXTENSION is no news.
+		 */
+		if (!db->dropped)
+			ereport(WARNING,
+					(errcode(error->sqlerrcode),
+					 errmsg("perfkit: captured statements wait unstored: %s", error->message)));
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 	}
