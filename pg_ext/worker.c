@@ -116,9 +116,9 @@ settle_in(void)
 }
 
 
-/* Runs one step, whatever it throws; false after an error. */
+/* Runs one step, whatever it throws; false after an error, which is logged as `trouble`. */
 static bool
-guarded(bool (*step)(void), bool *result)
+guarded(bool (*step)(void), bool *result, const char *trouble)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
@@ -146,9 +146,8 @@ guarded(bool (*step)(void), bool *result)
 		 * table is gone after DROP EXTENSION is no news.
 		 */
 		if (!db->dropped)
-			ereport(WARNING,
-					(errcode(error->sqlerrcode),
-					 errmsg("perfkit: captured statements wait unstored: %s", error->message)));
+			ereport(WARNING, (errcode(error->sqlerrcode),
+							  errmsg("perfkit: %s: %s", trouble, error->message)));
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 	}
@@ -189,18 +188,16 @@ work(void)
 	TimestampTz now = GetCurrentTimestamp();
 	bool more = true;
 
+	/* An old day that cannot be dropped must not keep new rows out: next try in a minute. */
 	if (now >= next_upkeep)
 	{
-		if (!guarded(upkeep_step, &more))
-		{
-			pause_after_error();
-			return;
-		}
+		(void) guarded(upkeep_step, &more, "partitions could not be looked after");
 		next_upkeep = TimestampTzPlusMilliseconds(now, UPKEEP_MS);
 	}
+	more = true;
 	while (more && !ShutdownRequestPending)
 	{
-		if (!guarded(flush_step, &more))
+		if (!guarded(flush_step, &more, "captured statements wait unstored"))
 		{
 			if (perfkit_writer_learned())
 			{
@@ -208,7 +205,6 @@ work(void)
 				continue;
 			}
 			pause_after_error();
-			next_upkeep = 0; /* perhaps a partition is missing */
 			return;
 		}
 	}
@@ -251,7 +247,7 @@ check_extension(void)
 
 	if (!db->dropped && back_off_ms == 0)
 		return;
-	if (!guarded(extension_step, &there) || there)
+	if (!guarded(extension_step, &there, "cannot look for the extension") || there)
 	{
 		if (db->dropped && there)
 			(void) perfkit_shmem_attach(MyDatabaseId);
