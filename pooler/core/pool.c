@@ -43,9 +43,8 @@ check(const struct pool *p)
 	const struct pool_counts *c = &p->counts;
 	int64_t sum = 0;
 
-	for (int i = 0; i < MEMBER_STATES; i++)
-		if (i != MEMBER_GONE)
-			sum += c->by_state[i];
+	for (int i = 0; i < MEMBER_CLOSING; i++)
+		sum += c->by_state[i];
 	INVARIANT(sum == c->total, "P5");
 	if (c->waiters > 0 && !c->paused)
 	{
@@ -82,7 +81,7 @@ set_state(struct pool_member *m, enum member_state state)
 
 	c->by_state[m->state]--;
 	c->by_state[state]++;
-	if (state == MEMBER_GONE)
+	if (m->state < MEMBER_CLOSING && state >= MEMBER_CLOSING)
 		c->total--;
 	m->state = state;
 }
@@ -359,7 +358,11 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	}
 	m->home = loop;
 	if (p->counts.paused || m->generation != p->generation || p->counts.total > p->limits.size)
+	{
 		todo->close = true;
+		if (p->counts.total > p->limits.size)
+			set_state(m, MEMBER_CLOSING); /* or the next one would be too many as well */
+	}
 	else if ((w = pop_waiter(p, WAITER_GRANTED)) != NULL)
 	{
 		set_state(m, MEMBER_ACTIVE);
@@ -558,17 +561,18 @@ pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us, struct pool_to
 {
 	struct pool_member *m = NULL;
 	struct list *oldest;
+	bool over;
 
 	begin(p, todo);
+	over = p->counts.total > p->limits.size;
 	oldest = list_first(&p->idle[loop]);
 	if (oldest != NULL)
 	{
 		m = list_entry(oldest, struct pool_member, node);
-		if (m->idle_since_us < idle_before_us || m->generation != p->generation ||
-			p->counts.total > p->limits.size)
+		if (over || m->idle_since_us < idle_before_us || m->generation != p->generation)
 		{
 			list_remove(&m->node);
-			own(m, loop, MEMBER_TESTED, todo);
+			own(m, loop, over ? MEMBER_CLOSING : MEMBER_TESTED, todo);
 			if (p->resuming)
 			{
 				end_pause(p);

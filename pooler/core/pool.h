@@ -38,6 +38,7 @@ enum member_state
 	MEMBER_CANCELLING, /* released, but a cancel is in flight (P8) */
 	MEMBER_DRAINING,   /* its client has left; what it still says is thrown away */
 	MEMBER_TESTED,     /* taken out by its home loop: something came while idle, or it is too old */
+	MEMBER_CLOSING,    /* its owner was told to close it: not counted any more */
 	MEMBER_GONE,       /* left the pool; freed by whoever holds the last reference */
 	MEMBER_STATES
 };
@@ -96,7 +97,7 @@ struct pool_limits
 struct pool_counts
 {
 	int64_t by_state[MEMBER_STATES];
-	int64_t total; /* all but GONE */
+	int64_t total; /* all but CLOSING and GONE */
 	int64_t waiters;
 	int64_t sessions;
 	uint64_t oldest_wait_us; /* since when the oldest waiter waits, or 0 */

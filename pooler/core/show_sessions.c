@@ -107,6 +107,7 @@ member_state_name(enum member_state state)
 		[MEMBER_TESTED] = "tested",
 		[MEMBER_CANCELLING] = "being_canceled",
 		[MEMBER_DRAINING] = "being_canceled",
+		[MEMBER_CLOSING] = "closing",
 		[MEMBER_GONE] = "closing",
 	};
 

@@ -31,7 +31,8 @@ SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:exitcode=99"
     ":detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
-    "TSAN_OPTIONS": "halt_on_error=0:exitcode=99:second_deadlock_stack=1",
+    "TSAN_OPTIONS": "halt_on_error=0:exitcode=99:second_deadlock_stack=1"
+    f":suppressions={Path(__file__).parent.parent / 'tsan.supp'}",
     "LSAN_OPTIONS": "exitcode=99",
 }
 

@@ -383,7 +383,7 @@ def test_reload_pool_size(make_pooler, threads, reload):
     for waiter in waiters:
         waiter.query("commit")
     clients[0].execute("commit")
-    wait_until(lambda: len(pooler.server_pids()) <= 1, "the pool to shrink")
+    wait_until(lambda: len(pooler.server_pids()) == 1, "the pool to shrink")
     assert {pid_of(client) for client in clients * 3} == pooler.server_pids()
 
 

@@ -193,7 +193,7 @@ test_shrinking(void **state)
 	assert_null(pool_take_idle(&w.pool, 0, 0, &todo));
 	m = pool_take_idle(&w.pool, 2, 0, &todo);
 	assert_ptr_equal(m, &servers[2].m);
-	assert_int_equal(m->state, MEMBER_TESTED);
+	assert_int_equal(m->state, MEMBER_CLOSING);
 	act(&w, 2, &servers[2], &todo);
 	discard(&w, &servers[2]);
 	s[2] = session_at(2);
