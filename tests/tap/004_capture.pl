@@ -193,6 +193,9 @@ simple('a deferred constraint at COMMIT', 'BEGIN; INSERT INTO child VALUES (-1);
 	'BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0', 'COMMIT|error|23503|-|0');
 simple('a deferred constraint at SET CONSTRAINTS', 'BEGIN; INSERT INTO child VALUES (-1); SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK',
 	'BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0', 'SET CONSTRAINTS|error|23503|-|0', 'ROLLBACK|ok|-|-|0');
+simple('a cursor WITH HOLD that fails at COMMIT, which has written nothing',
+	'BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1/(id - 50) FROM t; COMMIT;',
+	'BEGIN|ok|-|-|0', 'DECLARE CURSOR|ok|-|-|0', 'COMMIT|error|22012|-|0');
 simple('statements in a failed transaction', 'BEGIN; SELECT 1/0; SELECT 1; SELECT 2; ROLLBACK;',
 	'BEGIN|ok|-|-|0', 'SELECT|error|22012|-|0', '-|error|25P02|-|0', '-|error|25P02|-|0', 'ROLLBACK|ok|-|-|0');
 simple('ROLLBACK of a transaction that wrote and failed', "BEGIN; INSERT INTO t VALUES (603, 'x'); SELECT 1/0; ROLLBACK; SELECT 4;",
