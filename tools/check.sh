@@ -273,7 +273,7 @@ tell_failure()
         layers | sizes) cat "$LOG" ;;
         regress | isolation) sed -n '/^perfkit: /p; /^diff /,$p' "$LOG" ;;
         e2e) grep -E '^(FAILED|ERROR) |Sanitizer|runtime error|^perfkit: ' "$LOG" ;;
-        *) grep -E '^not ok|^# |Sanitizer|runtime error|^perfkit: |^  (Parse|Non-zero)|died' "$LOG" ;;
+        *) grep -E -A 5 '^not ok|^#   Failed test|Sanitizer|runtime error|^perfkit: |^  (Parse errors|Non-zero)' "$LOG" ;;
     esac | sed -n '1,60p' | cut -c 1-180 | sed 's/^/    /' || true
     printf '    whole log: %s\n' "${LOG#"$TOP/"}"
 }
