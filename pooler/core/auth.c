@@ -17,7 +17,9 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "proto/md5auth.h"
 #include "proto/scram.h"
+#include "base/str.h"
 
 #define CACHE_MAX 10000 /* users; then it starts anew */
 
@@ -25,6 +27,8 @@ enum step
 {
 	STEP_TRUST,
 	STEP_REFUSE, /* no password method, unknown user */
+	STEP_PLAIN,
+	STEP_MD5,
 	STEP_SASL_FIRST,
 	STEP_SASL_FINAL
 };
@@ -32,6 +36,12 @@ enum step
 struct auth
 {
 	enum step step;
+	bool unknown;                 /* deny whatever comes */
+	uint8_t salt[MD5AUTH_SALT];   /* MD5 */
+	char md5[MD5AUTH_TEXT];       /* PLAIN, MD5: the secret, when it is or can be made one */
+	struct scram_secret verifier; /* PLAIN: the secret, when it is a verifier */
+	bool has_verifier;
+	char user[64];
 	struct scram_server scram;
 };
 
@@ -109,13 +119,6 @@ auth_thread_fini(void)
 	clear_cache();
 }
 
-static bool
-is_md5(const char *secret)
-{
-	return strncmp(secret, "md5", 3) == 0 && strlen(secret) == 35 &&
-		   strspn(secret + 3, "0123456789abcdef") == 32;
-}
-
 /* Whether some user's secret is a plain password, so that a first login costs a derivation. */
 static bool
 has_plain_secrets(const struct conf *conf)
@@ -124,7 +127,8 @@ has_plain_secrets(const struct conf *conf)
 	{
 		const char *secret = conf->users[i].secret;
 
-		if (secret != NULL && secret[0] != '\0' && !is_md5(secret) && !scram_is_verifier(secret))
+		if (secret != NULL && secret[0] != '\0' && !md5auth_is_secret(secret) &&
+			!scram_is_verifier(secret))
 			return true;
 	}
 	return false;
@@ -141,7 +145,7 @@ secret_of(const struct conf *conf, const char *user, const uint8_t *mock_key,
 	const struct conf_user *u = conf_find_user(conf, user);
 	uint32_t iterations = (uint32_t) conf->scram_iterations;
 
-	*mock = u == NULL || u->secret == NULL || u->secret[0] == '\0' || is_md5(u->secret);
+	*mock = u == NULL || u->secret == NULL || u->secret[0] == '\0' || md5auth_is_secret(u->secret);
 	if (!*mock && scram_is_verifier(u->secret))
 		return scram_secret_parse(u->secret, out);
 	if (!*mock)
@@ -159,26 +163,88 @@ known(const struct conf *conf, const char *user)
 		   conf_find_user(conf, user) != NULL;
 }
 
+/* Whether SCRAM is what the md5 method means for this user: for one with a verifier, and for one
+ * who does not exist where everybody has one. */
+static bool
+md5_means_scram(const struct conf *conf, const struct conf_user *u)
+{
+	bool any = false;
+
+	if (u != NULL && u->secret != NULL)
+		return scram_is_verifier(u->secret);
+	for (size_t i = 0; i < conf->n_users; i++)
+	{
+		const char *secret = conf->users[i].secret;
+
+		if (secret == NULL)
+			continue;
+		if (!scram_is_verifier(secret))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* PLAIN and MD5: what the password is compared with. False: no random numbers, or no MD5. */
+static bool
+take_secret(struct auth *a, const struct conf_user *u, const char *user)
+{
+	const char *secret = u == NULL || u->secret == NULL ? "" : u->secret;
+
+	str_copy(a->user, sizeof(a->user), user);
+	a->unknown = secret[0] == '\0';
+	a->has_verifier = scram_is_verifier(secret) && scram_secret_parse(secret, &a->verifier);
+	if (RAND_bytes(a->salt, sizeof(a->salt)) != 1)
+		return false;
+	if (md5auth_is_secret(secret))
+		return str_copy(a->md5, sizeof(a->md5), secret);
+	return md5auth_secret(secret, user, a->md5);
+}
+
+static bool
+start_scram(struct auth *a, const struct conf *conf, const char *user, const uint8_t *mock_key)
+{
+	struct scram_secret secret;
+	bool mock;
+
+	if (!secret_of(conf, user, mock_key, &secret, &mock))
+		return false;
+	scram_server_init(&a->scram, &secret, mock);
+	OPENSSL_cleanse(&secret, sizeof(secret));
+	return true;
+}
+
 struct auth *
 auth_new(const struct conf *conf, const char *user, const uint8_t *mock_key)
 {
 	struct auth *a = mem_zalloc(sizeof(*a));
-	struct scram_secret secret;
-	bool mock;
+	const struct conf_user *u = conf_find_user(conf, user);
+	enum auth_type type = conf->auth_type;
+	bool ok = true;
 
-	if (conf->auth_type == AUTH_ANY || conf->auth_type == AUTH_TRUST)
+	if (type == AUTH_MD5 && md5_means_scram(conf, u))
+		type = AUTH_SCRAM_SHA_256;
+	switch (type)
 	{
-		a->step = known(conf, user) ? STEP_TRUST : STEP_REFUSE;
-		return a;
+		case AUTH_ANY:
+		case AUTH_TRUST:
+			a->step = known(conf, user) ? STEP_TRUST : STEP_REFUSE;
+			return a;
+		case AUTH_PLAIN:
+			a->step = STEP_PLAIN;
+			ok = take_secret(a, u, user);
+			break;
+		case AUTH_MD5:
+			a->step = STEP_MD5;
+			ok = take_secret(a, u, user);
+			break;
+		default:
+			a->step = STEP_SASL_FIRST;
+			ok = start_scram(a, conf, user, mock_key);
+			break;
 	}
-	if (!secret_of(conf, user, mock_key, &secret, &mock))
-	{
+	if (!ok)
 		a->step = STEP_REFUSE;
-		return a;
-	}
-	a->step = STEP_SASL_FIRST;
-	scram_server_init(&a->scram, &secret, mock);
-	OPENSSL_cleanse(&secret, sizeof(secret));
 	return a;
 }
 
@@ -202,6 +268,12 @@ auth_begin(struct auth *a, struct pgwriter *out)
 			return AUTH_OK;
 		case STEP_REFUSE:
 			return AUTH_NO_USER;
+		case STEP_PLAIN:
+			pgw_auth_plain(out);
+			return AUTH_MORE;
+		case STEP_MD5:
+			pgw_auth_md5(out, a->salt);
+			return AUTH_MORE;
 		default:
 			pgw_auth_sasl(out, mechanisms, 1);
 			return AUTH_MORE;
@@ -253,6 +325,52 @@ sasl_final(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
 	}
 }
 
+/* The password of a PasswordMessage, or NULL when it is malformed. */
+static const char *
+password_in(const struct pgmsg *m)
+{
+	struct pgreader r;
+	const char *password;
+
+	pgr_init(&r, m->body, m->body_len);
+	password = pgr_cstr(&r);
+	return r.bad || pgr_left(&r) > 0 ? NULL : password;
+}
+
+/* All comparisons take their time, whoever it is. */
+static enum auth_result
+plain_password(struct auth *a, const struct pgmsg *m)
+{
+	const char *password = password_in(m);
+	struct scram_secret derived;
+	char md5[MD5AUTH_TEXT];
+	bool ok;
+
+	if (password == NULL)
+		return AUTH_BAD;
+	if (a->has_verifier)
+		ok = scram_secret_derive(password, a->verifier.salt, a->verifier.salt_len,
+								 a->verifier.iterations, &derived) &&
+			 str_equal_secret(derived.stored_key, a->verifier.stored_key, SCRAM_KEY_LEN);
+	else
+		ok = md5auth_secret(password, a->user, md5) && str_equal_secret(md5, a->md5, sizeof(md5));
+	return ok && !a->unknown && password[0] != '\0' ? AUTH_OK : AUTH_FAILED;
+}
+
+static enum auth_result
+md5_password(struct auth *a, const struct pgmsg *m)
+{
+	const char *answer = password_in(m);
+	char expected[MD5AUTH_TEXT];
+
+	if (answer == NULL)
+		return AUTH_BAD;
+	if (strlen(answer) != MD5AUTH_TEXT - 1 || !md5auth_answer(a->md5, a->salt, expected) ||
+		!str_equal_secret(answer, expected, MD5AUTH_TEXT) || a->unknown)
+		return AUTH_FAILED;
+	return AUTH_OK;
+}
+
 enum auth_result
 auth_message(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
 {
@@ -260,6 +378,10 @@ auth_message(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
 		return AUTH_BAD;
 	switch (a->step)
 	{
+		case STEP_PLAIN:
+			return plain_password(a, m);
+		case STEP_MD5:
+			return md5_password(a, m);
 		case STEP_SASL_FIRST:
 			return sasl_first(a, m, out);
 		case STEP_SASL_FINAL:

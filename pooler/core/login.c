@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "proto/md5auth.h"
 
 #define PROTOCOL_3_0 (3u << 16)
 
@@ -18,6 +19,7 @@ enum auth_request
 {
 	AUTH_REQ_OK = 0,
 	AUTH_REQ_PASSWORD = 3,
+	AUTH_REQ_MD5 = 5,
 	AUTH_REQ_SASL = 10,
 	AUTH_REQ_SASL_CONT = 11,
 	AUTH_REQ_SASL_FIN = 12
@@ -101,7 +103,7 @@ sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
 			found = true;
 	if (!found)
 		return bad(l, "server offers no SASL mechanism that we know");
-	if (l->password == NULL)
+	if (l->password == NULL || md5auth_is_secret(l->password))
 		return bad(l, "server asks for a password, but none is known for the user");
 	if (RAND_bytes(random, sizeof(random)) != 1)
 		return bad(l, "no random numbers");
@@ -110,6 +112,26 @@ sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
 		return bad(l, "SCRAM exchange could not be started");
 	l->sasl = true;
 	pgw_sasl_initial(reply, SCRAM_MECHANISM, out.text, out.len);
+	return LOGIN_MORE;
+}
+
+static enum login_result
+md5(struct login *l, struct pgreader *r, struct pgwriter *reply)
+{
+	const uint8_t *salt = pgr_bytes(r, MD5AUTH_SALT);
+	char secret[MD5AUTH_TEXT];
+	char answer[MD5AUTH_TEXT];
+	bool ok;
+
+	if (salt == NULL)
+		return bad(l, "malformed authentication request");
+	if (l->password == NULL)
+		return bad(l, "server asks for a password, but none is known for the user");
+	ok = md5auth_is_secret(l->password) ? str_copy(secret, sizeof(secret), l->password)
+										: md5auth_secret(l->password, l->user, secret);
+	if (!ok || !md5auth_answer(secret, salt, answer))
+		return bad(l, "MD5 is not available");
+	pgw_password(reply, answer);
 	return LOGIN_MORE;
 }
 
@@ -136,10 +158,12 @@ authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 			l->authenticated = true;
 			return LOGIN_MORE;
 		case AUTH_REQ_PASSWORD:
-			if (l->password == NULL)
+			if (l->password == NULL || md5auth_is_secret(l->password))
 				return bad(l, "server asks for a password, but none is known for the user");
 			pgw_password(reply, l->password);
 			return LOGIN_MORE;
+		case AUTH_REQ_MD5:
+			return md5(l, &r, reply);
 		case AUTH_REQ_SASL:
 			return sasl_begin(l, &r, reply);
 		case AUTH_REQ_SASL_CONT:

@@ -109,6 +109,23 @@ pgw_auth_ok(struct pgwriter *w)
 }
 
 void
+pgw_auth_plain(struct pgwriter *w)
+{
+	pgw_begin(w, 'R');
+	pgw_u32(w, 3);
+	pgw_end(w);
+}
+
+void
+pgw_auth_md5(struct pgwriter *w, const uint8_t salt[4])
+{
+	pgw_begin(w, 'R');
+	pgw_u32(w, 5);
+	pgw_bytes(w, salt, 4);
+	pgw_end(w);
+}
+
+void
 pgw_auth_sasl(struct pgwriter *w, const char *const *mechanisms, int n)
 {
 	pgw_begin(w, 'R');

@@ -33,6 +33,8 @@ void pgw_cstr(struct pgwriter *w, const char *s); /* with its terminator */
 
 /* Backend messages. */
 void pgw_auth_ok(struct pgwriter *w);
+void pgw_auth_plain(struct pgwriter *w);
+void pgw_auth_md5(struct pgwriter *w, const uint8_t salt[4]);
 void pgw_auth_sasl(struct pgwriter *w, const char *const *mechanisms, int n);
 void pgw_auth_sasl_continue(struct pgwriter *w, const void *p, size_t n);
 void pgw_auth_sasl_final(struct pgwriter *w, const void *p, size_t n);

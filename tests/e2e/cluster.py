@@ -34,6 +34,7 @@ restart_after_crash = on
 HBA = """
 local all all trust
 host all carol 127.0.0.1/32 scram-sha-256
+host all hashed 127.0.0.1/32 md5
 host all all 127.0.0.1/32 trust
 """
 

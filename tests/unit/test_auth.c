@@ -113,10 +113,26 @@ test_who_gets_in(void **state)
 		/* Has a password that begins like a hash. */
 		{"scram-sha-256", "md5fan", "md5 is not my hash", AUTH_OK},
 		/* Nothing fits these, and nobody hears why. */
-		{"scram-sha-256", "old", "md50123456789abcdef0123456789abcdef", AUTH_FAILED},
+		{"scram-sha-256", "old", "anything", AUTH_FAILED},
 		{"scram-sha-256", "empty", "", AUTH_FAILED},
 		{"scram-sha-256", "nobody", "", AUTH_FAILED},
 		{"scram-sha-256", "nobody", "secret", AUTH_FAILED},
+		{"md5", "plain", "secret", AUTH_OK},
+		{"md5", "plain", "Secret", AUTH_FAILED},
+		{"md5", "old", "md50123456789abcdef0123456789abcdef", AUTH_OK}, /* the hash is the key */
+		{"md5", "old", "md50123456789abcdef0123456789abcdee", AUTH_FAILED},
+		{"md5", "stored", "pencil", AUTH_OK}, /* by SCRAM */
+		{"md5", "stored", "pen", AUTH_FAILED},
+		{"md5", "empty", "", AUTH_FAILED},
+		{"md5", "nobody", "secret", AUTH_FAILED},
+		{"plain", "plain", "secret", AUTH_OK},
+		{"plain", "plain", "Secret", AUTH_FAILED},
+		{"plain", "stored", "pencil", AUTH_OK},
+		{"plain", "stored", "pen", AUTH_FAILED},
+		{"plain", "old", "anything", AUTH_FAILED},
+		{"plain", "empty", "", AUTH_FAILED},
+		{"plain", "nobody", "", AUTH_FAILED},
+		{"plain", "nobody", "secret", AUTH_FAILED},
 		{"trust", "plain", NULL, AUTH_OK},
 		{"trust", "nobody", NULL, AUTH_NO_USER},
 	};

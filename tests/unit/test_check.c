@@ -17,9 +17,6 @@ mistakes_are_told_with_place_and_remedy(void **state)
 		const char *text;
 		const char *error;
 	} rows[] = {
-		{"",
-		 "p.ini: auth_type is not set, and its default md5 is not supported yet; set auth_type to "
-		 "scram-sha-256, trust or any"},
 		{"listen_port = 1\n", "p.ini:1: \"listen_port\" stands before the first section heading"},
 		{"[databasse]\n", "p.ini:1: unknown section \"databasse\"; did you mean \"databases\"?"},
 		{"[x]\n",
@@ -103,8 +100,6 @@ static void
 what_would_be_a_hole_is_refused(void **state)
 {
 	static const char *const refused[] = {
-		"auth_type = md5",
-		"auth_type = plain",
 		"auth_type = cert",
 		"auth_type = hba",
 		"auth_type = ldap",

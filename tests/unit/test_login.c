@@ -176,7 +176,7 @@ test_bad(void **state)
 		{NULL, {0}, SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0")},         /* the same */
 		{"x", {0}, SAID('R', "\0\0\0\12SCRAM-SHA-512\0\0")},          /* not ours */
 		{"x", {0}, SAID('R', "\0\0\0\12")},                           /* no list */
-		{"x", {0}, SAID('R', "\0\0\0\5salt")},                        /* md5 */
+		{"x", {0}, SAID('R', "\0\0\0\7")},                            /* GSS */
 		{"x", {0}, SAID('R', "\0\0")},                                /* cut */
 		{"x", {0}, SAID('R', "\0\0\0\13r=a,s=YQ==,i=4096")},          /* SCRAM never begun */
 		{"x", {0}, SAID('R', "\0\0\0\14v=YQ==")},                     /* the same */
