@@ -49,7 +49,7 @@ sub under_way
 {
 	my ($phase) = @_;
 
-	return await($node, "SELECT count(*) > 500 FROM done WHERE phase = $phase");
+	return await($node, "SELECT count(*) > 200 FROM done WHERE phase = $phase");
 }
 
 sub done_in

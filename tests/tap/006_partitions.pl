@@ -13,6 +13,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+not_at_midnight();
+
 my $node = perfkit_node('main', <<'EOF_CONF');
 perfkit.slow_query_threshold = 0
 perfkit.record_rate = 0
