@@ -46,7 +46,8 @@ outgoing_pass(struct outgoing *o, const void *p, size_t n)
 void
 outgoing_put(struct outgoing *o, const void *p, size_t n)
 {
-	if (n > sizeof(o->scratch) - o->used)
+	/* Not by outgoing_pass(), which would begin scratch anew under the copy. */
+	if (n > sizeof(o->scratch) - o->used || o->n == OUTGOING_PARTS)
 		outgoing_flush(o);
 	memcpy(o->scratch + o->used, p, n);
 	outgoing_pass(o, o->scratch + o->used, n);
