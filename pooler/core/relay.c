@@ -5,8 +5,8 @@
  * the client is not to see, send. Neither direction waits for the other, so a client that sends
  * without reading blocks nobody but itself.
  *
- * Whole messages are needed of the server's Z (one byte that decides), S (both sides remember it)
- * and E (as far as it is of a sane size).
+ * Whole messages are needed of the server's Z (one byte that decides), S (both sides remember it),
+ * C (what it says may end prepared statements) and E (as far as it is of a sane size).
  */
 #include "core/relay.h"
 
@@ -27,6 +27,7 @@
 
 #define LARGE_FROM 65536 /* longer messages that must be whole do not fit the read buffer */
 #define LARGE_MAX (64 * 1024 * 1024) /* longest Parse of a named statement */
+#define TAG_MAX 128                  /* longest CommandComplete that we read */
 
 void
 relay_init(struct relay *r)
@@ -89,6 +90,9 @@ answer_fakes(struct relay *r)
 {
 	struct tx_reply reply;
 
+	/* In the middle of a message: fakes_between() will see to it. */
+	if (r->server->left > 0)
+		return;
 	while (txstate_fake_due(&r->server->tx, &reply))
 	{
 		if (r->n_fakes == RELAY_FAKES)
@@ -274,7 +278,8 @@ keep_rest(struct relay *r, const uint8_t *p, size_t n)
 {
 	struct pgmsg m;
 
-	if (pgmsg_peek(p, n, &m) != PGMSG_OK || m.total <= LARGE_FROM)
+	/* Of a Bind only the names must be there. */
+	if (pgmsg_peek(p, n, &m) != PGMSG_OK || m.total <= LARGE_FROM || m.type == 'B')
 		conn_save(r->client, p, n);
 	else if (m.total > LARGE_MAX)
 		return RELAY_CLIENT_BAD;
@@ -327,7 +332,8 @@ relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct rela
 static bool
 must_be_whole(const struct pgmsg *m)
 {
-	return m->type == 'Z' || m->type == 'S' || (m->type == 'E' && m->total <= SERVER_MESSAGE_MAX);
+	return m->type == 'Z' || m->type == 'S' || (m->type == 'C' && m->total <= TAG_MAX) ||
+		   (m->type == 'E' && m->total <= SERVER_MESSAGE_MAX);
 }
 
 /* A request has been answered by ReadyForQuery. */
@@ -416,6 +422,8 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 		return RELAY_SERVER_BAD;
 	/* An error in a Parse that was put in front is the client's to know. */
 	hidden = reply.action == TX_SWALLOW && !(m->type == 'E' && reply.kind != 'Q');
+	if (m->type == 'C' && rewrite_command_tag(&r->rewrite, s, m, reply.tag))
+		hidden = true;
 	rename = rename || (!hidden && replace_cancel(r, m, &renamed));
 	s->left = m->total;
 	s->left_swallow = hidden || rename;
@@ -426,8 +434,6 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 		send_fakes(r);
 		to_client(r, renamed.mem, renamed.len);
 	}
-	if (m->type == 'C')
-		rewrite_command_tag(&r->rewrite, s, m, reply.tag);
 	if (reply.completes)
 		rewrite_answered(&r->rewrite, reply.tag);
 	if (hidden)

@@ -14,6 +14,7 @@
 #include "core/statement.h"
 #include "core/stats.h"
 #include "core/stmt_cache.h"
+#include "core/undo.h"
 #include "proto/pgwrite.h"
 #include "proto/prepared.h"
 
@@ -21,28 +22,10 @@
  */
 #define TAG_USES 0x80000000u
 #define SCRATCH 1024
-#define NAMES_MAX 32768    /* bytes that the names at the beginning of a message may take */
-#define UNNAMED_MAX 65536  /* longest unnamed Parse whose text can be kept (W4) */
-#define DEALLOCATE_MAX 256 /* bytes of a simple query that may be a DEALLOCATE of a name */
-
-enum op_kind
-{
-	OP_NAMED,     /* a name was given; undo: forget it */
-	OP_UNNAMED,   /* a name was taken away; undo: give it back */
-	OP_CACHED,    /* the server was told a statement; undo: it does not know it */
-	OP_EVICTED,   /* the server was told to forget one; undo: it still knows it */
-	OP_DUPLICATE, /* W2: nothing to undo, but an error to put right */
-	OP_DEALLOCATE /* W6: both, when the command tag comes */
-};
-
-struct op
-{
-	struct list node;
-	uint32_t serial;
-	enum op_kind kind;
-	struct statement *statement;
-	char name[]; /* the client's */
-};
+#define NAMES_MAX 32768       /* bytes that the names at the beginning of a message may take */
+#define UNNAMED_MAX 65536     /* longest unnamed Parse whose text can be kept (W4) */
+#define PROBE "PERFKIT_PROBE" /* name of a statement that lives for a moment */
+#define DEALLOCATE_MAX 256    /* bytes of a simple query that may be a DEALLOCATE of a name */
 
 void
 rewrite_init(struct rewrite *w)
@@ -51,24 +34,12 @@ rewrite_init(struct rewrite *w)
 	list_init(&w->ops);
 }
 
-static void
-free_op(struct op *op)
-{
-	list_remove(&op->node);
-	statement_drop(&op->statement);
-	free(op);
-}
-
 void
 rewrite_fini(struct rewrite *w)
 {
-	struct list *n;
-
-	while ((n = list_first(&w->ops)) != NULL)
-		free_op(list_entry(n, struct op, node));
+	undo_clear(&w->ops);
 	names_clear(&w->names);
 	statement_drop(&w->unnamed);
-	statement_drop(&w->deallocating);
 }
 
 enum tx_verdict
@@ -96,51 +67,19 @@ next_serial(struct rewrite *w)
 }
 
 static void
-note(struct rewrite *w, enum op_kind kind, struct statement *s, const char *name)
+note(struct rewrite *w, enum undo_kind kind, struct statement *s, const char *name)
 {
-	size_t len = strlen(name);
-	struct op *op = mem_zalloc(sizeof(*op) + len + 1);
-
-	op->serial = w->serial;
-	op->kind = kind;
-	op->statement = statement_use(s);
-	memcpy(op->name, name, len + 1);
-	list_append(&w->ops, &op->node);
-}
-
-static void
-undo(struct rewrite *w, struct server *s, struct op *op)
-{
-	switch (op->kind)
-	{
-		case OP_NAMED:
-			names_remove(&w->names, op->name);
-			break;
-		case OP_UNNAMED:
-			names_add(&w->names, op->name, op->statement);
-			break;
-		case OP_CACHED:
-			stmt_cache_remove(&s->statements, op->statement);
-			break;
-		case OP_EVICTED:
-			stmt_cache_add(&s->statements, op->statement);
-			break;
-		case OP_DUPLICATE:
-		case OP_DEALLOCATE:
-			break;
-	}
-	free_op(op);
+	undo_note(&w->ops, w->serial, kind, s, name);
 }
 
 void
 rewrite_answered(struct rewrite *w, uint32_t tag)
 {
-	struct list *n;
-
 	if (tag == 0 || (tag & TAG_USES) != 0)
 		return;
-	while ((n = list_first(&w->ops)) != NULL && list_entry(n, struct op, node)->serial == tag)
-		free_op(list_entry(n, struct op, node));
+	if (w->unnamed_tag == tag)
+		w->unnamed_tag = 0;
+	undo_answered(&w->ops, tag);
 }
 
 /* ---- what is put in front ---- */
@@ -151,34 +90,41 @@ put(struct outgoing *out, const struct pgwriter *writer)
 	outgoing_put(out, writer->mem, writer->len);
 }
 
+/* A Close of ours. */
+static void
+send_close(struct server *s, const char *name, uint32_t tag, struct outgoing *out)
+{
+	uint8_t mem[PREPARED_NAME_MAX + 16];
+	struct pgwriter writer;
+
+	pgw_init(&writer, mem, sizeof(mem));
+	prepared_close(name, &writer);
+	put(out, &writer);
+	rewrite_feed(&s->tx, 'C', TX_SWALLOW, tag);
+}
+
 /* Tells the server to forget its longest unused statement when it knows too many. */
 static void
 make_room(struct rewrite *w, struct server *s, struct outgoing *out)
 {
 	struct statement *old = stmt_cache_superfluous(&s->statements, w->max);
-	uint8_t mem[PREPARED_NAME_MAX + 16];
-	struct pgwriter writer;
 
 	if (old == NULL)
 		return;
-	pgw_init(&writer, mem, sizeof(mem));
-	prepared_close(old->name, &writer);
-	put(out, &writer);
 	next_serial(w);
-	note(w, OP_EVICTED, old, "");
-	rewrite_feed(&s->tx, 'C', TX_SWALLOW, w->serial);
+	note(w, UNDO_EVICTED, old, "");
+	send_close(s, old->name, w->serial, out);
 	stmt_cache_remove(&s->statements, old);
 }
 
 /* A Parse of a shared statement, under any name. */
 static void
-send_parse(struct server *s, const struct statement *st, const char *name, struct outgoing *out)
+send_parse(const struct statement *st, const char *name, struct outgoing *out)
 {
 	uint8_t mem[PREPARED_NAME_MAX + 16];
 	struct pgwriter writer;
 	uint32_t name_len = (uint32_t) strlen(name) + 1;
 
-	(void) s;
 	pgw_init(&writer, mem, sizeof(mem));
 	pgw_u8(&writer, 'P');
 	pgw_u32(&writer, (uint32_t) (4 + name_len + st->len));
@@ -187,35 +133,98 @@ send_parse(struct server *s, const struct statement *st, const char *name, struc
 	outgoing_pass(out, st->text, st->len);
 }
 
+/* Has the server prepare what it does not know. */
+static void
+tell(struct rewrite *w, struct server *s, struct statement *st, enum tx_action action,
+	 struct outgoing *out)
+{
+	if (s->statements.uncertain)
+		send_close(s, st->name, 0, out);
+	make_room(w, s, out);
+	stmt_cache_add(&s->statements, st);
+	next_serial(w);
+	note(w, UNDO_CACHED, st, "");
+	rewrite_feed(&s->tx, 'P', action, w->serial);
+	send_parse(st, st->name, out);
+	w->stats->server_parse_count++;
+}
+
 /* The server knows the statement when what follows arrives. */
 static void
 ensure(struct rewrite *w, struct server *s, struct statement *st, struct outgoing *out)
 {
-	if (stmt_cache_touch(&s->statements, st))
-		return;
-	make_room(w, s, out);
-	stmt_cache_add(&s->statements, st);
-	next_serial(w);
-	note(w, OP_CACHED, st, "");
-	rewrite_feed(&s->tx, 'P', TX_SWALLOW, w->serial);
-	send_parse(s, st, st->name, out);
-	w->stats->server_parse_count++;
+	if (!stmt_cache_touch(&s->statements, st))
+		tell(w, s, st, TX_SWALLOW, out);
+}
+
+/* W6: all are about to be deallocated, if nothing comes in between. */
+static void
+forget_soon(struct server *s)
+{
+	stmt_cache_clear(&s->statements);
+	s->statements.uncertain = true;
+}
+
+/* Cheap, for every query passes here. */
+static bool
+maybe_deallocate(const uint8_t *sql, size_t len)
+{
+	return len > 0 && len <= DEALLOCATE_MAX && strchr("dD \t\n", sql[0]) != NULL;
 }
 
 /* ---- the unnamed statement (W4) ---- */
 
-static void
-unnamed_parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct prepared *p)
+/* An error in what is outstanding would make the server skip what is fed now. */
+static bool
+may_be_skipped(const struct txstate *tx)
 {
+	return tx->count > 0 && strchr("QFS", txstate_request(tx, tx->count - 1)->kind) == NULL;
+}
+
+/*
+ * The server has this client's unnamed statement from now on. Unless the Parse is skipped: then it
+ * still has somebody else's, which the next batch, fed already, must not get.
+ */
+static enum rewrite_result
+unnamed_parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct prepared *p,
+			  struct outgoing *out)
+{
+	bool skippable = may_be_skipped(&s->tx);
+
 	statement_drop(&w->unnamed);
 	w->fresh = m->whole ? p->after : NULL;
 	w->fresh_len = p->after_there;
+	w->fresh_used = false;
+	w->unnamed_tag = 0;
 	s->unnamed_of = w->id;
+	if (!skippable)
+		return REWRITE_PASS;
+	w->unnamed_tag = next_serial(w);
+	rewrite_feed(&s->tx, 'P', TX_FORWARD, w->serial);
+	outgoing_pass(out, m->body - PGMSG_HEADER, PGMSG_HEADER);
+	w->stats->server_parse_count++;
+	return REWRITE_DONE;
+}
+
+/* Whether a Sync stands behind the unnamed Parse that is outstanding. */
+static bool
+unnamed_in_doubt(const struct rewrite *w, const struct txstate *tx)
+{
+	for (uint32_t i = tx->count; w->unnamed_tag != 0 && i > 0; i--)
+	{
+		const struct tx_request *request = txstate_request(tx, i - 1);
+
+		if (request->tag == w->unnamed_tag)
+			return false;
+		if (request->kind == 'S')
+			return true;
+	}
+	return false;
 }
 
 /*
  * W6, by the extended protocol: an unnamed Parse of DEALLOCATE. The name is gone when the Parse is
- * answered, the server's statement when the command is.
+ * answered.
  */
 static bool
 unnamed_deallocate(struct rewrite *w, struct server *s, const struct prepared *p,
@@ -227,18 +236,23 @@ unnamed_deallocate(struct rewrite *w, struct server *s, const struct prepared *p
 	struct pgwriter writer;
 	struct statement *st;
 
-	if (w->names.by_name == NULL || p->after_there == 0 || p->after_there > DEALLOCATE_MAX ||
-		strchr("dD \t\n", p->after[0]) == NULL || memchr(p->after, 0, p->after_there) == NULL ||
-		!prepared_deallocate_name((const char *) p->after, name, sizeof(name)) ||
+	if (!maybe_deallocate(p->after, p->after_there) || memchr(p->after, 0, p->after_there) == NULL)
+		return false;
+	if (prepared_discards_all((const char *) p->after))
+		forget_soon(s);
+	if (!prepared_deallocate_name((const char *) p->after, name, sizeof(name)) ||
 		(st = names_find(&w->names, name)) == NULL)
 		return false;
+	statement_drop(&w->unnamed);
 	ensure(w, s, st, out);
-	next_serial(w);
-	note(w, OP_UNNAMED, st, name);
-	statement_drop(&w->deallocating);
-	w->deallocating = statement_use(st);
-	names_remove(&w->names, name);
+	w->unnamed_tag = next_serial(w);
+	note(w, UNDO_UNNAMED, st, name);
+	note(w, UNDO_EVICTED, st, "");
 	snprintf(sql, sizeof(sql), "DEALLOCATE \"%s\"", st->name);
+	/* Whether and when it is executed is the client's affair. */
+	stmt_cache_remove(&s->statements, st);
+	s->statements.uncertain = true;
+	names_remove(&w->names, name);
 	pgw_init(&writer, mem, sizeof(mem));
 	pgw_begin(&writer, 'P');
 	pgw_cstr(&writer, "");
@@ -256,30 +270,39 @@ unnamed_deallocate(struct rewrite *w, struct server *s, const struct prepared *p
 static void
 unnamed_use(struct rewrite *w, struct server *s, uint8_t type, struct outgoing *out)
 {
-	uint8_t mem[32];
-	struct pgwriter writer;
+	bool in_doubt = unnamed_in_doubt(w, &s->tx);
 
-	if (type == 'B')
-		w->fresh = NULL;
-	if (s->unnamed_of == w->id)
+	w->fresh_used = w->fresh_used || type == 'B';
+	if (s->unnamed_of == w->id && !in_doubt)
 		return;
+	if (w->fresh != NULL)
+		w->unnamed = statement_get(w->fresh, w->fresh_len);
+	w->fresh = NULL;
+	w->unnamed_tag = 0;
 	s->unnamed_of = w->unnamed != NULL ? w->id : 0;
-	if (w->unnamed != NULL)
+	if (w->unnamed == NULL)
 	{
-		rewrite_feed(&s->tx, 'P', TX_SWALLOW, 0);
-		send_parse(s, w->unnamed, "", out);
+		send_close(s, "", 0, out);
 		return;
 	}
-	pgw_init(&writer, mem, sizeof(mem));
-	prepared_close("", &writer);
-	put(out, &writer);
-	rewrite_feed(&s->tx, 'C', TX_SWALLOW, 0);
+	rewrite_feed(&s->tx, 'P', TX_SWALLOW, next_serial(w));
+	note(w, UNDO_SENT, w->unnamed, "");
+	send_parse(w->unnamed, "", out);
+}
+
+/* It is gone. */
+static void
+unnamed_close(struct rewrite *w, struct server *s)
+{
+	statement_drop(&w->unnamed);
+	w->fresh = NULL;
+	s->unnamed_of = 0;
 }
 
 void
 rewrite_chunk_ends(struct rewrite *w)
 {
-	if (w->fresh != NULL)
+	if (w->fresh != NULL && (!w->fresh_used || w->unnamed_tag != 0))
 		w->unnamed = statement_get(w->fresh, w->fresh_len);
 	w->fresh = NULL;
 }
@@ -299,7 +322,7 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 	{
 		ensure(w, s, taken, out); /* W2 */
 		next_serial(w);
-		note(w, OP_DUPLICATE, taken, p->name);
+		note(w, UNDO_DUPLICATE, taken, p->name);
 		pgw_init(&writer, mem, sizeof(mem));
 		prepared_head(m, p, taken->name, &writer);
 		put(out, &writer);
@@ -307,23 +330,19 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 		return REWRITE_DONE;
 	}
 	st = statement_get(p->after, p->after_there);
-	if (stmt_cache_touch(&s->statements, st))
+	if (!stmt_cache_touch(&s->statements, st))
+		tell(w, s, st, TX_FORWARD, out);
+	else if (s->tx.status == 'E')
 	{
-		next_serial(w);
-		rewrite_feed(&s->tx, 'P', TX_FAKE, w->serial);
+		/* In a failed transaction only PostgreSQL knows which ones may be prepared. */
+		rewrite_feed(&s->tx, 'P', TX_FORWARD, next_serial(w));
+		send_parse(st, PROBE, out);
+		send_close(s, PROBE, 0, out);
 	}
 	else
-	{
-		make_room(w, s, out);
-		stmt_cache_add(&s->statements, st);
-		next_serial(w);
-		note(w, OP_CACHED, st, "");
-		rewrite_feed(&s->tx, 'P', TX_FORWARD, w->serial);
-		send_parse(s, st, st->name, out);
-		w->stats->server_parse_count++;
-	}
+		rewrite_feed(&s->tx, 'P', TX_FAKE, next_serial(w));
 	names_add(&w->names, p->name, st);
-	note(w, OP_NAMED, st, p->name);
+	note(w, UNDO_NAMED, st, p->name);
 	statement_drop(&st);
 	return REWRITE_HIDDEN;
 }
@@ -351,13 +370,12 @@ close_statement(struct rewrite *w, struct server *s, const struct prepared *p)
 {
 	struct statement *st = names_find(&w->names, p->name);
 
-	next_serial(w);
+	rewrite_feed(&s->tx, 'C', TX_FAKE, next_serial(w));
 	if (st != NULL)
 	{
-		note(w, OP_UNNAMED, st, p->name);
+		note(w, UNDO_UNNAMED, st, p->name);
 		names_remove(&w->names, p->name);
 	}
-	rewrite_feed(&s->tx, 'C', TX_FAKE, w->serial);
 	return REWRITE_HIDDEN;
 }
 
@@ -370,27 +388,29 @@ simple_query(struct rewrite *w, struct server *s, const struct pgmsg *m, struct 
 	uint8_t mem[sizeof(sql) + 16];
 	struct pgwriter writer;
 	struct statement *st;
+	bool known;
 
-	statement_drop(&w->unnamed);
-	w->fresh = NULL;
-	s->unnamed_of = 0;
-	if (w->names.by_name == NULL || m->body_len > DEALLOCATE_MAX ||
-		strchr("dD \t\n", m->body[0]) == NULL)
+	unnamed_close(w, s);
+	if (m->body_len > DEALLOCATE_MAX || !maybe_deallocate(m->body, 1))
 		return REWRITE_PASS;
 	if (!m->whole)
 		return REWRITE_MORE;
-	if (m->body[m->body_len - 1] != '\0' ||
-		!prepared_deallocate_name((const char *) m->body, name, sizeof(name)) ||
+	if (m->body[m->body_len - 1] != '\0')
+		return REWRITE_PASS;
+	if (prepared_discards_all((const char *) m->body))
+		forget_soon(s);
+	if (!prepared_deallocate_name((const char *) m->body, name, sizeof(name)) ||
 		(st = names_find(&w->names, name)) == NULL)
 		return REWRITE_PASS;
 	next_serial(w);
-	note(w, OP_DEALLOCATE, st, name);
-	/* A server that does not know it makes one in passing, so that the answer is PostgreSQL's own
-	 * in any case. */
-	snprintf(sql, sizeof(sql), "%s%s%sDEALLOCATE \"%s\"",
-			 stmt_cache_touch(&s->statements, st) ? "" : "PREPARE \"",
-			 stmt_cache_touch(&s->statements, st) ? "" : st->name,
-			 stmt_cache_touch(&s->statements, st) ? "" : "\" AS SELECT;", st->name);
+	note(w, UNDO_DEALLOCATE, st, name);
+	/* A server that does not know it, or may not, makes another in passing, so that the answer is
+	 * PostgreSQL's own in any case. */
+	known = stmt_cache_touch(&s->statements, st);
+	if (known)
+		snprintf(sql, sizeof(sql), "DEALLOCATE \"%s\"", st->name);
+	else
+		str_copy(sql, sizeof(sql), "PREPARE \"" PROBE "\" AS SELECT;DEALLOCATE \"" PROBE "\"");
 	pgw_init(&writer, mem, sizeof(mem));
 	pgw_query(&writer, sql);
 	put(out, &writer);
@@ -405,10 +425,12 @@ rewrite_message(struct rewrite *w, struct server *s, const struct pgmsg *m, size
 	enum rewrite_result result;
 	struct prepared p;
 
-	if (s->tx.skipping && m->type != 'Q')
+	if (s->tx.skipping)
 		return REWRITE_PASS; /* W3 */
+	if (m->type == 'Q' && m->body_len > 0)
+		return there == 0 ? REWRITE_MORE : simple_query(w, s, m, out);
 	if (m->type == 'Q')
-		return m->body_len == 0 || there == 0 ? REWRITE_PASS : simple_query(w, s, m, out);
+		return REWRITE_PASS;
 	switch (prepared_split(m, there, &p))
 	{
 		case PGMSG_NEED_MORE:
@@ -428,8 +450,13 @@ rewrite_message(struct rewrite *w, struct server *s, const struct pgmsg *m, size
 		if (m->type == 'P' && m->whole && unnamed_deallocate(w, s, &p, out))
 			return REWRITE_HIDDEN;
 		if (m->type == 'P')
-			unnamed_parse(w, s, m, &p);
-		else if (m->type != 'C')
+		{
+			*taken = 0;
+			return unnamed_parse(w, s, m, &p, out);
+		}
+		if (m->type == 'C')
+			unnamed_close(w, s);
+		else
 			unnamed_use(w, s, m->type, out);
 		return REWRITE_PASS;
 	}
@@ -461,28 +488,27 @@ retire(struct server *s, const struct pgerror *e)
 		statement_retire(st);
 }
 
-/* The newest operation that the error takes back: the last one in front of the next Sync. */
-static struct op *
-newest_dropped(struct rewrite *w, const struct txstate *tx)
+/* The newest operation that the error takes back: the last one in front of the next Sync.
+ * Operations stand in the order of their requests, the oldest of which are not answered yet. */
+static struct undo *
+newest_dropped(struct rewrite *w, struct server *s)
 {
-	struct op *newest = NULL;
-	uint32_t last = 0;
+	const struct list *n = w->ops.next;
+	struct undo *newest = NULL;
 
-	for (uint32_t i = 0; i < tx->count && txstate_request(tx, i)->kind != 'S'; i++)
+	for (uint32_t i = 0; i < s->tx.count && txstate_request(&s->tx, i)->kind != 'S'; i++)
 	{
-		uint32_t tag = txstate_request(tx, i)->tag;
+		uint32_t tag = txstate_request(&s->tx, i)->tag;
 
-		if (tag != 0 && (tag & TAG_USES) == 0)
-			last = tag;
-	}
-	if (last == 0)
-		return NULL;
-	list_foreach(n, next, &w->ops)
-	{
-		struct op *op = list_entry(n, struct op, node);
-
-		if (op->serial == last)
-			newest = op;
+		if (tag == 0 || (tag & TAG_USES) != 0)
+			continue;
+		if (tag == w->unnamed_tag)
+		{
+			unnamed_close(w, s);
+			w->unnamed_tag = 0;
+		}
+		for (; n != &w->ops && list_entry(n, struct undo, node)->serial == tag; n = n->next)
+			newest = list_entry(n, struct undo, node);
 	}
 	return newest;
 }
@@ -491,8 +517,7 @@ bool
 rewrite_error(struct rewrite *w, struct server *s, const struct pgmsg *m, struct pgwriter *renamed)
 {
 	const struct tx_request *oldest = txstate_request(&s->tx, 0);
-	struct op *first = list_empty(&w->ops) ? NULL : list_entry(w->ops.next, struct op, node);
-	struct op *op;
+	struct undo *first = undo_oldest(&w->ops);
 	struct pgerror e;
 	bool rename = false;
 
@@ -500,20 +525,12 @@ rewrite_error(struct rewrite *w, struct server *s, const struct pgmsg *m, struct
 		return false; /* X3: nothing is dropped */
 	if (m->whole && pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK)
 		retire(s, &e);
-	if (m->whole && first != NULL && first->kind == OP_DUPLICATE && first->serial == oldest->tag)
+	if (m->whole && first != NULL && first->kind == UNDO_DUPLICATE && first->serial == oldest->tag)
 	{
 		prepared_rename_in_error(m, first->statement->name, first->name, renamed);
 		rename = !renamed->overflow;
 	}
-	op = newest_dropped(w, &s->tx);
-	while (op != NULL)
-	{
-		struct op *before =
-			op->node.prev == &w->ops ? NULL : list_entry(op->node.prev, struct op, node);
-
-		undo(w, s, op);
-		op = before;
-	}
+	undo_back_from(&w->ops, newest_dropped(w, s), &w->names, &s->statements);
 	return rename;
 }
 
@@ -525,44 +542,39 @@ tag_is(const struct pgmsg *m, const char *tag)
 	return m->body_len == n && memcmp(m->body, tag, n) == 0;
 }
 
-void
+/* W6: all are gone, but for what was prepared behind that. */
+static void
+all_deallocated(struct rewrite *w, struct server *s)
+{
+	stmt_cache_clear(&s->statements);
+	names_clear(&w->names);
+	undo_redo(&w->ops, &w->names, &s->statements);
+}
+
+bool
 rewrite_command_tag(struct rewrite *w, struct server *s, const struct pgmsg *m, uint32_t tag)
 {
-	if (!m->whole || m->body_len == 0 || m->body[0] != 'D')
-		return;
-	if (tag_is(m, "DISCARD ALL") || tag_is(m, "DEALLOCATE ALL"))
-	{
-		stmt_cache_clear(&s->statements);
-		names_clear(&w->names);
-		statement_drop(&w->unnamed);
-		s->unnamed_of = 0;
-		return;
-	}
-	if (tag_is(m, "DEALLOCATE") && w->deallocating != NULL)
-	{
-		stmt_cache_remove(&s->statements, w->deallocating);
-		statement_drop(&w->deallocating);
-		return;
-	}
-	if (!tag_is(m, "DEALLOCATE") || tag == 0 || (tag & TAG_USES) != 0)
-		return;
-	list_foreach(n, next, &w->ops)
-	{
-		struct op *op = list_entry(n, struct op, node);
+	struct undo *op = undo_oldest(&w->ops);
 
-		if (op->serial != tag || op->kind != OP_DEALLOCATE)
-			continue;
+	if (!m->whole || m->body_len == 0 || (m->body[0] != 'D' && m->body[0] != 'P'))
+		return false;
+	if (tag_is(m, "DISCARD ALL") || tag_is(m, "DEALLOCATE ALL"))
+		all_deallocated(w, s);
+	if (op == NULL || op->kind != UNDO_DEALLOCATE || op->serial != tag)
+		return false;
+	if (tag_is(m, "DEALLOCATE"))
+	{
 		names_remove(&w->names, op->name);
 		stmt_cache_remove(&s->statements, op->statement);
 	}
+	return tag_is(m, "PREPARE");
 }
 
 void
 rewrite_abandon(struct rewrite *w, struct server *s)
 {
-	struct list *n;
-
-	s->statements_lost = s->statements_lost || !list_empty(&w->ops);
-	while ((n = list_first(&w->ops)) != NULL)
-		free_op(list_entry(n, struct op, node));
+	/* What is outstanding may be a DEALLOCATE ALL, too. */
+	s->statements_lost =
+		s->statements_lost || !list_empty(&w->ops) || (w->on && !txstate_quiet(&s->tx));
+	undo_clear(&w->ops);
 }

@@ -7,19 +7,22 @@
  * us (TX_FAKE); what the server does not know yet is prepared in front of its use, and the answer
  * to that is swallowed.
  *
- * What may still fail is noted down as operations, each tied by a tag to the request that decides
- * about it: when that is answered it stands, when an error drops the request it is undone, newest
- * first.
+ * What may still fail is noted down (core/undo) with the tag of the request that decides about it.
  *
  *   W1  An unknown name is sent as it is: PostgreSQL says 26000 and its transaction fails as it
- * should. W2  A name that is taken is prepared again under the server's own name for it, so that
- * PostgreSQL says 42P05; the client's name is put back into the text. W3  While the server skips to
- * Sync (X2) nothing is mapped: it ignores what is sent. W4  The unnamed statement is sent as it is.
- * Its text is kept only if it was not used in the same breath; when the client comes back for it on
- * another server it is prepared there anew. Nobody ever gets another client's. W5  A statement
- * whose result type has changed is retired: its users keep getting PostgreSQL's error, and the next
- * Parse of the text makes a new one. W6  DISCARD ALL and DEALLOCATE ALL are seen by their command
- * tags; DEALLOCATE of a name by its text.
+ *       should.
+ *   W2  A name that is taken is prepared again under the server's own name for it, so that
+ *       PostgreSQL says 42P05; the client's name is put back into the text. In a failed transaction
+ *       even a known statement is prepared anew, for a moment: PostgreSQL may say 25P02.
+ *   W3  While the server skips to Sync (X2) nothing is mapped: it ignores what is sent.
+ *   W4  The unnamed statement is sent as it is. Its text is kept only if it was not used in the
+ * same breath; when the client comes back for it on another server it is prepared there anew.
+ *       Nobody ever gets another client's, not even where an error made the server skip a Parse.
+ *   W5  A statement whose result type has changed is retired: its users keep getting PostgreSQL's
+ *       error, and the next Parse of the text makes a new one.
+ *   W6  DISCARD ALL and DEALLOCATE ALL count when their command tag comes. Until then what the
+ * server knows is uncertain, and what follows them in a pipeline is closed before it is prepared.
+ *       DEALLOCATE of a name is seen by its text.
  */
 #ifndef PERFKIT_CORE_REWRITE_H
 #define PERFKIT_CORE_REWRITE_H
@@ -47,11 +50,12 @@ struct rewrite
 	size_t max;  /* statements a server may know */
 	struct stats *stats;
 	struct names names;
-	struct statement *unnamed;      /* W4: kept text, or NULL */
-	struct statement *deallocating; /* W6: until its command tag comes */
-	const uint8_t *fresh;           /* W4: text in the bytes at hand, not used yet */
+	struct statement *unnamed; /* W4: kept text, or NULL */
+	const uint8_t *fresh;      /* W4: text in the bytes at hand */
 	size_t fresh_len;
-	struct list ops; /* oldest first */
+	bool fresh_used;
+	uint32_t unnamed_tag; /* W4: of an unnamed Parse that an error may skip; 0: none */
+	struct list ops;      /* oldest first */
 	uint32_t serial;
 };
 
@@ -83,8 +87,8 @@ void rewrite_answered(struct rewrite *w, uint32_t tag);
 bool rewrite_error(struct rewrite *w, struct server *s, const struct pgmsg *m,
 				   struct pgwriter *renamed);
 
-/* A CommandComplete came, of the request with this tag. */
-void rewrite_command_tag(struct rewrite *w, struct server *s, const struct pgmsg *m, uint32_t tag);
+/* A CommandComplete came, of the request with this tag. True: the client is not to see it. */
+bool rewrite_command_tag(struct rewrite *w, struct server *s, const struct pgmsg *m, uint32_t tag);
 
 /* The session leaves its server in the middle of something: what the server knows is not known any
  * more. */

@@ -101,4 +101,5 @@ stmt_cache_clear(struct stmt_cache *c)
 {
 	while (c->by_id != NULL)
 		take_out(c, c->by_id);
+	c->uncertain = false;
 }

@@ -14,6 +14,7 @@ struct stmt_entry;
 struct stmt_cache
 {
 	struct stmt_entry *by_id; /* a hash that is kept in order of use */
+	bool uncertain; /* the server may have others besides: Close a name before it is given */
 };
 
 /* True when the server has it; then it is the one used last. */
@@ -30,6 +31,8 @@ void stmt_cache_remove(struct stmt_cache *c, const struct statement *s);
 struct statement *stmt_cache_superfluous(const struct stmt_cache *c, size_t max);
 
 size_t stmt_cache_count(const struct stmt_cache *c);
+
+/* The server has none. */
 void stmt_cache_clear(struct stmt_cache *c);
 
 #endif

@@ -146,39 +146,64 @@ keyword(const char *p, const char *word)
 	return is_word_char(*p) ? NULL : skip_blanks(p);
 }
 
-bool
-prepared_deallocate_name(const char *sql, char *name, size_t cap)
+/* Nothing but blanks and one semicolon. */
+static bool
+is_end(const char *p)
 {
-	const char *p = keyword(skip_blanks(sql), "deallocate");
-	const char *after;
-	size_t n = 0;
-
-	if (p == NULL)
-		return false;
-	after = keyword(p, "prepare");
-	if (after != NULL && *after != '\0' && *after != ';')
-		p = after;
-	if (*p == '"')
-	{
-		for (p++; *p != '\0' && n + 1 < cap; p++)
-		{
-			if (*p == '"' && *++p != '"')
-				break;
-			name[n++] = *p;
-		}
-		if (p[-1] != '"')
-			return false;
-	}
-	else
-	{
-		if (keyword(p, "all") != NULL)
-			return false;
-		while (is_word_char(*p) && n + 1 < cap)
-			name[n++] = lower(*p++);
-	}
-	name[n] = '\0';
 	p = skip_blanks(p);
 	if (*p == ';')
 		p = skip_blanks(p + 1);
-	return n > 0 && *p == '\0';
+	return *p == '\0';
+}
+
+/* Behind DEALLOCATE [PREPARE], or NULL. A statement may be called prepare. */
+static const char *
+deallocate(const char *sql)
+{
+	const char *p = keyword(skip_blanks(sql), "deallocate");
+	const char *after = p == NULL ? NULL : keyword(p, "prepare");
+
+	return after == NULL || *after == '\0' || *after == ';' ? p : after;
+}
+
+/* Past the name in double quotes that begins at p, or NULL. */
+static const char *
+quoted_name(const char *p, char *name, size_t cap, size_t *n)
+{
+	for (p++; *p != '\0' && *n + 1 < cap; p++)
+	{
+		if (*p == '"' && *++p != '"')
+			return p;
+		name[(*n)++] = *p;
+	}
+	return NULL;
+}
+
+bool
+prepared_deallocate_name(const char *sql, char *name, size_t cap)
+{
+	const char *p = deallocate(sql);
+	size_t n = 0;
+
+	if (p == NULL || (*p >= '0' && *p <= '9') || *p == '$' || keyword(p, "all") != NULL)
+		return false;
+	if (*p == '"')
+		p = quoted_name(p, name, cap, &n);
+	else
+		while (is_word_char(*p) && n + 1 < cap)
+			name[n++] = lower(*p++);
+	name[n] = '\0';
+	return p != NULL && n > 0 && is_end(p);
+}
+
+bool
+prepared_discards_all(const char *sql)
+{
+	const char *p = keyword(skip_blanks(sql), "discard");
+
+	if (p == NULL)
+		p = deallocate(sql);
+	if (p != NULL)
+		p = keyword(p, "all");
+	return p != NULL && is_end(p);
 }

@@ -49,4 +49,7 @@ void prepared_rename_in_error(const struct pgmsg *m, const char *from, const cha
  */
 bool prepared_deallocate_name(const char *sql, char *name, size_t cap);
 
+/* Whether it is DEALLOCATE [PREPARE] ALL or DISCARD ALL and nothing else. */
+bool prepared_discards_all(const char *sql);
+
 #endif
