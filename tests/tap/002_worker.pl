@@ -93,6 +93,23 @@ $node->safe_psql('second', 'CREATE EXTENSION perfkit');
 has_worker('second', 'created once more, it has a worker');
 stores('second', '... that stores');
 
+# ---- ended in the middle of a transaction, in a database that was once found without the extension
+my $lock = do
+{
+	local $ENV{PGOPTIONS} = '-c perfkit.track=none';
+	$node->background_psql('second');
+};
+$lock->query_safe('BEGIN; LOCK TABLE perfkit.slow_query_log IN ACCESS EXCLUSIVE MODE;');
+run_as($node, 'blocked', "SET perfkit.slow_query_threshold = 0; SELECT 'blocked';", 'second');
+ok( await($node, "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'perfkit worker' AND datname = 'second'", 'Lock'),
+	'a worker waits for a lock');
+my $blocked = ask($node, worker('second'));
+ask($node, "SELECT pg_terminate_backend($blocked)");
+ok(await($node, "SELECT pid <> $blocked FROM (" . worker('second') . ') w', 't', undef, $POKED), '... terminated, it comes back');
+$lock->query_safe('ROLLBACK');
+$lock->quit;
+is(stored($node, q{query = 'SELECT ''blocked'''}, 'second'), '1', '... and stores what was waiting');
+
 # ---- statements that want a database for themselves
 $node->safe_psql('postgres', 'ALTER DATABASE second RENAME TO renamed');
 has_worker('renamed', 'ALTER DATABASE RENAME works, and the worker comes back');
