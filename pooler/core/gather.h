@@ -22,6 +22,7 @@ struct gather_part
 	struct gather *gather;
 	struct shard *shard;
 	struct buf out; /* freed after the finish */
+	void *result;   /* the work's to fill and the finish's to free */
 	int64_t count[4];
 };
 

@@ -226,8 +226,8 @@ void pool_pause(struct pool *p);
 void pool_resume(struct pool *p, struct pool_todo *todo);
 /*
  * Takes the longest idle member whose home is loop if it is idle since before the given time
- * (UINT64_MAX: in any case) or superfluous (retired, or over the size); else NULL. It is TESTED and
- * owned by loop.
+ * (UINT64_MAX: in any case) or superfluous (retired, or over the size); else NULL. It is owned
+ * by loop, and TESTED; or CLOSING when the pool is over its size: then it must be closed.
  */
 struct pool_member *pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us,
 								   struct pool_todo *todo);

@@ -120,9 +120,9 @@ quiet(struct conn *c, int revents)
 static void
 peer(struct server *s, int fd, struct attempt *a)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
-	char host[INET6_ADDRSTRLEN + 64];
+	char host[PEER_ADDR_TEXT_MAX];
 
 	s->port = a->port;
 	if (getpeername(fd, (struct sockaddr *) &ss, &len) != 0 || ss.ss_family == AF_UNIX)

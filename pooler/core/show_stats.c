@@ -62,7 +62,7 @@ stats_work(struct gather_part *part)
 		stats_add(&d->total, &local->stats);
 		stats_add(&d->period, &local->last_period);
 	}
-	buf_append(&part->out, &table, sizeof(table));
+	part->result = table;
 }
 
 static struct db_stats *
@@ -72,11 +72,10 @@ merge_stats(struct gather *g)
 
 	for (int i = 0; i < g->n; i++)
 	{
-		struct db_stats *table;
+		struct db_stats *table = g->parts[i].result;
 		struct db_stats *d;
 		struct db_stats *next;
 
-		memcpy(&table, buf_data(&g->parts[i].out), sizeof(table));
 		HASH_ITER(hh, table, d, next)
 		{
 			struct db_stats *sum = db_entry(&all, d->database);

@@ -71,8 +71,8 @@ bool conn_saved(struct conn *c, uint8_t **data, size_t *n);
 /* Keeps the unused end of what conn_recv() gave; never more than LOOP_READ_SLACK. */
 void conn_save(struct conn *c, const uint8_t *p, size_t n);
 
-/* Sends all of iov (at most IOV_MAX parts); what does not go now is queued. False when the socket is
- * broken. */
+/* Sends all of iov (at most IOV_MAX parts); what does not go now is queued. False when the socket
+ * is broken. */
 bool conn_sendv(struct conn *c, const struct iovec *iov, int n);
 bool conn_send(struct conn *c, const void *p, size_t n);
 

@@ -417,7 +417,7 @@ trim(struct loop_thread *l, bool all)
 
 		act(l, s, &todo);
 		take_over(l, s);
-		if (roll(l, 4) == 0)
+		if (m->state != MEMBER_CLOSING && roll(l, 4) == 0)
 			give_back(l, s);
 		else
 			close_server(l, s);
