@@ -176,6 +176,16 @@ go_on(struct abandon *a)
 		give_up(a, "its client has left and it cannot be brought to rest");
 }
 
+/* What we would have answered ourselves, to nobody now. */
+static void
+drop_fakes(struct server *s)
+{
+	struct tx_reply reply;
+
+	while (s->left == 0 && txstate_fake_due(&s->tx, &reply))
+		;
+}
+
 /* Reads and throws away; false when it is nonsense. */
 static bool
 discard(struct server *s, uint8_t *p, size_t n)
@@ -207,6 +217,7 @@ discard(struct server *s, uint8_t *p, size_t n)
 		s->left -= (uint32_t) take;
 		p += take;
 		n -= take;
+		drop_fakes(s);
 	}
 	conn_save(&s->conn, p, n);
 	return true;
@@ -257,6 +268,7 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 	server->link = a;
 	server->conn.on_event = event;
 	conn_read_start(&server->conn);
+	drop_fakes(server);
 	if (cancel && !txstate_quiet(&server->tx))
 	{
 		a->deadline_us = clock_now_us() + shard->conf->cancel_wait_timeout_us;
