@@ -138,7 +138,8 @@ static void
 tell(struct rewrite *w, struct server *s, struct statement *st, enum tx_action action,
 	 struct outgoing *out)
 {
-	if (s->statements.uncertain)
+	if (s->statements.uncertain || (undo_holds(&w->ops, UNDO_EVICTED, st, "") &&
+									txstate_before_sync(&s->tx) < s->tx.count)) /* W7 */
 		send_close(s, st->name, 0, out);
 	make_room(w, s, out);
 	stmt_cache_add(&s->statements, st);
@@ -174,13 +175,6 @@ maybe_deallocate(const uint8_t *sql, size_t len)
 
 /* ---- the unnamed statement (W4) ---- */
 
-/* An error in what is outstanding would make the server skip what is fed now. */
-static bool
-may_be_skipped(const struct txstate *tx)
-{
-	return tx->count > 0 && strchr("QFS", txstate_request(tx, tx->count - 1)->kind) == NULL;
-}
-
 /*
  * The server has this client's unnamed statement from now on. Unless the Parse is skipped: then it
  * still has somebody else's, which the next batch, fed already, must not get.
@@ -189,7 +183,7 @@ static enum rewrite_result
 unnamed_parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct prepared *p,
 			  struct outgoing *out)
 {
-	bool skippable = may_be_skipped(&s->tx);
+	bool skippable = txstate_may_skip(&s->tx);
 
 	statement_drop(&w->unnamed);
 	w->fresh = m->whole ? p->after : NULL;
@@ -307,6 +301,20 @@ rewrite_chunk_ends(struct rewrite *w)
 	w->fresh = NULL;
 }
 
+/*
+ * W7: a name is given twice and it is not known yet whether the first time was in vain. The
+ * server's name must not get the second text then.
+ */
+static void
+surely(struct rewrite *w, struct server *s, struct statement *st, const char *name,
+	   struct outgoing *out)
+{
+	next_serial(w);
+	note(w, UNDO_DUPLICATE, st, name);
+	rewrite_feed(&s->tx, 'P', TX_SWALLOW, w->serial);
+	send_parse(st, st->name, out);
+}
+
 /* ---- messages ---- */
 
 static enum rewrite_result
@@ -321,6 +329,8 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 	if (taken != NULL)
 	{
 		ensure(w, s, taken, out); /* W2 */
+		if (undo_holds(&w->ops, UNDO_NAMED, taken, p->name))
+			surely(w, s, taken, p->name, out);
 		next_serial(w);
 		note(w, UNDO_DUPLICATE, taken, p->name);
 		pgw_init(&writer, mem, sizeof(mem));
@@ -494,9 +504,10 @@ static struct undo *
 newest_dropped(struct rewrite *w, struct server *s)
 {
 	const struct list *n = w->ops.next;
+	uint32_t n_dropped = txstate_before_sync(&s->tx);
 	struct undo *newest = NULL;
 
-	for (uint32_t i = 0; i < s->tx.count && txstate_request(&s->tx, i)->kind != 'S'; i++)
+	for (uint32_t i = 0; i < n_dropped; i++)
 	{
 		uint32_t tag = txstate_request(&s->tx, i)->tag;
 
@@ -531,6 +542,8 @@ rewrite_error(struct rewrite *w, struct server *s, const struct pgmsg *m, struct
 		rename = !renamed->overflow;
 	}
 	undo_back_from(&w->ops, newest_dropped(w, s), &w->names, &s->statements);
+	if (txstate_before_sync(&s->tx) + 1 < s->tx.count)
+		forget_soon(s); /* W7 */
 	return rename;
 }
 

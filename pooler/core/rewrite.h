@@ -16,13 +16,16 @@
  *       even a known statement is prepared anew, for a moment: PostgreSQL may say 25P02.
  *   W3  While the server skips to Sync (X2) nothing is mapped: it ignores what is sent.
  *   W4  The unnamed statement is sent as it is. Its text is kept only if it was not used in the
- * same breath; when the client comes back for it on another server it is prepared there anew.
+ *       same breath; when the client comes back for it on another server it is prepared there anew.
  *       Nobody ever gets another client's, not even where an error made the server skip a Parse.
  *   W5  A statement whose result type has changed is retired: its users keep getting PostgreSQL's
  *       error, and the next Parse of the text makes a new one.
  *   W6  DISCARD ALL and DEALLOCATE ALL count when their command tag comes. Until then what the
- * server knows is uncertain, and what follows them in a pipeline is closed before it is prepared.
+ *       server knows is uncertain, and what follows in a pipeline is closed before it is prepared.
  *       DEALLOCATE of a name is seen by its text.
+ *   W7  What is pipelined behind a Sync is sent before it is known whether the batch in front of it
+ *       fails. If that fails, what the server knows is uncertain as in W6; a name that it would
+ * have given or closed may cost the later batch an error, never another statement's result.
  */
 #ifndef PERFKIT_CORE_REWRITE_H
 #define PERFKIT_CORE_REWRITE_H

@@ -490,3 +490,19 @@ txstate_request(const struct txstate *tx, uint32_t i)
 {
 	return i < tx->count ? at(tx, i) : NULL;
 }
+
+uint32_t
+txstate_before_sync(const struct txstate *tx)
+{
+	uint32_t i = 0;
+
+	while (i < tx->count && at(tx, i)->kind != 'S')
+		i++;
+	return i;
+}
+
+bool
+txstate_may_skip(const struct txstate *tx)
+{
+	return tx->count > 0 && strchr("QFS", at(tx, tx->count - 1)->kind) == NULL;
+}

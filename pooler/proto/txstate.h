@@ -144,6 +144,12 @@ bool txstate_fake_due(struct txstate *tx, struct tx_reply *out);
 /* The i-th oldest request, NULL past the newest. */
 const struct tx_request *txstate_request(const struct txstate *tx, uint32_t i);
 
+/* How many requests stand in front of the oldest Sync in the queue; all when there is none. */
+uint32_t txstate_before_sync(const struct txstate *tx);
+
+/* An error in what is outstanding would make the server skip what is fed now (X2). */
+bool txstate_may_skip(const struct txstate *tx);
+
 /*
  * Queue empty, nothing unsynced, skipped or in doubt, no COPY, status I. Partial messages are the
  * relay's to know.

@@ -121,9 +121,26 @@ an_error_undoes_its_own_batch(void **state)
 		SCRIPT("a@1", "a: P(k|select 0) S P(s|selec) C(S|k) P(k|select 9) C(S|x) S P(t|select 2) S",
 			   "1> P(#1|select 0) S P(#2|selec) P(#3|select 9) S P(#4|select 2) S",
 			   "1: 1 Z(I) E(42601|syntax error) Z(I) 1 Z(I)",
-			   "a> 1 Z(I) E(42601|syntax error) Z(I) 1 Z(I)", "a= names=2 ops=0", "1= known=2",
-			   "a: B(|k) B(|t) S", "1> B(|#1) B(|#4) S", "1: 2 2 Z(I)", "a> 2 2 Z(I)", "a@-"),
+			   "a> 1 Z(I) E(42601|syntax error) Z(I) 1 Z(I)", "a= names=2 ops=0", "1= known=0",
+			   "a: B(|k) B(|t) S",
+			   "1> C(S|#1) P(#1|select 0) B(|#1) C(S|#4) P(#4|select 2) B(|#4) S",
+			   "1: 3 1 2 3 1 2 Z(I)", "a> 2 2 Z(I)", "a@-"),
 		100);
+}
+
+/* W7 */
+static void
+a_name_given_again_behind_an_unseen_failure(void **state)
+{
+	(void) state;
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: B(|nosuch) P(s|select 2) S P(s|select 4) S",
+						"1> B(|nosuch) P(#1|select 2) S P(#1|select 2) P(#1|select 4) S",
+						"1: E(26000|no nosuch) Z(I) 1 E(42P05|\"#1\" exists) Z(I)",
+						"a> E(26000|no nosuch) Z(I) E(42P05|\"s\" exists) Z(I)", "a= names=0 ops=0",
+						"1= known=0", "a: P(s|select 2) S", "1> C(S|#1) P(#1|select 2) S",
+						"1: 3 1 Z(I)", "a> 1 Z(I)", "a= names=1 ops=0", "1= known=1", "a@-"),
+				 100);
 }
 
 /* W3 */
@@ -186,6 +203,15 @@ an_eviction_that_was_skipped_is_undone(void **state)
 							"a= names=1 ops=0", "1= known=1", "a: B(|s) S", "1> B(|#1) S",
 							"1: 2 Z(I)", "a> 2 Z(I)", "a@-"),
 					 1);
+	/* The next batch, sent already, wants it. */
+	replay_whole(
+		&loop,
+		SCRIPT("a@1", "a: P(s|select 1) S", "1> P(#1|select 1) S", "1: 1 Z(I)", "a> 1 Z(I)",
+			   "a: B(|nosuch) P(t|select 2) S B(|s) S",
+			   "1> B(|nosuch) C(S|#1) P(#2|select 2) S C(S|#1) C(S|#2) P(#1|select 1) B(|#1) S",
+			   "1: E(26000|no nosuch) Z(I) 3 3 1 2 Z(I)", "a> E(26000|no nosuch) Z(I) 2 Z(I)",
+			   "a= names=1 ops=0", "a@-"),
+		1);
 	/* The Close was carried out, the Parse failed. */
 	replay_every_way(&loop,
 					 SCRIPT("a@1", "a: P(s|select 1) S", "1> P(#1|select 1) S", "1: 1 Z(I)",
@@ -245,6 +271,7 @@ main(void)
 		cmocka_unit_test(duplicates_are_the_servers_to_refuse),
 		cmocka_unit_test(a_failed_parse_frees_the_name),
 		cmocka_unit_test(an_error_undoes_its_own_batch),
+		cmocka_unit_test(a_name_given_again_behind_an_unseen_failure),
 		cmocka_unit_test(nothing_is_mapped_while_the_server_skips),
 		cmocka_unit_test(a_closed_name_is_free),
 		cmocka_unit_test(the_longest_unused_is_evicted),
