@@ -114,7 +114,7 @@ def test_descriptions(make_pooler):
 
 
 def test_fewer_than_are_used(make_pooler):
-    """max_prepared_statements = 2 and ten statements in every order: the server never knows more."""
+    """Two at most and ten in use, in every order: the server never knows more."""
     pooler = make_pooler(default_pool_size=1, max_prepared_statements=2)
     clients = [pooler.wire_login() for _ in range(2)]
     for client in clients:
@@ -246,7 +246,7 @@ def test_psycopg_pipeline(make_pooler):
 
 
 def test_nobody_gets_anothers_unnamed_statement(make_pooler):
-    """Not even where the own Parse was skipped after an error and the next batch is there already."""
+    """Not even where an error skips the own Parse and the next batch is there already."""
     pooler = make_pooler(default_pool_size=1)
     victim, client = pooler.wire_login(), pooler.wire_login()
     victim.send(wire.parse("select 'secret'") + wire.SYNC)
@@ -285,7 +285,7 @@ def test_deallocate(make_pooler):
 @pytest.mark.parametrize("sql", ["deallocate all", "DISCARD ALL;"])
 @pytest.mark.parametrize("way", ["simple", "extended"])
 def test_all_at_once(make_pooler, sql, way):
-    """The client's names are free, the server's statements gone, others' come back by themselves."""
+    """The names are free, the server has none, those of others come back by themselves."""
     pooler = make_pooler(default_pool_size=1)
     client, other = pooler.wire_login(), pooler.wire_login()
     prepare(client, "select 1", "s")
@@ -332,7 +332,7 @@ def test_servers_come_and_go(make_pooler, cluster):
 
 @pytest.mark.parametrize("reset", ["", "DISCARD ALL"], ids=["no reset", "reset"])
 def test_leaving_in_the_middle(make_pooler, reset):
-    """What a client has prepared and not waited for is known to nobody: others are not disturbed."""
+    """What a client has prepared and not waited for does not disturb others."""
     pooler = make_pooler(default_pool_size=1, server_reset_query=reset)
     stays = pooler.wire_login()
     prepare(stays, "select $1::int", "s")

@@ -138,7 +138,7 @@ a_name_given_again_behind_an_unseen_failure(void **state)
 						"1> B(|nosuch) P(#1|select 2) S P(#1|select 2) P(#1|select 4) S",
 						"1: E(26000|no nosuch) Z(I) 1 E(42P05|\"#1\" exists) Z(I)",
 						"a> E(26000|no nosuch) Z(I) E(42P05|\"s\" exists) Z(I)", "a= names=0 ops=0",
-						"1= known=0", "a: P(s|select 2) S", "1> C(S|#1) P(#1|select 2) S",
+						"1= known=0", "a: P(s|select 2) S", "1> C(S|#2) P(#2|select 2) S",
 						"1: 3 1 Z(I)", "a> 1 Z(I)", "a= names=1 ops=0", "1= known=1", "a@-"),
 				 100);
 }
