@@ -18,7 +18,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#define NS_PER_MS 1000000.0
+#define NS_PER_MILLISECOND 1000000.0
 
 /* The ring is emptied every flush_interval; a worker is woken earlier when it is this full. */
 #define WAKE_AT(ring) ((ring)->size / 2)
@@ -99,10 +99,10 @@ fill_times(PerfkitRecord *record, const PerfkitExecution *e)
 			spent_ns += (record->started_at - e->message) * 1000;
 		record->started_at = e->message;
 	}
-	record->duration_ms = spent_ns / NS_PER_MS;
-	record->planning_ms = e->planning_ns < 0 ? -1 : e->planning_ns / NS_PER_MS;
-	record->execution_ms = e->active_ns < 0 ? -1 : e->active_ns / NS_PER_MS;
-	record->commit_ms = e->commit_ns < 0 ? -1 : e->commit_ns / NS_PER_MS;
+	record->duration_ms = spent_ns / NS_PER_MILLISECOND;
+	record->planning_ms = e->planning_ns < 0 ? -1 : e->planning_ns / NS_PER_MILLISECOND;
+	record->execution_ms = e->active_ns < 0 ? -1 : e->active_ns / NS_PER_MILLISECOND;
+	record->commit_ms = e->commit_ns < 0 ? -1 : e->commit_ns / NS_PER_MILLISECOND;
 }
 
 
