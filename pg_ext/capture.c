@@ -418,7 +418,7 @@ collect(PerfkitExecution *e, const EState *estate)
 }
 
 
-/* It is slow, or has written: a row, now or after its commit. */
+/* It is slow, or its commit may be: a row, now or after its commit. */
 static void
 finish_with_row(PerfkitExecution *e, bool slow)
 {
@@ -449,7 +449,7 @@ perfkit_capture_finish(PerfkitExecution *e)
 		perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
 		perfkit_last.finished_ns = e->end_ns;
 	}
-	if (slow || TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	if (slow || perfkit_commit_matters(e))
 		finish_with_row(e, slow);
 	else
 		perfkit_execution_close(e);

@@ -28,13 +28,13 @@ static Size kept_size = 0;
 
 
 /*
- * Will the current transaction end with this statement, and does that take time?
+ * Will the current transaction end with this statement, and does that matter?
  * In an aborted one only its end is still to come, and no event with it.
  */
 static bool
 commit_follows(const PerfkitExecution *e)
 {
-	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsAbortedTransactionBlockState())
+	if (!perfkit_commit_matters(e) || IsAbortedTransactionBlockState())
 		return false;
 	return !explicit_block || e->tag == CMDTAG_COMMIT;
 }

@@ -7,7 +7,7 @@
  * execution that a commit will follow is parked instead of published; the
  * transaction callback adds commit_ms (deferred triggers, flush, standby) and
  * publishes it.  A following statement, an error or the exit of the backend
- * publish it too.  Only transactions that have written are worth the wait.
+ * publish it too.  Only where the commit has work to do is it worth the wait.
  *-------------------------------------------------------------------------
  */
 #ifndef PERFKIT_COMMIT_H
@@ -27,6 +27,17 @@ extern void perfkit_commit_arm(void);
 
 /* A statement of the client has succeeded: park its slot, or publish it if slow and close it. */
 extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow);
+
+/*
+ * May the commit that follows fail or take time?  COMMIT knows nothing yet of what
+ * was left for it: held cursors to read to their end, notifications, other extensions.
+ */
+static inline bool
+perfkit_commit_matters(const PerfkitExecution *e)
+{
+	return TransactionIdIsValid(GetTopTransactionIdIfAny()) || e->tag == CMDTAG_COMMIT ||
+		   e->tag == CMDTAG_DECLARE_CURSOR || e->tag == CMDTAG_NOTIFY;
+}
 
 /* A BEGIN has succeeded: the transaction goes on after the client's statements. */
 extern void perfkit_commit_explicit(void);

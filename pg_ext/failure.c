@@ -208,6 +208,10 @@ fails_at_commit(const PerfkitExecution *parked)
 		return false;
 	if (debug_query_string == NULL)
 		return true;
+
+	/* The end of a COMMIT takes it away before the next statement can fail. */
+	if (parked->tag == CMDTAG_COMMIT)
+		return true;
 	next = next_location();
 	return next <= 0 || blank(debug_query_string + next);
 }

@@ -121,7 +121,7 @@ DECLARE
 		'message', 'of the error, or the warning of a commit',
 		'reason', 'why there is a row: threshold, error, sampled, first_seen, plan_changed or long_running',
 		'sample_weight', 'how many executions the row stands for',
-		'commit_ms', 'deferred triggers, flush and standby wait of the commit that followed; NULL for statements without one that wrote',
+		'commit_ms', 'deferred triggers, flush and standby wait of the commit that followed; NULL where no commit followed at once, or one without work',
 		'userid', 'OID of the role that ran it',
 		'pool_client_addr', 'address of the pooler''s client (reserved)',
 		'pool_client_port', 'port of the pooler''s client (reserved)',

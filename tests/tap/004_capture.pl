@@ -196,6 +196,16 @@ simple('a deferred constraint at SET CONSTRAINTS', 'BEGIN; INSERT INTO child VAL
 simple('a cursor WITH HOLD that fails at COMMIT, which has written nothing',
 	'BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1/(id - 50) FROM t; COMMIT;',
 	'BEGIN|ok|-|-|0', 'DECLARE CURSOR|ok|-|-|0', 'COMMIT|error|22012|-|0');
+texts('... each with its own text', 'BEGIN', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1/(id - 50) FROM t', 'COMMIT');
+is(value("simple$case", "string_agg(message, ',')"), 'division by zero', '... and the last with the message');
+simple('the same without BEGIN', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1/(id - 50) FROM t',
+	'DECLARE CURSOR|error|22012|-|0');
+simple('a COMMIT that fails in the middle of a message', 'BEGIN \; INSERT INTO child VALUES (-1) \; COMMIT \; SELECT 1;',
+	'BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0', 'COMMIT|error|23503|-|0');
+texts('... each with its own text', 'BEGIN', 'INSERT INTO child VALUES (-1)', 'COMMIT');
+simple('what fails after a COMMIT in the same message', 'BEGIN \; SELECT 1 \; COMMIT \; SELECT * FROM nowhere;',
+	'BEGIN|ok|-|-|0', 'SELECT|ok|-|1|0', 'COMMIT|ok|-|-|0', '-|error|42P01|-|0');
+texts('... each with its own text', 'BEGIN', 'SELECT 1', 'COMMIT', 'SELECT * FROM nowhere');
 simple('statements in a failed transaction', 'BEGIN; SELECT 1/0; SELECT 1; SELECT 2; ROLLBACK;',
 	'BEGIN|ok|-|-|0', 'SELECT|error|22012|-|0', '-|error|25P02|-|0', '-|error|25P02|-|0', 'ROLLBACK|ok|-|-|0');
 simple('ROLLBACK of a transaction that wrote and failed', "BEGIN; INSERT INTO t VALUES (603, 'x'); SELECT 1/0; ROLLBACK; SELECT 4;",
@@ -372,7 +382,7 @@ extended(
 		$c->sync;
 		$c->query('COMMIT');
 	},
-	'BEGIN|ok|-|-|0', 'COMMIT|ok|-|-|0', 'SELECT|ok|-|10|0', 'SELECT|ok|-|20|0');
+	'BEGIN|ok|-|-|0', 'SELECT|ok|-|10|0', 'SELECT|ok|-|20|0', 'COMMIT|ok|-|-|0');
 extended(
 	'an error in Parse',
 	sub {
