@@ -276,12 +276,15 @@ wanted(Database *d, TimestampTz now, int probes)
 		return false;
 	if (db != NULL && perfkit_shmem_has_worker(db))
 		return false;
-	if (db != NULL && db->dropped && perfkit_shmem_release(db))
+	if (db != NULL)
+		d->absent = false; /* CREATE EXTENSION has made the entry */
+	if (db != NULL && db->dropped)
 	{
-		d->absent = true;
+		/* Another session may have created it again: the next probe tells. */
+		(void) perfkit_shmem_release(db);
 		return false;
 	}
-	if (db == NULL && (d->absent || probes > 0))
+	if (d->absent || (db == NULL && probes > 0))
 		return false;
 	return now >= d->retry_at && !perfkit_handsoff_stands(d->oid);
 }

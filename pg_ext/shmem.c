@@ -315,22 +315,44 @@ perfkit_shmem_give_rings(void)
 }
 
 
+/* Lock held. */
+static void
+mark_dropped(Oid database)
+{
+	PerfkitDatabase *db = perfkit_shmem_find(database);
+
+	if (db == NULL)
+		return;
+	db->dropped = true;
+	changed();
+	if (db->worker_latch)
+		SetLatch(db->worker_latch);
+}
+
+
 void
 perfkit_shmem_drop(Oid database)
 {
-	PerfkitDatabase *db;
-
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
-	db = perfkit_shmem_find(database);
-	if (db != NULL)
-	{
-		db->dropped = true;
-		changed();
-		if (db->worker_latch)
-			SetLatch(db->worker_latch);
-	}
+	mark_dropped(database);
 	LWLockRelease(perfkit_shared->lock);
 	perfkit_shmem_wake_launcher();
+}
+
+
+bool
+perfkit_shmem_drop_unless_changed(Oid database, uint32 generation)
+{
+	bool unchanged;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	unchanged = pg_atomic_read_u32(&perfkit_shared->generation) == generation;
+	if (unchanged)
+		mark_dropped(database);
+	LWLockRelease(perfkit_shared->lock);
+	if (unchanged)
+		perfkit_shmem_wake_launcher();
+	return unchanged;
 }
 
 

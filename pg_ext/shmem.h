@@ -149,6 +149,12 @@ extern bool perfkit_shmem_ring_free(Oid database);
 /* Marks an entry whose extension is gone and wakes those who must know. */
 extern void perfkit_shmem_drop(Oid database);
 
+/*
+ * The same for who has looked for the extension in vain, `generation` read before that.
+ * False, and nothing done, when entries have changed since: look again.
+ */
+extern bool perfkit_shmem_drop_unless_changed(Oid database, uint32 generation);
+
 /* Frees an entry and what is in its ring; false while a record is being written there. */
 extern bool perfkit_shmem_release(PerfkitDatabase *db);
 

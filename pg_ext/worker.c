@@ -62,28 +62,42 @@ on_sigterm(SIGNAL_ARGS)
 
 
 static void
-leave(int code, Datum arg)
+leave(int code, Datum database)
 {
+	PerfkitDatabase *entry;
+
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
-	if (db->worker_pid == MyProcPid)
+	entry = perfkit_shmem_find(DatumGetObjectId(database));
+	if (entry != NULL && (entry->worker_pid == MyProcPid || entry->worker_pid == 0))
 	{
-		db->worker_pid = 0;
-		db->worker_failed = code != 0;
-		pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_NONE);
+		/* One that was sent away has not failed, whatever it was doing. */
+		entry->worker_failed = code != 0 && !ShutdownRequestPending;
+		entry->worker_pid = 0;
+		pg_atomic_write_u32(&entry->worker_state, PERFKIT_WORKER_NONE);
 	}
 	LWLockRelease(perfkit_shared->lock);
 	perfkit_shmem_wake_launcher();
 }
 
 
+/*
+ * Is the extension there?  If not, the database's entry is given up; but one that
+ * CREATE EXTENSION has made since we looked must stay, so then we look again.
+ */
 static bool
 extension_there(void)
 {
+	uint32 generation;
 	bool there;
 
-	StartTransactionCommand();
-	there = OidIsValid(get_extension_oid("perfkit", true));
-	CommitTransactionCommand();
+	do
+	{
+		generation = pg_atomic_read_u32(&perfkit_shared->generation);
+		pg_read_barrier();
+		StartTransactionCommand();
+		there = OidIsValid(get_extension_oid("perfkit", true));
+		CommitTransactionCommand();
+	} while (!there && !perfkit_shmem_drop_unless_changed(MyDatabaseId, generation));
 	return there;
 }
 
@@ -99,7 +113,6 @@ settle_in(void)
 	if (!extension_there())
 	{
 		perfkit_shared->probed_absent = database;
-		perfkit_shmem_drop(database);
 		proc_exit(0);
 	}
 	db = perfkit_shmem_attach(database);
@@ -111,7 +124,6 @@ settle_in(void)
 	/* A launcher that was killed may have started one that its successor does not know. */
 	if (!perfkit_shmem_be_worker(db))
 		proc_exit(0);
-	before_shmem_exit(leave, (Datum) 0);
 	perfkit_shmem_give_rings();
 }
 
@@ -253,7 +265,6 @@ check_extension(void)
 			(void) perfkit_shmem_attach(MyDatabaseId);
 		return;
 	}
-	perfkit_shmem_drop(MyDatabaseId);
 	proc_exit(0);
 }
 
@@ -301,6 +312,7 @@ perfkit_worker_main(Datum database)
 	perfkit_exempt = true;
 	pqsignal(SIGTERM, on_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	before_shmem_exit(leave, database);
 	BackgroundWorkerUnblockSignals();
 	working = true;
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
