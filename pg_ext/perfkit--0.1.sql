@@ -6,6 +6,12 @@ CREATE SCHEMA perfkit;
 COMMENT ON SCHEMA perfkit IS 'slow query log and performance log';
 GRANT USAGE ON SCHEMA perfkit TO PUBLIC;
 
+-- A default_tablespace that is the database's own is refused for partitioned tables, which hold
+-- nothing anyway. It is put back below; a name without a tablespace counts as none.
+SELECT pg_catalog.set_config('perfkit_script.default_tablespace',
+	pg_catalog.current_setting('default_tablespace'), true);
+SET LOCAL default_tablespace = '';
+
 -- ---------------------------------------------------------------- slow_query_log
 
 CREATE TABLE perfkit.slow_query_log (
@@ -257,6 +263,9 @@ AS 'MODULE_PATHNAME', 'perfkit_log_metric'
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb) IS
 	'adds an application''s own measurement to performance_log, as part of the transaction';
+
+SELECT pg_catalog.set_config('default_tablespace', spcname, true) FROM pg_catalog.pg_tablespace
+WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');
 
 -- ---------------------------------------------------------------- partitions of the first days
 

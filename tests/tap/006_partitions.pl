@@ -201,8 +201,11 @@ ALTER DATABASE odd SET standard_conforming_strings = off;
 ALTER DATABASE odd SET client_encoding = 'LATIN1';
 ALTER DATABASE odd SET row_security = off;
 ALTER DATABASE odd SET check_function_bodies = off;
+ALTER DATABASE odd SET default_tablespace = 'pg_default';
 EOF_SQL
 $node->safe_psql('odd', 'SET default_transaction_read_only = off; BEGIN READ WRITE; CREATE EXTENSION perfkit; COMMIT;');
+is( ask($node, q{BEGIN READ WRITE; DROP EXTENSION perfkit; CREATE EXTENSION perfkit; SHOW default_tablespace; COMMIT;}, 'odd'),
+	'pg_default', 'CREATE EXTENSION leaves default_tablespace as it was');
 stores('a database with odd settings: rows are stored', 'odd');
 is( ask($node, q{SET timezone = 'UTC'; SET datestyle = 'ISO'; SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
 		WHERE inhparent = 'perfkit.slow_query_log'::pg_catalog.regclass AND strpos(pg_get_expr(relpartbound, c.oid),
