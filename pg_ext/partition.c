@@ -3,6 +3,7 @@
  *	  Partitions made ahead and dropped by age.
  *
  *	  create: CREATE TABLE day (LIKE parent) -> member of the extension -> ATTACH
+ *	  client: log_metric() makes the day itself if the worker has not been there
  *	  drop:   both locks without waiting -> released by the extension -> DROP
  *
  * Members of the extension are not dumped and go with DROP EXTENSION; a member
@@ -12,6 +13,7 @@
  */
 #include "partition.h"
 
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -23,6 +25,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -39,6 +42,17 @@ typedef struct Log
 static const Log logs[] = {
 	{"slow_query_log", &perfkit_slow_query_retention},
 	{"performance_log", &perfkit_performance_retention},
+};
+
+
+/* Settings of a session that say where its new tables go, and their defaults. */
+static const struct
+{
+	const char *setting;
+	const char *value;
+} places[] = {
+	{"default_tablespace", ""},
+	{"default_table_access_method", DEFAULT_TABLE_ACCESS_METHOD},
 };
 
 
@@ -104,14 +118,21 @@ run(const char *command)
 }
 
 
+static bool
+exists(const char *table, int day)
+{
+	Oid schema = get_namespace_oid(SCHEMA, false);
+
+	return OidIsValid(get_relname_relid(partition_name(table, day), schema));
+}
+
+
 static void
-ensure(const char *table, int day)
+create(const char *table, int day)
 {
 	char *name = partition_name(table, day);
 	StringInfoData command;
 
-	if (OidIsValid(get_relname_relid(name, get_namespace_oid(SCHEMA, false))))
-		return;
 	initStringInfo(&command);
 	appendStringInfo(&command, "CREATE TABLE " SCHEMA ".%s (LIKE " SCHEMA ".%s INCLUDING ALL)",
 					 name, table);
@@ -129,6 +150,20 @@ ensure(const char *table, int day)
 	append_date(&command, day + 1, "-");
 	appendStringInfoString(&command, " 00:00:00+00')");
 	run(command.data);
+}
+
+
+static void
+ensure(const char *table, int day)
+{
+	if (exists(table, day))
+		return;
+
+	/* The lock of ATTACH, taken early: one makes it, the others find it made. */
+	LockRelationOid(get_relname_relid(table, get_namespace_oid(SCHEMA, false)),
+					ShareUpdateExclusiveLock);
+	if (!exists(table, day))
+		create(table, day);
 }
 
 
@@ -233,6 +268,26 @@ perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now)
 		while (retire_one(db, &logs[i], now))
 			CHECK_FOR_INTERRUPTS();
 	}
+}
+
+
+void
+perfkit_partition_for_metric(TimestampTz logged_at)
+{
+	int day = day_of(logged_at);
+	int nest_level;
+
+	/* Where nothing can be written, INSERT has the better words for it. */
+	if (XactReadOnly || exists("performance_log", day))
+		return;
+
+	/* The table is not the caller's, so neither is the choice of its place. */
+	nest_level = NewGUCNestLevel();
+	for (size_t i = 0; i < lengthof(places); i++)
+		(void) set_config_option(places[i].setting, places[i].value, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	ensure("performance_log", day);
+	AtEOXact_GUC(true, nest_level);
 }
 
 

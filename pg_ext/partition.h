@@ -2,7 +2,7 @@
  * partition.h
  *	  The daily partitions (UTC) of slow_query_log and performance_log.
  *
- * Nothing here ever waits behind a reader: a partition is created beside its
+ * Nothing here ever waits behind a reader or a writer: a partition is created beside its
  * parent and attached, and an old one is dropped only if both locks are free.
  *-------------------------------------------------------------------------
  */
@@ -16,6 +16,13 @@
 
 /* Makes today's and tomorrow's partitions, drops what retention allows.  Own transactions. */
 extern void perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now);
+
+/*
+ * Makes today's partition of performance_log for a row of a client, should the worker
+ * not have done so.  Inside a transaction, SPI connected; as the extension's owner.
+ * Waits for another who makes it, and others wait until this transaction has ended.
+ */
+extern void perfkit_partition_for_metric(TimestampTz logged_at);
 
 /* Makes the partition of slow_query_log for a row.  Inside a transaction, SPI connected. */
 extern void perfkit_partition_for_row(TimestampTz started_at);

@@ -262,7 +262,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'perfkit_log_metric'
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb) IS
-	'adds an application''s own measurement to performance_log, as part of the transaction';
+	'adds an application''s own measurement to performance_log, as part of the transaction; makes the day''s partition if the worker has not';
 
 SELECT pg_catalog.set_config('default_tablespace', spcname, true) FROM pg_catalog.pg_tablespace
 WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "partition.h"
 #include "shmem.h"
 #include "utils/builtins.h"
 #include "utils/elog.h"
@@ -219,13 +220,15 @@ check_labels(Jsonb *labels)
 static void
 insert_metric(Datum metric, Datum value, Datum labels)
 {
-	Oid types[] = {TEXTOID, FLOAT8OID, JSONBOID};
-	Datum values[] = {metric, value, labels};
+	TimestampTz now = GetCurrentTimestamp();
+	Oid types[] = {TEXTOID, FLOAT8OID, JSONBOID, TIMESTAMPTZOID};
+	Datum values[] = {metric, value, labels, TimestampTzGetDatum(now)};
 
 	SPI_connect();
+	perfkit_partition_for_metric(now);
 	if (SPI_execute_with_args(
 			"INSERT INTO perfkit.performance_log (logged_at, source, metric, labels, value)"
-			" VALUES (pg_catalog.clock_timestamp(), 'application', $1, $3, $2)",
+			" VALUES ($4, 'application', $1, $3, $2)",
 			lengthof(types), types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "perfkit: INSERT into performance_log failed");
 	SPI_finish();

@@ -217,4 +217,38 @@ is(counter($node, 'flush_errors', 'odd'), '0', '... without an error');
 books_ok($node, '... the books balance', 'odd');
 $node->stop;
 
+# ---- no worker for days: the two launchers take the only processes
+$node = perfkit_node('alone', <<'EOF_CONF');
+max_worker_processes = 2
+allow_in_place_tablespaces = on
+perfkit.slow_query_threshold = 0
+EOF_CONF
+ok(await($node, q{SELECT value FROM perfkit.status WHERE name = 'waiting_for_worker'}, '1'), 'there is no worker');
+drop_day(name_of('performance_log', $_)) for 0, 1;
+$node->safe_psql('postgres', "CREATE ROLE app; CREATE TABLESPACE elsewhere LOCATION ''; GRANT CREATE ON TABLESPACE elsewhere TO app");
+my $first = $node->background_psql('postgres');
+$first->query_safe(q{SET ROLE app; SET default_tablespace = 'elsewhere'; BEGIN; SELECT perfkit.log_metric('queue_length', 1);});
+is($first->query_safe('SHOW default_tablespace'), 'elsewhere', 'log_metric makes the missing day, and leaves settings as they were');
+my $second = $node->background_psql('postgres');
+$second->query_until(qr/asked/, "\\echo asked\nSET application_name = 'second'; SELECT perfkit.log_metric('queue_length', 2);\n");
+ok( await($node, q{SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'second'}, 'Lock'),
+	'... another first one waits for its end');
+$first->query_safe('COMMIT');
+$second->query_safe('SELECT 1');
+is(ask($node, q{SELECT string_agg(value::text, ' ' ORDER BY value) FROM perfkit.performance_log}), '1 2', '... and both are stored');
+is(partitions_of('performance_log'), 'perfkit.' . name_of('performance_log', 0), '... in the partition of the day');
+is( ask($node, q{SELECT relowner = 10 AND reltablespace = 0 AND EXISTS (SELECT FROM pg_depend d
+		WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+		FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = 'perfkit.performance_log'::regclass}),
+	't', '... which belongs to the extension, not to the caller');
+my ($out, $err) = run_as($node, 'app', q{SET ROLE app; SELECT 1 FROM perfkit.performance_log});
+like($err, qr/permission denied/, '... and who cannot read it');
+$_->quit for $first, $second;
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$node->restart;
+stores('with a worker again rows are stored');
+is(partitions_of('performance_log'), join(' ', map { 'perfkit.' . name_of('performance_log', $_) } 0, 1), '... and it goes on from there');
+is(counter($node, 'flush_errors'), '0', '... without an error');
+$node->stop;
+
 done_testing();
