@@ -85,3 +85,13 @@ def is_listening(port):
         if local.endswith(wanted) and state == "0A":
             return True
     return False
+
+
+def is_listening_on_unix(path):
+    """The same of a unix socket: its file is there a moment before anybody listens on it."""
+    accepts = "00010000"
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[-1] == str(path) and fields[3] == accepts:
+            return True
+    return False

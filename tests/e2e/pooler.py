@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cluster import ROLES
-from machine import free_port, is_listening
+from machine import free_port, is_listening, is_listening_on_unix
 from waiting import DEADLINE, wait_until
 from wire import Wire
 
@@ -163,7 +163,7 @@ class Pooler:
 
     def listens(self):
         """Whether it can be connected to."""
-        return is_listening(self.port) and self.socket_path.exists()
+        return is_listening(self.port) and is_listening_on_unix(self.socket_path)
 
     def _ended(self):
         return self.process.poll() is not None

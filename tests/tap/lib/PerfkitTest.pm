@@ -86,8 +86,11 @@ sub await
 	local $ENV{PGOPTIONS} = '-c perfkit.track=none';
 	$ok = until_true(
 		sub {
-			$node->psql($database // 'postgres', $sql, stdout => \$last, stderr => \$errors);
-			return $last eq $expected;
+			# psql may be gone before it has read its input: IPC::Run dies of that pipe
+			$last = '';
+			eval { $node->psql($database // 'postgres', $sql, stdout => \$last, stderr => \$errors) };
+			$errors = $@ if $@;
+			return ($last // '') eq $expected;
 		},
 		$sql, $seconds);
 	diag("last answer: '$last' $errors, expected: '$expected'") unless $ok;
