@@ -25,6 +25,7 @@
 #include "failure.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "normalize.h"
 #include "optimizer/planner.h"
 #include "parsed.h"
 #include "parser/analyze.h"
@@ -113,8 +114,11 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 {
 	if (next_analyze)
 		next_analyze(pstate, query, jumble);
-	if (perfkit_nesting > 0 || perfkit_shmem_mine() == NULL ||
-		perfkit_commit_inside(pstate->p_sourcetext))
+	if (perfkit_shmem_mine() == NULL)
+		return;
+	if (jumble != NULL && (perfkit_nesting == 0 || perfkit_track == PERFKIT_TRACK_ALL))
+		perfkit_normalize_remember(pstate->p_sourcetext, query, jumble);
+	if (perfkit_nesting > 0 || perfkit_commit_inside(pstate->p_sourcetext))
 		return;
 	if (perfkit_commit_parked != NULL)
 		perfkit_commit_settle(NULL);

@@ -38,6 +38,22 @@
 #include "utils/queryjumble.h"
 #endif
 
+/*
+ * 18 may jumble a list of constants as one, whose length it knows, and lists the
+ * parameters among the constants.  Before, a constant that stands in the tree
+ * twice took two of pg_stat_statements' numbers.
+ */
+#if PG_VERSION_NUM >= 180000
+#define PERFKIT_CONSTANT_LENGTH(constant) ((constant)->squashed ? (constant)->length : -1)
+#define PERFKIT_CONSTANT_STAYS(jumble, constant)                                                   \
+	((constant)->extern_param && !(jumble)->has_squashed_lists)
+#define PERFKIT_NUMBERS_DUPLICATES false
+#else
+#define PERFKIT_CONSTANT_LENGTH(constant) (-1)
+#define PERFKIT_CONSTANT_STAYS(jumble, constant) false
+#define PERFKIT_NUMBERS_DUPLICATES true
+#endif
+
 /* 18 lets a module name itself. */
 #if PG_VERSION_NUM >= 180000
 #define PERFKIT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "perfkit", .version = "0.1")

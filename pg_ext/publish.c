@@ -141,18 +141,14 @@ add_text(PerfkitRecord *record, PerfkitText which, const char *text)
 }
 
 
-/* The statement alone, out of the string it came in. */
-static bool
-add_query(PerfkitRecord *record, const PerfkitExecution *e, bool unparsed)
+/* The statement alone, out of the string it came in; NULL when there is none. */
+static const char *
+statement_text(const PerfkitExecution *e, int *length)
 {
 	int location = e->location;
-	int length = e->length;
-	const char *query = e->source;
 
-	if (query == NULL)
-		return false;
-	query = CleanQuerytext(query, &location, &length);
-	return perfkit_record_add_query(record, query, length, unparsed);
+	*length = e->length;
+	return e->source != NULL ? CleanQuerytext(e->source, &location, length) : NULL;
 }
 
 
@@ -182,6 +178,10 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 		   const PerfkitFailure *failure)
 {
 	bool own = MyProcPort != NULL && e->userid == GetAuthenticatedUserId();
+	bool unparsed = failure != NULL && failure->unparsed;
+	int length;
+	const char *query = statement_text(e, &length);
+	bool cut;
 
 	add_text(record, PERFKIT_TEXT_USERNAME, own ? MyProcPort->user_name : NULL);
 	add_text(record, PERFKIT_TEXT_CLIENT_ADDR, client_address(&record->client_port));
@@ -189,9 +189,14 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 			 e->application[0] != '\0' ? e->application : application_name);
 	add_text(record, PERFKIT_TEXT_COMMAND_TAG,
 			 e->tag != CMDTAG_UNKNOWN ? GetCommandTagName(e->tag) : NULL);
-	if (add_query(record, e, failure != NULL && failure->unparsed))
-		perfkit_count(db, PERFKIT_TRUNCATED_QUERY, 1);
+	cut = query != NULL && perfkit_record_add_query(record, query, length, unparsed);
 	add_message(record, e, failure);
+	if (query != NULL && !unparsed)
+		cut |= perfkit_record_add_normalized(record, query, length);
+	if (cut)
+		perfkit_count(db, PERFKIT_TRUNCATED_QUERY, 1);
+	if (query != NULL && !unparsed && perfkit_record_add_tags(record, query, length))
+		perfkit_count(db, PERFKIT_TRUNCATED_TAGS, 1);
 }
 
 

@@ -4,15 +4,18 @@
  *
  * The backend's buffer comes from malloc(), not palloc(): it must be there in
  * a transaction that is being aborted, and running out of memory must not
- * raise an error.  It is made once and grows only with perfkit.max_query_size.
+ * raise an error.  It is made once and grows only with perfkit.max_query_size:
+ * the query, the normalized one, and the same before it is redacted.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "guc.h"
 #include "mb/pg_wchar.h"
+#include "normalize.h"
 #include "record.h"
 #include "redact.h"
+#include "tags.h"
 
 /* User, address, application and tag are names; the message has its own limit. */
 #define SMALL_TEXTS 1024
@@ -55,7 +58,8 @@ perfkit_reason_name(PerfkitReason reason)
 PerfkitRecord *
 perfkit_record_begin(void)
 {
-	Size wanted = sizeof(PerfkitRecord) + SMALL_TEXTS + MAX_MESSAGE + perfkit_max_query_size;
+	Size wanted = sizeof(PerfkitRecord) + SMALL_TEXTS + MAX_MESSAGE + PERFKIT_MAX_TAGS_SIZE +
+				  3 * (Size) perfkit_max_query_size;
 
 	if (wanted > buffer_size)
 	{
@@ -104,6 +108,40 @@ perfkit_record_add_query(PerfkitRecord *record, const char *query, Size length, 
 	record->text_length[PERFKIT_TEXT_QUERY] = text.length;
 	record->length += text.length;
 	return text.cut;
+}
+
+
+bool
+perfkit_record_add_normalized(PerfkitRecord *record, const char *query, Size length)
+{
+	char *at = (char *) record + record->length;
+	Size room = Min((buffer_size - record->length) / 2, (Size) perfkit_max_query_size);
+	PerfkitRedaction text = {.out = at, .size = room};
+	bool cut;
+
+	/* What is to be redacted waits in the free half of the buffer. */
+	length = perfkit_normalize(record->queryid, query, length, at + room, room, &cut);
+	if (length == 0)
+		return false;
+	perfkit_redact(&text, at + room, length);
+	record->text_length[PERFKIT_TEXT_NORMALIZED] = text.length;
+	record->length += text.length;
+	return cut || text.cut;
+}
+
+
+bool
+perfkit_record_add_tags(PerfkitRecord *record, const char *query, Size length)
+{
+	PerfkitTags tags = {
+		.out = (char *) record + record->length,
+		.size = Min(buffer_size - record->length, PERFKIT_MAX_TAGS_SIZE),
+	};
+
+	perfkit_tags_find(&tags, query, length);
+	record->text_length[PERFKIT_TEXT_TAGS] = tags.length;
+	record->length += tags.length;
+	return tags.cut;
 }
 
 

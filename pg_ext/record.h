@@ -15,7 +15,7 @@
 #include "datatype/timestamp.h"
 
 /* Raise it with every change of PerfkitRecord: old state files are then refused. */
-#define PERFKIT_RECORD_VERSION 1
+#define PERFKIT_RECORD_VERSION 2
 #define PERFKIT_RECORD_LAYOUT ((PERFKIT_RECORD_VERSION << 16) | (uint32) sizeof(PerfkitRecord))
 
 typedef enum PerfkitOutcome
@@ -44,6 +44,8 @@ typedef enum PerfkitText
 	PERFKIT_TEXT_COMMAND_TAG,
 	PERFKIT_TEXT_QUERY,
 	PERFKIT_TEXT_MESSAGE,
+	PERFKIT_TEXT_NORMALIZED,
+	PERFKIT_TEXT_TAGS, /* see tags.h */
 	PERFKIT_N_TEXTS
 } PerfkitText;
 
@@ -125,12 +127,18 @@ extern void perfkit_record_add(PerfkitRecord *record, PerfkitText which, const c
 							   Size length);
 
 /*
- * Appends the query with its passwords redacted, cut to `limit` bytes; with
- * `unparsed` the stricter rule for text that no parser has understood holds.
- * True when it was cut.
+ * Appends the query with its passwords redacted, cut to perfkit.max_query_size;
+ * with `unparsed` the stricter rule for text that no parser has understood
+ * holds.  True when it was cut.
  */
 extern bool perfkit_record_add_query(PerfkitRecord *record, const char *query, Size length,
 									 bool unparsed);
+
+/* The same for the normalized text, if there is one; `query` is the statement alone. */
+extern bool perfkit_record_add_normalized(PerfkitRecord *record, const char *query, Size length);
+
+/* Appends the tags in the statement's comments; true when some were left out. */
+extern bool perfkit_record_add_tags(PerfkitRecord *record, const char *query, Size length);
 
 /* A text and its length; not terminated. */
 extern const char *perfkit_record_text(const PerfkitRecord *record, PerfkitText which,
