@@ -22,6 +22,7 @@
 
 #include "access/xact.h"
 #include "commit.h"
+#include "content.h"
 #include "failure.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -247,6 +248,7 @@ open_executor(QueryDesc *query_desc, int eflags)
 	if (e == NULL)
 		return NULL;
 	e->tag = perfkit_capture_tag(query_desc->operation);
+	e->params = query_desc->params;
 	note = take_note(e);
 	now_ns = note != NULL && e->whole ? note->end_ns : perfkit_clock_ns();
 	e->begin_ns = note != NULL ? note->begin_ns : now_ns;
@@ -441,11 +443,31 @@ finish_with_row(PerfkitExecution *e, bool slow)
 }
 
 
+/* The statement is over, but for this; a cancel makes it fail after all. */
+static void
+take_parameters(PerfkitExecution *e)
+{
+	PG_TRY();
+	{
+		perfkit_content_take_parameters(e, InvalidSnapshot);
+	}
+	PG_CATCH();
+	{
+		perfkit_failure_caught(e);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+
 void
 perfkit_capture_finish(PerfkitExecution *e)
 {
 	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
 
+	if (slow)
+		take_parameters(e);
+	e->params = NULL;
 	if (e->level == 0)
 	{
 		perfkit_last.finished_message = e->message;

@@ -14,6 +14,7 @@
 #include "execution.h"
 
 #include "access/xact.h"
+#include "content.h"
 #include "miscadmin.h"
 #include "publish.h"
 #include "utils/memutils.h"
@@ -40,7 +41,11 @@ executor_gone(void *arg)
 
 	/* A portal dropped before its end is a success with the rows so far. */
 	if (db != NULL && !e->running)
+	{
+		if (perfkit_publish_slow(perfkit_publish_spent_ns(e)))
+			perfkit_content_take_failed(e);
 		perfkit_publish(db, e, NULL);
+	}
 	perfkit_execution_close(e);
 }
 
@@ -76,6 +81,8 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->running = false;
 	e->id = 0;
 	e->userid = GetUserId();
+	e->params = NULL;
+	e->content = NULL;
 	e->application[0] = '\0';
 	e->rows = 0;
 	e->message = GetCurrentStatementStartTimestamp();
@@ -161,6 +168,8 @@ perfkit_execution_close(PerfkitExecution *e)
 {
 	e->state = PERFKIT_SLOT_FREE;
 	e->query_desc = NULL;
+	if (e->content != NULL)
+		perfkit_content_free(e);
 	while (perfkit_execution_count > 0 &&
 		   perfkit_execution_slots[perfkit_execution_count - 1].state == PERFKIT_SLOT_FREE)
 		perfkit_execution_count--;

@@ -21,9 +21,12 @@
 #include <time.h>
 
 #include "executor/execdesc.h"
+#include "nodes/params.h"
 #include "record.h"
 #include "shmem.h"
 #include "tcop/cmdtag.h"
+
+typedef struct PerfkitContent PerfkitContent;
 
 typedef enum PerfkitExecutionState
 {
@@ -50,6 +53,8 @@ typedef struct PerfkitExecution
 	const char *source; /* the whole string it came in; not ours */
 	int location;       /* of the statement in it, as in PlannedStmt */
 	int length;
+	ParamListInfo params;    /* not ours; NULL once they may be gone */
+	PerfkitContent *content; /* taken so far, NULL: nothing (content.h) */
 	CommandTag tag;
 	char application[NAMEDATALEN]; /* as of the start, utility statements only */
 	int64 rows;                    /* -1: the command has none */

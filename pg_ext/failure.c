@@ -23,6 +23,7 @@
 #include "access/xact.h"
 #include "capture.h"
 #include "commit.h"
+#include "content.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "parsed.h"
@@ -94,6 +95,7 @@ fail(PerfkitExecution *e, const PerfkitFailure *failure)
 	PerfkitDatabase *db = perfkit_shmem_mine();
 
 	perfkit_execution_stop(e, perfkit_clock_ns());
+	perfkit_content_take_failed(e);
 	if (db != NULL)
 		perfkit_publish(db, e, failure);
 	perfkit_execution_close(e);

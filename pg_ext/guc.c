@@ -21,6 +21,8 @@ bool perfkit_log_errors = true;
 int perfkit_log_errors_rate = 100;
 int perfkit_record_rate = 1000;
 int perfkit_max_query_size = 16 * 1024;
+bool perfkit_capture_parameters = true;
+int perfkit_max_parameter_size = 1024;
 int perfkit_flush_interval = 1000;
 int perfkit_slow_query_retention = 14 * 24 * 60;
 int perfkit_performance_retention = 2 * 24 * 60;
@@ -76,6 +78,10 @@ static const Setting settings[] = {
 	 "0 means no limit; what is over it is counted as dropped_rate."},
 	{"perfkit.max_query_size", SETTING_INT, &perfkit_max_query_size, 128, ONE_MB, PGC_SUSET,
 	 GUC_UNIT_BYTE, NULL, "Longer query texts are cut to this size.", NULL},
+	{"perfkit.capture_parameters", SETTING_BOOL, &perfkit_capture_parameters, 0, 0, PGC_SUSET, 0,
+	 NULL, "Bind values of logged statements are logged too.", NULL},
+	{"perfkit.max_parameter_size", SETTING_INT, &perfkit_max_parameter_size, 1, 16 * 1024,
+	 PGC_SUSET, GUC_UNIT_BYTE, NULL, "Longer bind values are cut to this size.", NULL},
 	{"perfkit.flush_interval", SETTING_INT, &perfkit_flush_interval, 10, 60 * 60 * 1000, PGC_SIGHUP,
 	 GUC_UNIT_MS, NULL, "Time between two writes of captured statements to the table.",
 	 "At most this much is lost in a crash."},

@@ -20,9 +20,11 @@ extern int perfkit_slow_query_threshold; /* ms; -1 off, 0 everything */
 extern int perfkit_track;                /* PerfkitTrack */
 extern bool perfkit_track_utility;
 extern bool perfkit_log_errors;
-extern int perfkit_log_errors_rate;       /* per second and database; 0 no limit */
-extern int perfkit_record_rate;           /* per second and database; 0 no limit */
-extern int perfkit_max_query_size;        /* bytes */
+extern int perfkit_log_errors_rate; /* per second and database; 0 no limit */
+extern int perfkit_record_rate;     /* per second and database; 0 no limit */
+extern int perfkit_max_query_size;  /* bytes */
+extern bool perfkit_capture_parameters;
+extern int perfkit_max_parameter_size;    /* bytes, of one value */
 extern int perfkit_flush_interval;        /* ms */
 extern int perfkit_slow_query_retention;  /* minutes; 0 for ever */
 extern int perfkit_performance_retention; /* minutes; 0 for ever */

@@ -84,6 +84,7 @@ CREATE TABLE perfkit.slow_query_log (
 	cpu_sys_time double precision,
 	waits jsonb,
 	blocking_pid integer,
+	truncated text[],
 	boot bigint NOT NULL,
 	sequence bigint NOT NULL,
 	UNIQUE (started_at, boot, sequence)
@@ -117,7 +118,7 @@ DECLARE
 		'command_tag', 'as sent to the client, without counts',
 		'query', 'the statement alone, cut at perfkit.max_query_size, passwords redacted',
 		'query_normalized', 'with constants replaced by $n as in pg_stat_statements; NULL where it is not known',
-		'parameters', 'bind values (not filled yet)',
+		'parameters', 'bind values as text, in the order of their numbers; null also for what could not be told (see truncated)',
 		'tags', 'names and values from sqlcommenter comments, traceparent among them',
 		'plan', 'as EXPLAIN (FORMAT JSON) shows it (not filled yet)',
 		'plan_kind', 'estimate, actual or partial (not filled yet)',
@@ -165,6 +166,7 @@ DECLARE
 		'cpu_sys_time', 'ms (not filled yet)',
 		'waits', 'wait events seen while it ran (not filled yet)',
 		'blocking_pid', 'who held the lock it waited for (not filled yet)',
+		'truncated', 'what of query, tags, parameters and plan was cut or left out; NULL: nothing',
 		'boot', 'life of the server''s shared memory it was captured in',
 		'sequence', 'its number in that life'];
 BEGIN
@@ -214,7 +216,7 @@ SELECT
 	l.jit_functions, l.jit_generation_time, l.jit_inlining_time, l.jit_optimization_time,
 	l.jit_emission_time, l.jit_deform_time,
 	l.parallel_workers_to_launch, l.parallel_workers_launched,
-	l.cpu_user_time, l.cpu_sys_time, l.waits, l.blocking_pid,
+	l.cpu_user_time, l.cpu_sys_time, l.waits, l.blocking_pid, l.truncated,
 	l.boot, l.sequence
 FROM perfkit.slow_query_log l
 CROSS JOIN LATERAL (SELECT perfkit._may_read(l.userid) AS visible OFFSET 0) m

@@ -11,6 +11,7 @@
 #include "publish.h"
 
 #include "common/ip.h"
+#include "content.h"
 #include "guc.h"
 #include "redact.h"
 #include "miscadmin.h"
@@ -174,6 +175,25 @@ add_message(PerfkitRecord *record, const PerfkitExecution *e, const PerfkitFailu
 
 
 static void
+truncated(PerfkitDatabase *db, PerfkitRecord *record, PerfkitTruncated what, PerfkitCounter counter)
+{
+	record->truncated |= what;
+	perfkit_count(db, counter, 1);
+}
+
+
+static void
+fill_content(PerfkitDatabase *db, PerfkitRecord *record, const PerfkitContent *content)
+{
+	record->has_parameters = content->has_parameters;
+	perfkit_record_add(record, PERFKIT_TEXT_PARAMETERS, content->parameters,
+					   content->parameters_length);
+	if (content->parameters_cut)
+		truncated(db, record, PERFKIT_CUT_PARAMETERS, PERFKIT_TRUNCATED_PARAMETERS);
+}
+
+
+static void
 fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 		   const PerfkitFailure *failure)
 {
@@ -194,9 +214,9 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 	if (query != NULL && !unparsed)
 		cut |= perfkit_record_add_normalized(record, query, length);
 	if (cut)
-		perfkit_count(db, PERFKIT_TRUNCATED_QUERY, 1);
+		truncated(db, record, PERFKIT_CUT_QUERY, PERFKIT_TRUNCATED_QUERY);
 	if (query != NULL && !unparsed && perfkit_record_add_tags(record, query, length))
-		perfkit_count(db, PERFKIT_TRUNCATED_TAGS, 1);
+		truncated(db, record, PERFKIT_CUT_TAGS, PERFKIT_TRUNCATED_TAGS);
 }
 
 
@@ -267,5 +287,7 @@ perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *
 	record->reason = reason;
 	fill_fixed(record, e, failure);
 	fill_texts(db, record, e, failure);
+	if (e->content != NULL)
+		fill_content(db, record, e->content);
 	put(db, record);
 }

@@ -14,6 +14,7 @@
 #include "mb/pg_wchar.h"
 #include "normalize.h"
 #include "record.h"
+#include "parameters.h"
 #include "redact.h"
 #include "tags.h"
 
@@ -59,7 +60,7 @@ PerfkitRecord *
 perfkit_record_begin(void)
 {
 	Size wanted = sizeof(PerfkitRecord) + SMALL_TEXTS + MAX_MESSAGE + PERFKIT_MAX_TAGS_SIZE +
-				  3 * (Size) perfkit_max_query_size;
+				  PERFKIT_MAX_PARAMETERS_SIZE + 3 * (Size) perfkit_max_query_size;
 
 	if (wanted > buffer_size)
 	{

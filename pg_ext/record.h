@@ -15,7 +15,7 @@
 #include "datatype/timestamp.h"
 
 /* Raise it with every change of PerfkitRecord: old state files are then refused. */
-#define PERFKIT_RECORD_VERSION 2
+#define PERFKIT_RECORD_VERSION 3
 #define PERFKIT_RECORD_LAYOUT ((PERFKIT_RECORD_VERSION << 16) | (uint32) sizeof(PerfkitRecord))
 
 typedef enum PerfkitOutcome
@@ -36,6 +36,15 @@ typedef enum PerfkitReason
 	PERFKIT_REASON_ERROR
 } PerfkitReason;
 
+/* What was cut or left out: bits of PerfkitRecord.truncated. */
+typedef enum PerfkitTruncated
+{
+	PERFKIT_CUT_QUERY = 1 << 0,
+	PERFKIT_CUT_TAGS = 1 << 1,
+	PERFKIT_CUT_PARAMETERS = 1 << 2,
+	PERFKIT_CUT_PLAN = 1 << 3
+} PerfkitTruncated;
+
 typedef enum PerfkitText
 {
 	PERFKIT_TEXT_USERNAME, /* empty: the writer looks the OID up */
@@ -45,7 +54,8 @@ typedef enum PerfkitText
 	PERFKIT_TEXT_QUERY,
 	PERFKIT_TEXT_MESSAGE,
 	PERFKIT_TEXT_NORMALIZED,
-	PERFKIT_TEXT_TAGS, /* see tags.h */
+	PERFKIT_TEXT_TAGS,       /* see tags.h */
+	PERFKIT_TEXT_PARAMETERS, /* see parameters.h */
 	PERFKIT_N_TEXTS
 } PerfkitText;
 
@@ -98,8 +108,10 @@ typedef struct PerfkitRecord
 	int32 sqlstate;        /* encoded; 0: none */
 	int32 workers_planned; /* -1: not known to this PostgreSQL */
 	int32 workers_launched;
-	uint8 outcome; /* PerfkitOutcome */
-	uint8 reason;  /* PerfkitReason */
+	uint8 outcome;       /* PerfkitOutcome */
+	uint8 reason;        /* PerfkitReason */
+	uint8 truncated;     /* PerfkitTruncated */
+	bool has_parameters; /* though there may be none that could be told */
 	bool io_timing;
 	bool local_io_timing;
 	bool jit_deform; /* deform_ms means something */

@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tags.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -37,6 +38,7 @@ const PerfkitRowColumn perfkit_row_columns[] = {
 	{"query", TEXTOID, ""},
 	{"query_normalized", TEXTOID, ""},
 	{"tags", JSONBOID, ""},
+	{"parameters", JSONBOID, ""},
 	{"rows", INT8OID, ""},
 	{"outcome", TEXTOID, ""},
 	{"sqlstate", TEXTOID, ""},
@@ -73,6 +75,7 @@ const PerfkitRowColumn perfkit_row_columns[] = {
 	{"jit_deform_time", FLOAT8OID, ""},
 	{"parallel_workers_to_launch", INT4OID, ""},
 	{"parallel_workers_launched", INT4OID, ""},
+	{"truncated", TEXTARRAYOID, ""},
 	{"boot", INT8OID, ""},
 	{"sequence", INT8OID, ""},
 };
@@ -205,6 +208,57 @@ put_tags(PerfkitRow *row, const PerfkitRecord *record)
 }
 
 
+/* n, ? or =value each, as an array of text or null */
+static void
+put_parameters(PerfkitRow *row, const PerfkitRecord *record)
+{
+	JsonbParseState *state = NULL;
+	uint32 size;
+	const char *at = perfkit_record_text(record, PERFKIT_TEXT_PARAMETERS, &size);
+	const char *end = at + size;
+	const char *string;
+	Size length;
+	JsonbValue *array;
+
+	if (!record->has_parameters)
+	{
+		put(row, (Datum) 0, true);
+		return;
+	}
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	while (perfkit_tags_next(&at, end, &string, &length))
+	{
+		JsonbValue value = {.type = jbvNull};
+
+		if (length > 0 && *string == '=')
+			value = json_string(string + 1, length - 1);
+		(void) pushJsonbValue(&state, WJB_ELEM, &value);
+	}
+	array = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	put(row, JsonbPGetDatum(JsonbValueToJsonb(array)), false);
+}
+
+
+static void
+put_truncated(PerfkitRow *row, int truncated)
+{
+	static const char *const names[] = {"query", "tags", "parameters", "plan"};
+	Datum values[lengthof(names)];
+	int n = 0;
+
+	for (size_t i = 0; i < lengthof(names); i++)
+	{
+		if (truncated & (1 << i))
+			values[n++] = CStringGetTextDatum(names[i]);
+	}
+	if (n == 0)
+		put(row, (Datum) 0, true);
+	else
+		put(row, PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT)),
+			false);
+}
+
+
 static void
 put_identity(PerfkitRow *row, const PerfkitRecord *record, const char *database)
 {
@@ -225,6 +279,7 @@ put_identity(PerfkitRow *row, const PerfkitRecord *record, const char *database)
 	put_record_text(row, record, PERFKIT_TEXT_QUERY);
 	put_record_text(row, record, PERFKIT_TEXT_NORMALIZED);
 	put_tags(row, record);
+	put_parameters(row, record);
 }
 
 
@@ -294,6 +349,7 @@ perfkit_row_fill(PerfkitRow *row, const PerfkitRecord *record, const char *datab
 	put(row, ObjectIdGetDatum(record->userid), false);
 	put_usage(row, record);
 	put_jit(row, record);
+	put_truncated(row, record->truncated);
 	put_int8(row, record->boot, false);
 	put_int8(row, record->sequence, false);
 	Assert(row->n == PERFKIT_ROW_COLUMNS);

@@ -10,7 +10,7 @@
 
 #include "record.h"
 
-#define PERFKIT_ROW_COLUMNS 57
+#define PERFKIT_ROW_COLUMNS 59
 
 typedef struct PerfkitRowColumn
 {

@@ -41,6 +41,8 @@
 	X(FLUSH_ERRORS, "flush_errors", "failed attempts to write rows or to look after partitions")   \
 	X(TRUNCATED_QUERY, "truncated_query", "query texts cut to perfkit.max_query_size")             \
 	X(TRUNCATED_TAGS, "truncated_tags", "statements with more or longer tags than are kept")       \
+	X(TRUNCATED_PARAMETERS, "truncated_parameters",                                                \
+	  "statements with bind values that were cut or could not be told")                            \
 	X(TRUNCATED_PLAN, "truncated_plan", "plans cut")                                               \
 	X(EXPLAIN_FAILED, "explain_failed", "plans that could not be taken")                           \
 	X(UNTRACKED_DEPTH, "untracked_depth", "executions nested too deep to be followed")             \

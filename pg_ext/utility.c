@@ -112,7 +112,8 @@ act_on(const Meaning *m)
 
 
 static PerfkitExecution *
-open_utility(const PlannedStmt *statement, const char *source, const Meaning *m)
+open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
+			 ParamListInfo params)
 {
 	PerfkitDatabase *db = perfkit_shmem_mine();
 	PerfkitExecution *e;
@@ -131,6 +132,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m)
 	if (e == NULL)
 		return NULL;
 	e->tag = m->tag;
+	e->params = params;
 	e->rows = -1;
 	if (m->sets_application)
 		strlcpy(e->application, application_name, sizeof(e->application));
@@ -203,7 +205,7 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 
 	watch();
 	find_meaning(statement->utilityStmt, &m);
-	e = open_utility(statement, source, &m);
+	e = open_utility(statement, source, &m, params);
 	if (m.execute)
 	{
 		next(statement, source, read_only_tree, context, params, environment, dest, qc);

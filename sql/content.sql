@@ -1,5 +1,5 @@
 --
--- What a row holds besides the statement's text: normalized text, tags.
+-- What a row holds besides the statement's text: normalized text, tags, parameters.
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS perfkit;
@@ -117,5 +117,68 @@ SELECT substr(query, 1, 60) AS query, tags FROM perfkit.slow_query_log
 WHERE application_name = 'content tags' AND query NOT LIKE '%format(%' AND query !~ '^(SET|RESET)' ORDER BY sequence;
 SELECT value - :truncated_before AS truncated FROM perfkit.status WHERE name = 'truncated_tags';
 
+-- parameters
+SELECT value AS truncated_before FROM perfkit.status WHERE name = 'truncated_parameters' \gset
+CREATE TYPE content_mood AS ENUM ('sad', 'happy');
+CREATE TABLE content_big (v text);
+ALTER TABLE content_big ALTER v SET STORAGE EXTERNAL;
+INSERT INTO content_big VALUES (repeat('toasted', 2000));
+CREATE FUNCTION content_g(n int, unused text, t text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+	x text;
+BEGIN
+	SELECT n + 1 AS next, 'field' AS f INTO r;
+	SELECT b INTO x FROM content_t WHERE a = r.next AND b <> t AND a <> n;
+	EXECUTE 'SELECT b FROM content_t WHERE a = $1 AND b <> $2' INTO x USING n, t;
+	RETURN (SELECT v || x FROM content_big WHERE v <> t);
+END $$;
+SET application_name = 'content parameters';
+SET perfkit.slow_query_threshold = 0;
+PREPARE content_p1(bool, int2, int4, int8, oid, real, double precision) AS SELECT $1, $2, $3, $4, $5, $6, $7;
+EXECUTE content_p1(true, -1, 2, -9223372036854775808, 4294967295, 1.5, 'NaN');
+EXECUTE content_p1(false, NULL, NULL, NULL, 0, '-Infinity', 1e300);
+PREPARE content_p2(numeric, numeric, numeric, numeric) AS SELECT $1 = $2, $3 = $4;
+EXECUTE content_p2(0, -1.50, 12345678901234567890.123456789, 0.000012);
+EXECUTE content_p2('NaN', 'Infinity', '-Infinity', 1e30);
+EXECUTE content_p2(10000, 0.10000, -0.0001, 99999999.9999);
+PREPARE content_p3(text, varchar, char(5), name, "char", uuid, json) AS SELECT $1 = $2, $3, $4, $5, $6, $7;
+EXECUTE content_p3('it''s "quoted" \ ä', '', 'ab', 'a name', 'c', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a": 1}');
+PREPARE content_p4(date, time, timestamp, timestamptz) AS SELECT $1, $2, $3, $4;
+EXECUTE content_p4('2024-02-29', '12:34:56.789', '2024-02-29 12:34:56', '2024-02-29 12:34:56.5+00');
+EXECUTE content_p4('infinity', '24:00', '-infinity', '0044-03-15 12:00 BC');
+PREPARE content_p5(int[], content_mood, interval, bytea, jsonb, timetz) AS SELECT $1, $2, $3, $4, $5, $6;
+EXECUTE content_p5('{1,NULL,3}', 'happy', '1 day 2 hours', '\xdeadbeef', '{"b": [1, null]}', '12:00+02');
+PREPARE content_p6(text) AS SELECT length($1);
+EXECUTE content_p6(repeat('ä', 1000));
+EXECUTE content_p6('host=h password=secret');
+INSERT INTO content_t VALUES (1, 'no parameters');
+PREPARE content_p7(int, text) AS INSERT INTO content_t VALUES ($1, $2);
+EXECUTE content_p7(2000, 'parked');
+-- failed: no catalogs, no output functions
+PREPARE content_p8(int, numeric, text, content_mood, uuid, date) AS
+	SELECT 1 / (g - $1), $2, $3, $4, $5, $6 FROM generate_series(0, 0) g;
+EXECUTE content_p8(0, 1.25, 'text', 'sad', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '2024-02-29');
+SET perfkit.capture_parameters = off;
+EXECUTE content_p6('not captured');
+RESET perfkit.capture_parameters;
+SET perfkit.max_parameter_size = 5;
+EXECUTE content_p6('äöü');
+RESET perfkit.max_parameter_size;
+SET perfkit.track = 'all';
+SELECT length(content_g(7, 'unused', 'text'));
+RESET perfkit.track;
+SET perfkit.slow_query_threshold = -1;
+RESET application_name;
+SELECT pg_temp.flush();
+SELECT nesting_level AS level, regexp_replace(query, '^PREPARE (\w+).*', '\1') AS statement, outcome, truncated,
+	CASE WHEN length(parameters::text) > 500 THEN to_jsonb(length(parameters ->> 0)) ELSE parameters END AS parameters
+FROM perfkit.slow_query_log
+WHERE application_name = 'content parameters' AND command_tag NOT IN ('SET', 'RESET', 'PREPARE') ORDER BY sequence;
+SELECT value - :truncated_before AS truncated FROM perfkit.status WHERE name = 'truncated_parameters';
+
+DROP FUNCTION content_g(int, text, text);
+DROP TYPE content_mood;
+DROP TABLE content_big;
 DROP FUNCTION content_f(int);
 DROP TABLE content_t;
