@@ -87,8 +87,8 @@ redact(PerfkitTags *tags, Size name, Size value)
 
 	if (perfkit_redact_suspects(tags->out + name, value - name))
 	{
-		memcpy(masked, "***", 3);
-		r.length = 3;
+		strlcpy(masked, "***", sizeof(masked));
+		r.length = strlen(masked);
 	}
 	else
 		perfkit_redact(&r, tags->out + value, length);
