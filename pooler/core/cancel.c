@@ -1,5 +1,9 @@
 /*
  * cancel.c - see cancel.h.
+ *
+ * The client means its query, not what was put in front of that to set the server up. So while the
+ * server is still busy with our own SET a cancel is held back: there it would fail the settings, or
+ * be forgotten by a PostgreSQL that has not begun yet.
  */
 #include "core/cancel.h"
 
@@ -12,6 +16,7 @@
 #include "net/conn.h"
 #include "net/dial.h"
 #include "proto/pgwrite.h"
+#include "proto/txstate.h"
 
 struct cancel
 {
@@ -21,6 +26,7 @@ struct cancel
 	struct dial *dial;
 	struct conn conn;
 	ev_timer timer;
+	bool held; /* not sent: the server is being set up */
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -91,8 +97,25 @@ timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 	end(c, c->conn.fd < 0);
 }
 
+/* Whether the server is busy with a query of ours. */
+static bool
+setting_up(const struct server *server)
+{
+	const struct tx_request *oldest = txstate_request(&server->tx, 0);
+
+	return oldest != NULL && oldest->kind == 'Q' && oldest->action == TX_SWALLOW;
+}
+
+static void
+go(struct cancel *c)
+{
+	c->held = false;
+	c->dial = dial_start(&c->shard->loop, c->server->host, c->server->port, connected, c);
+}
+
 void
-cancel_start(struct shard *shard, struct server *server, void (*done)(void *arg), void *arg)
+cancel_start(struct shard *shard, struct server *server, bool spare_settings,
+			 void (*done)(void *arg), void *arg)
 {
 	struct cancel *c = mem_zalloc(sizeof(*c));
 	uint64_t limit = shard->conf->cancel_wait_timeout_us;
@@ -107,7 +130,41 @@ cancel_start(struct shard *shard, struct server *server, void (*done)(void *arg)
 	c->timer.data = c;
 	ev_timer_start(shard->loop.ev, &c->timer);
 	server_cancel_begin(server);
-	c->dial = dial_start(&shard->loop, server->host, server->port, connected, c);
+	c->held = spare_settings && setting_up(server);
+	if (!c->held)
+		go(c);
+}
+
+/* The next one that is held back for this server, or NULL. */
+static struct cancel *
+next_held(struct shard *shard, const struct server *server)
+{
+	list_foreach(n, tmp, &shard->cancels)
+	{
+		struct cancel *c = list_entry(n, struct cancel, node);
+
+		if (c->held && c->server == server)
+			return c;
+	}
+	return NULL;
+}
+
+void
+cancel_go_on(struct shard *shard, struct server *server)
+{
+	struct cancel *c;
+
+	while (server->n_cancels > 0 && !setting_up(server) && (c = next_held(shard, server)) != NULL)
+		go(c);
+}
+
+void
+cancel_drop_held(struct shard *shard, struct server *server)
+{
+	struct cancel *c;
+
+	while (server->n_cancels > 0 && (c = next_held(shard, server)) != NULL)
+		end(c, true);
 }
 
 void

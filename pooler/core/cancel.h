@@ -8,11 +8,23 @@
 #ifndef PERFKIT_CORE_CANCEL_H
 #define PERFKIT_CORE_CANCEL_H
 
+#include <stdbool.h>
+
 struct server;
 struct shard;
 
-/* done may be NULL; it is called once, never from within. The server must be owned by shard. */
-void cancel_start(struct shard *shard, struct server *server, void (*done)(void *arg), void *arg);
+/*
+ * done may be NULL; it is called once, never from within. The server must be owned by shard.
+ * spare_settings: not before the server has been set up for its client, which cancel_go_on() tells.
+ */
+void cancel_start(struct shard *shard, struct server *server, bool spare_settings,
+				  void (*done)(void *arg), void *arg);
+
+/* The server has said something: what was held back for its settings may go. */
+void cancel_go_on(struct shard *shard, struct server *server);
+
+/* Before a session's server goes elsewhere: what is still held back has nothing to cancel. */
+void cancel_drop_held(struct shard *shard, struct server *server);
 
 /* Ends all that are under way on a loop: the process is about to exit. */
 void cancel_abandon_all(struct shard *shard);

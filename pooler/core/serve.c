@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/cancel.h"
 #include "core/registry.h"
 #include "core/relay.h"
 #include "core/server.h"
@@ -65,6 +66,7 @@ give_server(struct session *s)
 	struct server *server = s->relay.server;
 
 	s->relay.server = NULL;
+	cancel_drop_held(s->shard, server);
 	server_release(server, s->shard->conf->server_reset_query_always);
 	back_to_idle(s);
 }
@@ -96,6 +98,7 @@ lose_server(struct session *s, const char *reason)
 {
 	struct server *server = s->relay.server;
 
+	cancel_drop_held(s->shard, server);
 	relay_abandon(&s->relay);
 	server_close(server, reason, false);
 }
@@ -520,6 +523,10 @@ server_event(struct conn *c, int revents)
 		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode");
 		return;
 	}
-	if (after_relay(s, end) && s->state == SESSION_IDLE)
+	if (!after_relay(s, end))
+		return;
+	if (s->state == SESSION_IDLE)
 		go_on_with_saved(s);
+	else if (server->n_cancels > 0)
+		cancel_go_on(s->shard, server);
 }

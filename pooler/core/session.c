@@ -156,6 +156,7 @@ drop_server(struct session *s, bool cancel)
 
 	if (server == NULL)
 		return;
+	cancel_drop_held(s->shard, server);
 	relay_abandon(&s->relay);
 	if (!server->statements_lost && txstate_releasable(&server->tx) && server->left == 0 &&
 		!server->partial_in && buf_len(&server->conn.in) == 0 && !conn_blocked(&server->conn))
@@ -265,7 +266,7 @@ cancel_query(struct session *s)
 	s->relay.cancel_sent = true;
 	s->relay.cancelled = &text;
 	s->busy++;
-	cancel_start(s->shard, s->relay.server, cancel_ended, s);
+	cancel_start(s->shard, s->relay.server, true, cancel_ended, s);
 	session_watch_time(s, clock_now_us());
 }
 
@@ -331,7 +332,7 @@ session_cancel(struct session *s, void (*done)(void *arg), void *arg)
 
 	if (s->state != SESSION_ACTIVE || txstate_quiet(&server->tx))
 		return false;
-	cancel_start(s->shard, server, done, arg);
+	cancel_start(s->shard, server, true, done, arg);
 	return true;
 }
 

@@ -2,15 +2,18 @@
 
 Run: pytest tests/e2e -n 2. Environment: PERFKIT_POOLER names another pooler (a sanitizer build, or
 pgbouncer to see how it fares), PG_CONFIG another PostgreSQL, PERFKIT_TEST_PATIENCE stretches
-deadlines. As root, the servers run as postgres (or nobody).
+deadlines, PERFKIT_TEST_LOGS keeps the logs of failed tests. As root, the servers run as postgres (or
+nobody).
 """
 
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,12 +38,17 @@ SETTLE_SECONDS = 5 * PATIENCE
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test shows the logs of its poolers."""
+    """A failed test shows the ends of its poolers' logs, and keeps them whole where
+    PERFKIT_TEST_LOGS names a folder."""
     outcome = yield
     report = outcome.get_result()
     if report.failed:
         for pooler in getattr(item, "poolers", ()):
-            report.sections.append((f"log of {pooler.folder.name}", pooler.log()[-8000:]))
+            log = pooler.log()
+            report.sections.append((f"log of {pooler.folder.name}", log[-8000:]))
+            if folder := os.environ.get("PERFKIT_TEST_LOGS"):
+                name = re.sub(r"\W+", "-", f"{item.name} {pooler.folder.name}")
+                (Path(folder) / f"{name}.log").write_text(log)
 
 
 @pytest.fixture(autouse=True)

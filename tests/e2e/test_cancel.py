@@ -1,5 +1,7 @@
 """Cancel requests: they reach the query they were meant for, or nobody."""
 
+import os
+import signal
 import threading
 
 import psycopg
@@ -199,3 +201,40 @@ def test_cancel_a_copy(make_pooler, cluster):
     assert wire.error(client.read_until("Z"))["C"] == "57014"
     client.send(wire.COPY_DONE)
     assert client.values("select count(*) from filled") == [["0"]]
+
+
+def test_cancel_spares_the_settings(make_pooler):
+    """A server that changes hands is set up for its client first. A cancel that comes at once is
+    meant for the query behind that: it hits the query, never the setting up."""
+    pooler = make_pooler(default_pool_size=1, threads=1)
+    clients = [pooler.wire_login(application_name=f"client {n}") for n in range(2)]
+    for number in range(200):
+        client = clients[number % 2]
+        cancel = pooler.wire()
+        client.send(wire.query("select pg_sleep(0.01), current_setting('application_name')"))
+        cancel.send(wire.cancel_request(*client.key))
+        said = client.read_until("Z")
+        assert wire.rows(said) == [["", f"client {number % 2}"]] or (
+            wire.error(said)["S"] == "ERROR" and wire.error(said)["C"] == "57014"
+        )
+        assert cancel.read_all() == []
+        cancel.sock.close()
+
+
+def test_cancel_waits_for_the_settings(make_pooler, cluster):
+    """The server has not begun with what it was sent when the cancel comes: PostgreSQL forgets a
+    signal that finds it between queries, so it must be sent when the query runs."""
+    pooler = make_pooler(default_pool_size=1, threads=1)
+    pid = pid_of(pooler.connect())
+    client = pooler.wire_login(application_name="another")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        client.send(wire.query(SLEEP))
+        wait_until(lambda: pooler.pool()["sv_active"] == 1, "the query to be sent")
+        cancel = pooler.wire()
+        cancel.send(wire.cancel_request(*client.key))
+        pooler.show("pools")  # the one loop has come round to the cancel request by now
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert wire.error(client.read_until("Z"))["C"] == "57014"
+    assert cancel.read_all() == []

@@ -249,8 +249,13 @@ class Wire:
     """A client connection. `address` is (host, port) or the path of a unix socket."""
 
     def __init__(self, address):
+        """Raises ConnectionRefusedError, also where the listener closed with this one in its
+        queue: the kernel says ECONNRESET then, or lets the connection through first."""
         if isinstance(address, tuple):
-            self.sock = socket.create_connection(address, timeout=DEADLINE)
+            try:
+                self.sock = socket.create_connection(address, timeout=DEADLINE)
+            except ConnectionResetError as gone:
+                raise ConnectionRefusedError(str(gone)) from gone
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.sock = socket.socket(socket.AF_UNIX)
@@ -333,7 +338,10 @@ class Wire:
         """Messages up to the one that completes `final`: "ZZ" is the second ReadyForQuery."""
         messages, wanted = [], list(final)
         while wanted:
-            messages.append(self.read())
+            try:
+                messages.append(self.read())
+            except Closed as gone:
+                raise Closed(f"{gone}, after {messages!r:.1000}") from gone
             if messages[-1].type == wanted[0]:
                 wanted.pop(0)
         return messages
