@@ -1,9 +1,9 @@
 /*
  * server.c - see server.h.
  *
- * The happy path: core/server_login.c logs in and calls server_release(), and from then on attach,
- * release, give_back in turn. Failure: every way out ends in server_close(), which tells the pool;
- * the pool says whether another login should start in its place.
+ * The happy path: core/server_login.c logs in and calls server_logged_in(), and from then on
+ * attach, release, give_back in turn. Failure: every way out ends in server_close(), which tells
+ * the pool; the pool says whether another login should start in its place.
  *
  * Who may touch a server: its owner (P3). While idle that is the pool, and only its home loop's
  * park watcher looks at the socket. After give_back() has handed the member to the pool or to
@@ -372,26 +372,14 @@ log_last_words(struct server *s, const struct pgmsg *m)
 				 e.sqlstate);
 }
 
-/* RESETTING, TESTED, CANCELLING: reads until nothing is outstanding and no message stands
- * half-read. */
+/* Works off what a server says that no session has; when nothing is outstanding and no message
+ * stands half-read, it goes back to the pool. */
 static void
-quiet_event(struct conn *c, int revents)
+take_in_all(struct server *s, uint8_t *p, size_t n)
 {
-	struct server *s = list_entry(c, struct server, conn);
 	struct tx_reply reply;
 	struct pgmsg m;
-	uint8_t *p;
-	size_t n;
-	enum conn_io io = conn_recv(c, &p, &n);
 
-	(void) revents;
-	if (io == CONN_AGAIN)
-		return;
-	if (io != CONN_OK)
-	{
-		server_close(s, io == CONN_EOF ? "closed by PostgreSQL" : strerror(errno), false);
-		return;
-	}
 	while (n > 0)
 	{
 		enum pgmsg_result r = pgmsg_peek(p, n, &m);
@@ -413,10 +401,33 @@ quiet_event(struct conn *c, int revents)
 		p += m.total;
 		n -= m.total;
 	}
-	conn_save(c, p, n);
+	conn_save(&s->conn, p, n);
 	if (n == 0 && s->n_cancels == 0 && s->member.state != MEMBER_CANCELLING &&
 		txstate_releasable(&s->tx))
 		give_back(s);
+}
+
+/* LOGIN, RESETTING, TESTED, CANCELLING. */
+static void
+quiet_event(struct conn *c, int revents)
+{
+	struct server *s = list_entry(c, struct server, conn);
+	uint8_t *p;
+	size_t n;
+	enum conn_io io = conn_recv(c, &p, &n);
+
+	(void) revents;
+	if (io == CONN_OK)
+		take_in_all(s, p, n);
+	else if (io != CONN_AGAIN)
+		server_close(s, io == CONN_EOF ? "closed by PostgreSQL" : strerror(errno), false);
+}
+
+void
+server_logged_in(struct server *s, uint8_t *rest, size_t n)
+{
+	s->conn.on_event = quiet_event;
+	take_in_all(s, rest, n);
 }
 
 static void

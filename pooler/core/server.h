@@ -77,6 +77,9 @@ bool server_fresh(struct server *s, const struct pool_todo *todo);
  * closed. Reads into the loop's buffer. */
 void server_look_into(struct server *s, struct shard *shard);
 
+/* A new server, with what it has said behind its login: taken in, then into the pool. */
+void server_logged_in(struct server *s, uint8_t *rest, size_t n);
+
 /* The session that was given the member takes it over on its own loop. */
 void server_attach(struct server *s, struct shard *shard, void (*on_event)(struct conn *, int),
 				   void *link);

@@ -2,7 +2,7 @@
  * server_login.c - see server_login.h.
  *
  * The happy path: start -> connected() -> login messages -> logged_in(), which turns the attempt
- * into a server and releases that into the pool.
+ * into a server and hands that to the pool.
  *
  * Failure. Nothing to talk to (refused, timeout, nonsense, starting up, too many connections): the
  * waiting sessions keep their place and the pool backs off. PostgreSQL says no (wrong password, no
@@ -134,8 +134,30 @@ peer(struct server *s, int fd, struct attempt *a)
 	}
 }
 
+/* Right behind its login PostgreSQL may say what it may say at any time, and nothing else. */
+static bool
+asynchronous(const uint8_t *p, size_t n)
+{
+	struct pgmsg m;
+
+	while (n > 0)
+	{
+		enum pgmsg_result r = pgmsg_peek(p, n, &m);
+
+		if (r == PGMSG_NEED_MORE)
+			return true;
+		if (r == PGMSG_BAD || strchr("SNA", m.type) == NULL || m.total > SERVER_MESSAGE_MAX)
+			return false;
+		if (!m.whole)
+			return true;
+		p += m.total;
+		n -= m.total;
+	}
+	return true;
+}
+
 static void
-logged_in(struct attempt *a)
+logged_in(struct attempt *a, uint8_t *rest, size_t n)
 {
 	struct server *s = mem_zalloc(sizeof(*s));
 	struct login *l = a->login;
@@ -166,7 +188,7 @@ logged_in(struct attempt *a)
 	log_info("%s: new connection to %s:%d, backend pid %u", server_label(s, label, sizeof(label)),
 			 s->host, s->port, s->backend_pid);
 	free_attempt(a);
-	server_release(s, false);
+	server_logged_in(s, rest, n);
 }
 
 /* Works off whole messages; false when the attempt is over. */
@@ -183,12 +205,10 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 			case LOGIN_MORE:
 				break;
 			case LOGIN_OK:
-				if (m.total != *n)
-				{
+				if (asynchronous(*p + m.total, *n - m.total))
+					logged_in(a, *p + m.total, *n - m.total);
+				else
 					failed(a, "server sent more than it was asked for", "08P01");
-					return false;
-				}
-				logged_in(a);
 				return false;
 			case LOGIN_REFUSED:
 				failed(a, a->login->text, hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);

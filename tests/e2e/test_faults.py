@@ -302,6 +302,26 @@ def test_server_goes_mad(make_pooler, name):
     fake.close()
 
 
+def test_server_goes_on_talking(make_pooler):
+    """What PostgreSQL may say at any time may come right behind its greeting, a part of it later."""
+    notice = wire.message("N", b"SNOTICE\0VNOTICE\0C00000\0Mwelcome\0\0")
+    fake = FakeServer(
+        WELCOME
+        + wire.message("S", b"TimeZone\0UTC\0")
+        + notice
+        + wire.message("A", b"\0\0\0\1channel\0payload\0")
+        + notice[:20]
+    )
+    pooler = make_pooler(databases={"fake": {"port": fake.port}})
+    wait = pooler.wire()
+    wait.send(wire.startup({"user": "alice", "database": "fake"}))
+    wait_until(lambda: fake.connections and pooler.pool("fake")["sv_login"] == 1, "half a notice")
+    fake.connections[0].sendall(notice[20:])
+    assert wait.read_until("Z")[-1].body == b"I"
+    assert pooler.pool("fake")["sv_idle"] == 1
+    fake.close()
+
+
 def test_server_falls_silent(make_pooler, cluster):
     """It logs in and never says another word, nor to a cancel: its client may leave, the pool is
     not blocked for ever, and the pooler can be stopped."""
