@@ -12,11 +12,12 @@ export PG_CONFIG
 # Asked at the time of use, by every recipe that needs it.
 PG = $$(tools/pg-config.sh)
 SUB = $(MAKE) --no-print-directory
+EXTENSION_SUITES = regress isolation tap crash
 
 .DEFAULT_GOAL := all
 .PHONY: all ext pooler install uninstall installcheck run stop check check-long lint bench clean clean-run help \
 	setup check-unit check-regress check-isolation check-tap check-e2e check-layers check-sizes \
-	check-asan check-tsan check-crash format
+	check-asan check-tsan check-17 check-18 check-crash format
 
 ##@ Build
 all: ext pooler ## build the extension and the pooler (pooler/perfkit-pooler)
@@ -85,6 +86,10 @@ check-asan: ## unit tests, fuzz corpora and end-to-end tests of the AddressSanit
 	@MAKE="$(MAKE)" tools/check.sh --variant asan unit fuzz e2e
 check-tsan: ## unit tests of the ThreadSanitizer build
 	@MAKE="$(MAKE)" tools/check.sh --variant tsan unit
+check-17: ## the extension's tests on PostgreSQL 17, in a root of Debian trixie (needs root)
+	@MAKE="$(MAKE)" tools/check-on.sh trixie $(EXTENSION_SUITES)
+check-18: ## the same on PostgreSQL 18, in a root of Debian forky
+	@MAKE="$(MAKE)" tools/check-on.sh forky $(EXTENSION_SUITES)
 check-crash: ## kill a backend, the worker, the pooler, the postmaster in the middle of work
 	@MAKE="$(MAKE)" tools/check.sh crash
 

@@ -31,6 +31,18 @@
 #error "perfkit needs PostgreSQL 15 or newer"
 #endif
 
+/* 16 gave the macros for variable-length values a header of their own. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18 puts this in front of a declaration, and dropped what went behind it. */
+#if PG_VERSION_NUM >= 180000
+#define PERFKIT_NORETURN pg_noreturn
+#else
+#define PERFKIT_NORETURN pg_attribute_noreturn()
+#endif
+
 /* CleanQuerytext() and EnableQueryId() moved in 16. */
 #if PG_VERSION_NUM >= 160000
 #include "nodes/queryjumble.h"

@@ -6,12 +6,12 @@
 #ifndef PERFKIT_LAUNCHER_H
 #define PERFKIT_LAUNCHER_H
 
-#include "postgres.h"
+#include "compat.h"
 
 /* Registers the launcher; while preloading. */
 extern void perfkit_launcher_init(void);
 
 /* Its entry point. */
-extern PGDLLEXPORT void perfkit_launcher_main(Datum arg) pg_attribute_noreturn();
+PERFKIT_NORETURN extern PGDLLEXPORT void perfkit_launcher_main(Datum arg);
 
 #endif /* PERFKIT_LAUNCHER_H */

@@ -7,9 +7,9 @@
 #ifndef PERFKIT_WORKER_H
 #define PERFKIT_WORKER_H
 
-#include "postgres.h"
+#include "compat.h"
 
 /* Entry point; the argument is the database's OID. */
-extern PGDLLEXPORT void perfkit_worker_main(Datum database) pg_attribute_noreturn();
+PERFKIT_NORETURN extern PGDLLEXPORT void perfkit_worker_main(Datum database);
 
 #endif /* PERFKIT_WORKER_H */

@@ -152,6 +152,8 @@ EOF_CONF
     fi
     if [ "$FAILED" != 0 ] && [ -s "$out/regression.diffs" ]; then
         cat "$out/regression.diffs" >> "$LOG"
+        printf '\nperfkit: what the server log says of perfkit:\n' >> "$LOG"
+        grep -F 'perfkit: ' "$out/log/postmaster.log" | tail -n 20 | sed 's/^/  /' >> "$LOG" || true
     fi
 }
 
@@ -271,7 +273,7 @@ tell_failure()
 {
     case $1 in
         layers | sizes) cat "$LOG" ;;
-        regress | isolation) sed -n '/^perfkit: /p; /^diff /,$p' "$LOG" ;;
+        regress | isolation) sed -n '/^perfkit: /,/^$/p; /^diff /,$p' "$LOG" ;;
         e2e) grep -E '^(FAILED|ERROR) |Sanitizer|runtime error|^perfkit: ' "$LOG" ;;
         *) grep -E -A 5 '^not ok|^#   Failed test|Sanitizer|runtime error|^perfkit: |^  (Parse errors|Non-zero)' "$LOG" ;;
     esac | sed -n '1,60p' | cut -c 1-180 | sed 's/^/    /' || true

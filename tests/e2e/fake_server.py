@@ -17,6 +17,7 @@ class FakeServer:
         self.port = free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.connections = []
+        self.greeted = []  # those that have got the greeting
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -30,6 +31,7 @@ class FakeServer:
         with contextlib.suppress(OSError):
             if conn.recv(10000):
                 conn.sendall(self.greeting)
+                self.greeted.append(conn)
             if self.hang_up:
                 conn.shutdown(socket.SHUT_RDWR)
 

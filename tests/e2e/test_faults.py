@@ -315,8 +315,8 @@ def test_server_goes_on_talking(make_pooler):
     pooler = make_pooler(databases={"fake": {"port": fake.port}})
     wait = pooler.wire()
     wait.send(wire.startup({"user": "alice", "database": "fake"}))
-    wait_until(lambda: fake.connections and pooler.pool("fake")["sv_login"] == 1, "half a notice")
-    fake.connections[0].sendall(notice[20:])
+    wait_until(lambda: fake.greeted, "the login")
+    fake.greeted[0].sendall(notice[20:])
     assert wait.read_until("Z")[-1].body == b"I"
     assert pooler.pool("fake")["sv_idle"] == 1
     fake.close()

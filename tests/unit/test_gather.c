@@ -67,7 +67,7 @@ finish(struct gather *g)
 }
 
 static void
-stop(struct gather_part *part)
+stop_loop(struct gather_part *part)
 {
 	loop_stop(&part->shard->loop);
 }
@@ -102,7 +102,7 @@ test_many_gathers(void **state)
 	turn_until(&registry.main_loop, all_finished, &rounds, "every gather to finish");
 	assert_int_equal(atomic_load(&worked), ROUNDS * SHARDS);
 	assert_int_equal(seen, ROUNDS * (ROUNDS + 1) / 2);
-	gather_start(&registry, &registry.main_loop, stop, all_stopped, NULL);
+	gather_start(&registry, &registry.main_loop, stop_loop, all_stopped, NULL);
 	turn_until(&registry.main_loop, is_true, &stopped, "the loops to stop");
 	for (int i = 0; i < SHARDS; i++)
 		assert_int_equal(pthread_join(registry.shards[i].loop.thread, NULL), 0);

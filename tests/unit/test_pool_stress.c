@@ -470,7 +470,7 @@ at_rest(struct loop_thread *l)
 
 /* The end: room for all, and no pause. */
 static void
-stop(struct loop_thread *l)
+stop_loops(struct loop_thread *l)
 {
 	const struct pool_limits limits = {
 		.size = SIZE_MAX_, .login_concurrency = 2, .login_retry_us = 1000};
@@ -511,7 +511,7 @@ body(void *arg)
 				operate(l);
 			while (roll(l, 2) == 0);
 		if (!stopping && l->index == 0 && clock_now_us() >= st.until)
-			stop(l);
+			stop_loops(l);
 		if (roll(l, 8) == 0)
 			sched_yield();
 	} while (!stopping || !at_rest(l));
