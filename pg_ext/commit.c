@@ -16,6 +16,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "source.h"
 #include "tcop/tcopprot.h"
 #include "utility.h"
 
@@ -44,13 +45,12 @@ commit_follows(const PerfkitExecution *e)
 static bool
 keep_text(PerfkitExecution *e)
 {
-	int location = e->location;
-	int length = e->length;
 	const char *text;
+	int length;
 
 	if (e->source == NULL)
 		return true;
-	text = CleanQuerytext(e->source, &location, &length);
+	text = perfkit_source_statement(e->source, e->location, e->length, &length);
 	if ((Size) length + 1 > kept_size)
 	{
 		char *larger = realloc(kept_text, length + 1);

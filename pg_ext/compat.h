@@ -50,6 +50,9 @@
 #include "utils/queryjumble.h"
 #endif
 
+/* Since 18 a statement's place is its first token; before, it was the end of the one before. */
+#define PERFKIT_LOCATION_SKIPS_COMMENTS (PG_VERSION_NUM >= 180000)
+
 /*
  * 18 may jumble a list of constants as one, whose length it knows, and lists the
  * parameters among the constants.  Before, a constant that stands in the tree

@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "parser/parser.h"
 #include "parser/scansup.h"
+#include "source.h"
 
 #define SLOTS 128
 #define INLINE_PLACES 6
@@ -116,9 +117,9 @@ make_room(Slot *slot, int count)
 void
 perfkit_normalize_remember(const char *source, const Query *query, const JumbleState *jumble)
 {
-	int location = query->stmt_location;
-	int length = query->stmt_len;
-	const char *text = CleanQuerytext(source, &location, &length);
+	int length;
+	const char *text =
+		perfkit_source_statement(source, query->stmt_location, query->stmt_len, &length);
 	uint32 hash = hash_of(text, length);
 	int64 queryid = (int64) query->queryId;
 	Slot *slot = slot_of(queryid, hash);

@@ -15,6 +15,7 @@
 #include "guc.h"
 #include "redact.h"
 #include "miscadmin.h"
+#include "source.h"
 #include "storage/bufmgr.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -146,10 +147,9 @@ add_text(PerfkitRecord *record, PerfkitText which, const char *text)
 static const char *
 statement_text(const PerfkitExecution *e, int *length)
 {
-	int location = e->location;
-
-	*length = e->length;
-	return e->source != NULL ? CleanQuerytext(e->source, &location, length) : NULL;
+	*length = 0;
+	return e->source != NULL ? perfkit_source_statement(e->source, e->location, e->length, length)
+							 : NULL;
 }
 
 

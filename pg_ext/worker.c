@@ -16,9 +16,11 @@
  */
 #include "worker.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "commands/extension.h"
+#include "catalog/pg_extension.h"
 #include "compat.h"
 #include "guc.h"
 #include "handsoff.h"
@@ -29,6 +31,7 @@
 #include "postmaster/interrupt.h"
 #include "shmem.h"
 #include "storage/ipc.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -81,6 +84,28 @@ leave(int code, Datum database)
 
 
 /*
+ * The catalog itself is asked, not a cache: who drops the extension tells us
+ * before the caches hear of it.
+ */
+static bool
+in_catalog(void)
+{
+	Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool there;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("perfkit"));
+	scan = systable_beginscan(catalog, ExtensionNameIndexId, true, NULL, 1, &key);
+	there = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return there;
+}
+
+
+/*
  * Is the extension there?  If not, the database's entry is given up; but one that
  * CREATE EXTENSION has made since we looked must stay, so then we look again.
  */
@@ -95,7 +120,7 @@ extension_there(void)
 		generation = pg_atomic_read_u32(&perfkit_shared->generation);
 		pg_read_barrier();
 		StartTransactionCommand();
-		there = OidIsValid(get_extension_oid("perfkit", true));
+		there = in_catalog();
 		CommitTransactionCommand();
 	} while (!there && !perfkit_shmem_drop_unless_changed(MyDatabaseId, generation));
 	return there;

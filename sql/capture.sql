@@ -60,7 +60,9 @@ CALL capture_p();
 PREPARE capture_prepared(int) AS SELECT b FROM capture_t WHERE a = $1;
 EXECUTE capture_prepared(2);
 EXPLAIN (COSTS OFF) SELECT 'never executed';
+\o /dev/null
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT 'executed by explain';
+\o
 
 -- cursors: each FETCH is a statement, the query behind it is not
 BEGIN;

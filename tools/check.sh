@@ -152,7 +152,7 @@ EOF_CONF
     fi
     if [ "$FAILED" != 0 ] && [ -s "$out/regression.diffs" ]; then
         cat "$out/regression.diffs" >> "$LOG"
-        printf '\nperfkit: what the server log says of perfkit:\n' >> "$LOG"
+        printf '\n-- the server log, where it speaks of perfkit:\n' >> "$LOG"
         grep -F 'perfkit: ' "$out/log/postmaster.log" | tail -n 20 | sed 's/^/  /' >> "$LOG" || true
     fi
 }
@@ -273,7 +273,7 @@ tell_failure()
 {
     case $1 in
         layers | sizes) cat "$LOG" ;;
-        regress | isolation) sed -n '/^perfkit: /,/^$/p; /^diff /,$p' "$LOG" ;;
+        regress | isolation) sed -n '/^perfkit: /p; /^diff /,$p' "$LOG" ;;
         e2e) grep -E '^(FAILED|ERROR) |Sanitizer|runtime error|^perfkit: ' "$LOG" ;;
         *) grep -E -A 5 '^not ok|^#   Failed test|Sanitizer|runtime error|^perfkit: |^  (Parse errors|Non-zero)' "$LOG" ;;
     esac | sed -n '1,60p' | cut -c 1-180 | sed 's/^/    /' || true
@@ -313,13 +313,17 @@ run_suite()
 # build_for_check: both halves (default) or the sanitizer build, and the unit tests if asked for
 build_for_check()
 {
-    local target
+    local target targets
     : > "$TOP/build/build.log"
     if [ "$VARIANT" = default ]; then
         build_all
         install_private
     fi
-    for target in all unit-build; do
+    case " ${SUITES[*]} " in
+        *" unit "*) targets=(all unit-build) ;;
+        *) targets=(all) ;;
+    esac
+    for target in "${targets[@]}"; do
         "${MAKE:-make}" --no-print-directory -j "$(nproc)" -C "$TOP/pooler" VARIANT="$VARIANT" "$target" \
             >> "$TOP/build/build.log" 2>&1 || build_failed
     done
