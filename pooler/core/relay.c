@@ -146,6 +146,9 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 	size_t body_taken = 0;
 	enum rewrite_result result = REWRITE_PASS;
 
+	/* PostgreSQL 18 says it is idle after that, and fails the next query with an internal error. */
+	if (m->type == 'Q' && r->server->tx.unsynced)
+		r->server->spoiled = "a simple query stood in an extended batch";
 	if (r->rewrite.on && strchr("PBDCQ", m->type) != NULL)
 		result = rewrite_message(&r->rewrite, r->server, m, there - PGMSG_HEADER, out, &body_taken);
 	*take = there;

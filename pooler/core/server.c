@@ -498,9 +498,9 @@ server_release(struct server *s, bool reset)
 		pool_member_state(&s->member, MEMBER_CANCELLING);
 		return;
 	}
-	if (s->spoiled)
+	if (s->spoiled != NULL)
 	{
-		server_close(s, "a cancel request was not settled in time", true);
+		server_close(s, s->spoiled, true);
 		return;
 	}
 	if (s->reset_wanted)
@@ -522,7 +522,8 @@ server_cancel_end(struct server *s, bool settled)
 	struct pool_todo todo;
 
 	s->n_cancels--;
-	s->spoiled = s->spoiled || !settled;
+	if (!settled)
+		s->spoiled = "a cancel request was not settled in time";
 	if (s->n_cancels > 0 || s->member.state != MEMBER_CANCELLING)
 		return;
 	if (s->closed)
@@ -535,8 +536,8 @@ server_cancel_end(struct server *s, bool settled)
 	/* A cancel that came too late for its query may still hit the reset query: then the server is
 	 * closed, never handed on. */
 	pool_member_state(&s->member, MEMBER_TESTED);
-	if (s->spoiled)
-		server_close(s, "a cancel request was not settled in time", true);
+	if (s->spoiled != NULL)
+		server_close(s, s->spoiled, true);
 	else if (s->reset_wanted)
 		start_reset(s);
 	else if (txstate_releasable(&s->tx) && buf_len(&s->conn.in) == 0)

@@ -42,13 +42,13 @@ struct server
 	struct shard *park_mail_to;
 	struct txstate tx;
 	struct params params; /* as the server reported them last */
-	uint32_t left;     /* bytes of the message under way from the server that are still to come */
-	bool left_swallow; /* and they are not the client's */
-	bool partial_in;   /* a message towards the server stands half-sent */
-	bool reset_wanted; /* run the reset query once no cancel is in flight */
-	bool spoiled;      /* a cancel may still hit it: it must not be handed on (P8) */
-	bool closed;       /* only waits for its cancels to end */
-	int n_cancels;     /* cancel connections in flight (P8) */
+	uint32_t left;       /* bytes of the message under way from the server that are still to come */
+	bool left_swallow;   /* and they are not the client's */
+	bool partial_in;     /* a message towards the server stands half-sent */
+	bool reset_wanted;   /* run the reset query once no cancel is in flight */
+	const char *spoiled; /* why it must not be handed on, or NULL (P8) */
+	bool closed;         /* only waits for its cancels to end */
+	int n_cancels;       /* cancel connections in flight (P8) */
 	ev_timer reset_timer;         /* the reset query must end in time */
 	void *link;                   /* struct session, while it has the server */
 	struct stmt_cache statements; /* shared prepared statements that it knows */
