@@ -159,10 +159,18 @@ def test_every_answer_to_its_asker(make_pooler, threads, disturb):
         lambda: len(pooler.server_pids()) <= SERVERS,
         lambda: f"no more than {SERVERS} servers: {pooler.server_pids()}",
     )
-    states = pooler.cluster.sql(
+    # What clients left behind is being brought to rest by now, and nothing stays as they left it.
+    wait_until(
+        lambda: server_states(pooler) in ([], [("idle",)]),
+        lambda: f"every server to be idle: {server_states(pooler)}",
+    )
+
+
+def server_states(pooler):
+    """What PostgreSQL says of the pooler's servers, each state once."""
+    return pooler.cluster.sql(
         "select distinct state from pg_stat_activity where usename = 'alice'"
     )
-    assert states in ([], [("idle",)]), "a server was left in the middle of something"
 
 
 # ---- pgbench
