@@ -3,7 +3,8 @@
  *
  * The client means its query, not what was put in front of that to set the server up. So while the
  * server is still busy with our own SET a cancel is held back: there it would fail the settings, or
- * be forgotten by a PostgreSQL that has not begun yet.
+ * be forgotten by a PostgreSQL that has not begun yet. When the settings are answered the query may
+ * still not have begun. So such a cancel is repeated until the server has said something.
  */
 #include "core/cancel.h"
 
@@ -18,6 +19,9 @@
 #include "proto/pgwrite.h"
 #include "proto/txstate.h"
 
+#define AGAIN_FIRST_S 0.02
+#define AGAIN_MAX_S 1.0
+
 struct cancel
 {
 	struct list node; /* shard->cancels */
@@ -26,7 +30,11 @@ struct cancel
 	struct dial *dial;
 	struct conn conn;
 	ev_timer timer;
-	bool held; /* not sent: the server is being set up */
+	bool held;      /* not sent: the server is being set up, or it waits to be repeated */
+	bool repeats;   /* it was held */
+	uint32_t heard; /* server->heard when it was sent */
+	ev_timer again;
+	double again_s;
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -40,6 +48,7 @@ end(struct cancel *c, bool settled)
 	void *arg = c->arg;
 
 	ev_timer_stop(c->shard->loop.ev, &c->timer);
+	ev_timer_stop(c->shard->loop.ev, &c->again);
 	list_remove(&c->node);
 	dial_cancel(&c->dial);
 	conn_close(&c->conn);
@@ -47,6 +56,22 @@ end(struct cancel *c, bool settled)
 	server_cancel_end(server, settled);
 	if (done != NULL)
 		done(arg);
+}
+
+/* Carried out; but perhaps before the query had begun. */
+static void
+carried_out(struct cancel *c)
+{
+	if (!c->repeats || c->server->heard != c->heard || txstate_quiet(&c->server->tx))
+	{
+		end(c, true);
+		return;
+	}
+	conn_close(&c->conn);
+	c->held = true;
+	ev_timer_set(&c->again, c->again_s, 0.);
+	ev_timer_start(c->shard->loop.ev, &c->again);
+	c->again_s = c->again_s * 2 < AGAIN_MAX_S ? c->again_s * 2 : AGAIN_MAX_S;
 }
 
 /* PostgreSQL never answers; it closes when the signal has been sent. */
@@ -58,7 +83,7 @@ closed_event(struct conn *conn, int revents)
 
 	(void) revents;
 	if (conn_recv(conn, &p, &n) != CONN_AGAIN)
-		end(list_entry(conn, struct cancel, conn), true);
+		carried_out(list_entry(conn, struct cancel, conn));
 }
 
 static void
@@ -110,7 +135,16 @@ static void
 go(struct cancel *c)
 {
 	c->held = false;
+	c->heard = c->server->heard;
 	c->dial = dial_start(&c->shard->loop, c->server->host, c->server->port, connected, c);
+}
+
+static void
+again_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) revents;
+	go(w->data);
 }
 
 void
@@ -130,7 +164,10 @@ cancel_start(struct shard *shard, struct server *server, bool spare_settings,
 	c->timer.data = c;
 	ev_timer_start(shard->loop.ev, &c->timer);
 	server_cancel_begin(server);
-	c->held = spare_settings && setting_up(server);
+	ev_timer_init(&c->again, again_event, 0., 0.);
+	c->again.data = c;
+	c->again_s = AGAIN_FIRST_S;
+	c->held = c->repeats = spare_settings && setting_up(server);
 	if (!c->held)
 		go(c);
 }
@@ -155,7 +192,10 @@ cancel_go_on(struct shard *shard, struct server *server)
 	struct cancel *c;
 
 	while (server->n_cancels > 0 && !setting_up(server) && (c = next_held(shard, server)) != NULL)
-		go(c);
+		if (ev_is_active(&c->again))
+			end(c, true); /* the query has begun */
+		else
+			go(c);
 }
 
 void
@@ -163,6 +203,13 @@ cancel_drop_held(struct shard *shard, struct server *server)
 {
 	struct cancel *c;
 
+	if (server->n_cancels == 0)
+		return;
+	list_foreach(n, tmp, &shard->cancels)
+	{
+		c = list_entry(n, struct cancel, node);
+		c->repeats = c->repeats && c->server != server;
+	}
 	while (server->n_cancels > 0 && (c = next_held(shard, server)) != NULL)
 		end(c, true);
 }

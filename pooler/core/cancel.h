@@ -23,7 +23,8 @@ void cancel_start(struct shard *shard, struct server *server, bool spare_setting
 /* The server has said something: what was held back for its settings may go. */
 void cancel_go_on(struct shard *shard, struct server *server);
 
-/* Before a session's server goes elsewhere: what is still held back has nothing to cancel. */
+/* Before a session's server goes elsewhere: what is still held back has nothing to cancel, and
+ * nothing is repeated. */
 void cancel_drop_held(struct shard *shard, struct server *server);
 
 /* Ends all that are under way on a loop: the process is about to exit. */

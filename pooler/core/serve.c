@@ -517,6 +517,7 @@ server_event(struct conn *c, int revents)
 		session_fatal(s, "08006", "server closed the connection unexpectedly");
 		return;
 	}
+	server->heard++;
 	end = relay_from_server(&s->relay, p, n);
 	if (s->mode == POOL_STATEMENT && server->tx.status != 'I' && txstate_quiet(&server->tx))
 	{

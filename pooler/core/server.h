@@ -49,6 +49,7 @@ struct server
 	const char *spoiled; /* why it must not be handed on, or NULL (P8) */
 	bool closed;         /* only waits for its cancels to end */
 	int n_cancels;       /* cancel connections in flight (P8) */
+	uint32_t heard;      /* reads that brought its session something; for core/cancel */
 	ev_timer reset_timer;         /* the reset query must end in time */
 	void *link;                   /* struct session, while it has the server */
 	struct stmt_cache statements; /* shared prepared statements that it knows */
