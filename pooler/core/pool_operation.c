@@ -1,0 +1,105 @@
+/*
+ * pool_operation.c - what is done to a pool from outside: pause, resume, reload, idle servers taken
+ * out, counts.
+ */
+#include "core/pool.h"
+
+#include <stdatomic.h>
+
+#include "core/pool_parts.h"
+
+/*
+ * A pause that was ended while idle servers were still waiting to be closed goes on until they are:
+ * those who came meanwhile stand in the queue, and nobody would hand them what is idle (P6).
+ */
+void
+pool_end_pause(struct pool *p)
+{
+	if (!p->resuming || p->counts.by_state[MEMBER_IDLE] > 0)
+		return;
+	p->resuming = false;
+	p->counts.paused = false;
+}
+
+void
+pool_set_limits(struct pool *p, const struct pool_limits *limits, struct pool_todo *todo)
+{
+	pool_begin(p, todo);
+	p->limits = *limits;
+	pool_nudge(p, todo);
+	pool_unlock(p);
+}
+
+void
+pool_retire(struct pool *p)
+{
+	lock_acquire(&p->lock);
+	p->generation++;
+	pool_unlock(p);
+}
+
+void
+pool_pause(struct pool *p)
+{
+	lock_acquire(&p->lock);
+	p->counts.paused = true;
+	p->resuming = false;
+	pool_unlock(p);
+}
+
+void
+pool_resume(struct pool *p, struct pool_todo *todo)
+{
+	pool_begin(p, todo);
+	p->resuming = p->counts.paused && p->counts.waiters > 0;
+	pool_end_pause(p);
+	if (!p->resuming)
+	{
+		p->counts.paused = false;
+		pool_nudge(p, todo);
+	}
+	pool_unlock(p);
+}
+
+struct pool_member *
+pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us, struct pool_todo *todo)
+{
+	struct pool_member *m = NULL;
+	struct list *oldest;
+	bool over;
+
+	pool_begin(p, todo);
+	over = p->counts.total > p->limits.size;
+	oldest = list_first(&p->idle[loop]);
+	if (oldest != NULL)
+	{
+		m = list_entry(oldest, struct pool_member, node);
+		if (over || m->idle_since_us < idle_before_us || m->generation != p->generation)
+		{
+			list_remove(&m->node);
+			pool_own(m, loop, over ? MEMBER_CLOSING : MEMBER_TESTED, todo);
+			if (p->resuming)
+			{
+				pool_end_pause(p);
+				if (!p->counts.paused)
+					pool_nudge(p, todo);
+			}
+		}
+		else
+			m = NULL;
+	}
+	pool_unlock(p);
+	return m;
+}
+
+void
+pool_counts(struct pool *p, struct pool_counts *out)
+{
+	struct list *n;
+
+	lock_acquire(&p->lock);
+	*out = p->counts;
+	n = list_first(&p->waiters);
+	out->oldest_wait_us = n == NULL ? 0 : list_entry(n, struct pool_waiter, node)->since_us;
+	pool_unlock(p);
+}
