@@ -41,6 +41,8 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.reserve_pool_size = -1,
 		.max_db_connections = -1,
 		.max_db_client_connections = -1,
+		.max_client_waiting = -1,
+		.max_statement_length = -1,
 		.server_lifetime_us = -1,
 		.query_wait_timeout_us = -1,
 	};
@@ -50,6 +52,8 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.reserve_pool_size = -1,
 		.max_user_connections = -1,
 		.max_user_client_connections = -1,
+		.max_client_waiting = -1,
+		.max_statement_length = -1,
 		.query_timeout_us = -1,
 		.query_wait_timeout_us = -1,
 		.idle_transaction_timeout_us = -1,
@@ -74,6 +78,11 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.max_user_connections = first_given(u->max_user_connections, -1, c->max_user_connections),
 		.max_user_client_connections =
 			first_given(u->max_user_client_connections, -1, c->max_user_client_connections),
+		.max_client_waiting =
+			first_given(u->max_client_waiting, db->max_client_waiting, c->max_client_waiting),
+		.max_statement_length =
+			first_given(u->max_statement_length, db->max_statement_length, c->max_statement_length),
+		.forced_user = db->user != NULL && user != NULL && strcmp(db->user, user) == 0,
 		.server_lifetime_us = first_given_us(-1, db->server_lifetime_us, c->server_lifetime_us),
 		.query_timeout_us = first_given_us(u->query_timeout_us, -1, c->query_timeout_us),
 		.query_wait_timeout_us = first_given_us(u->query_wait_timeout_us, db->query_wait_timeout_us,

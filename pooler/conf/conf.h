@@ -62,6 +62,8 @@ struct conf_database
 	int64_t reserve_pool_size;
 	int64_t max_db_connections;
 	int64_t max_db_client_connections;
+	int64_t max_client_waiting;
+	int64_t max_statement_length;
 	int64_t server_lifetime_us;
 	int64_t query_wait_timeout_us;
 	int load_balance_hosts; /* 0 disable, 1 round-robin, -1 not given */
@@ -77,6 +79,8 @@ struct conf_user
 	int64_t reserve_pool_size;
 	int64_t max_user_connections;
 	int64_t max_user_client_connections;
+	int64_t max_client_waiting;
+	int64_t max_statement_length;
 	int64_t query_timeout_us;
 	int64_t query_wait_timeout_us;
 	int64_t idle_transaction_timeout_us;
@@ -139,6 +143,9 @@ struct conf_limits
 	int64_t max_db_client_connections;
 	int64_t max_user_connections;
 	int64_t max_user_client_connections;
+	int64_t max_client_waiting;
+	int64_t max_statement_length; /* bytes */
+	bool forced_user;             /* this is the one that the database forces on its servers */
 	uint64_t server_lifetime_us;
 	uint64_t query_timeout_us;
 	uint64_t query_wait_timeout_us;

@@ -71,8 +71,9 @@ print_intro(void (*line)(const char *text, void *arg), void *arg)
 		"[databases]",
 		";; name = connection string with the keys host port dbname user password pool_mode "
 		"pool_size min_pool_size",
-		";; reserve_pool_size max_db_connections server_lifetime query_wait_timeout "
-		"client_encoding datestyle timezone",
+		";; reserve_pool_size max_db_connections max_db_client_connections max_client_waiting "
+		"max_statement_length",
+		";; server_lifetime query_wait_timeout client_encoding datestyle timezone",
 		";; application_name. A value with blanks stands in single quotes. The name * stands for "
 		"every other database.",
 		";forumdb = host=127.0.0.1 port=5432 dbname=forum",
@@ -81,6 +82,7 @@ print_intro(void (*line)(const char *text, void *arg), void *arg)
 		"[users]",
 		";; name = limits of this user with the keys pool_mode pool_size reserve_pool_size "
 		"max_user_connections",
+		";; max_user_client_connections max_client_waiting max_statement_length",
 		";; query_timeout query_wait_timeout idle_transaction_timeout transaction_timeout "
 		"client_idle_timeout.",
 		";report = pool_mode=session query_timeout=600",

@@ -192,11 +192,37 @@ take_place(struct session *s)
 
 /* ---- authentication ---- */
 
+/* A place among the clients of its database and of its user. */
+static bool
+take_shared_places(struct session *s, const struct conf *conf, const struct conf_limits *limits)
+{
+	const int64_t most[] = {limits->max_db_client_connections, limits->max_user_client_connections};
+	const char *const names[] = {s->database, s->user};
+	static const char *const texts[] = {
+		"client connections exceeded (max_db_client_connections)",
+		"client connections exceeded (max_user_client_connections)",
+	};
+
+	for (int i = 0; i < 2; i++)
+	{
+		struct quota *q = registry_quota(s->shard->registry, conf, (enum quota_kind) i, names[i]);
+
+		if (!quota_take_client(q, most[i]))
+		{
+			session_fatal(s, "53300", texts[i]);
+			return false;
+		}
+		s->client_of[i] = q;
+	}
+	return true;
+}
+
 static void
 authenticated(struct session *s)
 {
 	const struct conf *conf = s->shard->conf;
 	const struct conf_database *db;
+	struct conf_limits limits;
 	char text[200];
 
 	auth_free(s->auth);
@@ -213,7 +239,9 @@ authenticated(struct session *s)
 		session_fatal(s, "3D000", text);
 		return;
 	}
-	serve_start(s, registry_pool(s->shard->registry, conf, db, s->database, s->user));
+	conf_limits(conf, db, s->user, &limits);
+	if (take_shared_places(s, conf, &limits))
+		serve_start(s, registry_pool(s->shard->registry, conf, db, s->database, s->user));
 }
 
 /* Sends what the step produced, then acts on its result. */

@@ -99,12 +99,17 @@ trim_work(struct gather_part *part)
 {
 	/* Pools that were made while the snapshots changed hands have the old limits on some loops. */
 	registry_adopt(part->shard, part->shard->conf);
+	if (part->shard->loop.index == 0)
+		registry_add_kept(part->shard->registry, part->shard->conf);
 	registry_foreach_pool(e, part->shard->registry)
 	{
 		struct pool_counts c;
 
 		pool_counts(&e->pool, &c);
 		server_trim(part->shard, &e->pool, c.paused);
+		/* What new limits allow, any loop can do. */
+		if (part->shard->loop.index == 0)
+			server_want(part->shard, &e->pool);
 	}
 }
 
@@ -172,10 +177,18 @@ update_pool(struct pool_entry *e, const struct conf *old, const struct conf *new
 
 	if (!same_target(conf_find_database(old, e->pool.database), db))
 		pool_retire(&e->pool);
-	if (db == NULL)
-		return;
-	conf_limits(new, db, e->pool.user, &limits);
-	registry_pool_limits(new, &limits, &pool_limits);
+	if (db != NULL)
+	{
+		conf_limits(new, db, e->pool.user, &limits);
+		registry_pool_limits(new, &limits, &pool_limits);
+	}
+	else
+	{
+		/* It keeps its limits until its last session has left, but no servers of its own accord.
+		 * Only this thread writes them. */
+		pool_limits = e->pool.limits;
+		pool_limits.min = 0;
+	}
 	pool_set_limits(&e->pool, &pool_limits, &todo);
 	wake_todo(&todo);
 }
@@ -188,6 +201,7 @@ adopted(struct gather *g)
 	struct order *o = hk.reload;
 
 	r->conf = hk.next_conf;
+	registry_set_quotas(r, r->conf);
 	registry_foreach_pool(e, r) update_pool(e, old, r->conf);
 	trim_all();
 	apply_log_settings(r->conf);
@@ -361,6 +375,7 @@ resume_order(struct order *o)
 {
 	bool any = registry_resume(hk.registry, o->database, wake_todo);
 
+	trim_all(); /* min_pool_size */
 	list_foreach(n, next, &hk.waiting)
 	{
 		struct order *p = list_entry(n, struct order, node);
@@ -514,6 +529,7 @@ housekeep_start(struct registry *r)
 	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
 	ev_timer_start(ev, &hk.stats);
 	r->take_order = order_arrived;
+	trim_all(); /* min_pool_size */
 }
 
 void

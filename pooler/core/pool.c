@@ -12,15 +12,28 @@
  *   P3  A member has one owner: the pool (IDLE, its park watcher armed in its home loop) or one
  *       loop. The owner changes only here, under the lock.
  *   P4  The lock covers O(1) work: no system call, malloc, log or callback. Locks never nest.
- *   P5  The counts by state add up to the total, and the total is at most the size; after a
- *       shrinking reload it may only fall.
+ *   P5  The counts by state add up to the total, and the total is at most the size, or size and
+ *       reserve when the oldest waiter has waited reserve_pool_timeout; after a shrinking reload it
+ *       may only fall.
  *   P6  No barging, no sleeping waiter: with waiters nothing is idle (unless paused), and the pool
- *       is full, or a login runs, or a retry is armed.
+ *       is full, or a login runs, or a retry is armed, or a quota has no place (core/quota). Who is
+ *       full without its reserve has a timer for that.
  *   P7  A grant is delivered by mail, even to the own loop; a session whose waiter has mail under
  *       way is not freed until it has come.
  *   P8  A server with a cancel in flight is not checked in: it would hit the next client.
  *   P9  Configuration is an immutable snapshot.
  *   P10 Counters belong to one loop.
+ *
+ * Who waits for a quota's place does not sleep either (B is blocked, A has the places):
+ *
+ *   A's server is idle     B's loop closes it: pool_todo.evict, once when B becomes blocked.
+ *   A's server comes back  It is closed instead of lying idle (gives_way()). Had A's checkin come
+ *                          before B was counted as blocked, B's search would have found it idle:
+ * both are under A's lock. A has waiters too      It gives a server up all the same, once every
+ * QUOTA_TURN_US. A place comes free     Its loop sees B counted and offers it round the list, A
+ * last: it reserves and logs in for B itself. If B is counted but not in the list yet, B tries once
+ * more when it is (Q2). A's server stays busy  Then B waits, as it does for a busy server of its
+ * own.
  */
 #include "core/pool.h"
 
@@ -43,9 +56,13 @@ check(const struct pool *p)
 	INVARIANT(sum == c->total, "P5");
 	if (c->waiters > 0 && !c->paused)
 	{
+		bool cared_for = c->by_state[MEMBER_LOGIN] > 0 || p->retry_armed || p->blocked_by != NULL ||
+						 list_entry(list_first(&p->waiters), struct pool_waiter, node)->posted;
+
 		INVARIANT(c->by_state[MEMBER_IDLE] == 0, "P6");
-		INVARIANT(c->total >= p->limits.size || c->by_state[MEMBER_LOGIN] > 0 || p->retry_armed ||
-					  list_entry(list_first(&p->waiters), struct pool_waiter, node)->posted,
+		INVARIANT(cared_for || c->total >= p->limits.size, "P6");
+		INVARIANT(cared_for || p->reserve_armed || p->limits.reserve_timeout_us == 0 ||
+					  c->total >= pool_most(p),
 				  "P6");
 	}
 }
@@ -53,6 +70,8 @@ check(const struct pool *p)
 void
 pool_unlock(struct pool *p)
 {
+	if (p->blocked_by != NULL && !pool_wants_login(p))
+		pool_set_blocked(p, NULL);
 #ifdef PERFKIT_DEBUG
 	check(p);
 #else
@@ -192,6 +211,8 @@ pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct poo
 	}
 	if (m != NULL)
 		pool_own(m, w->loop, MEMBER_ACTIVE, todo);
+	else if (p->limits.max_waiting > 0 && p->counts.waiters >= p->limits.max_waiting)
+		todo->full = true;
 	else
 	{
 		w->state = WAITER_QUEUED;
@@ -206,8 +227,8 @@ pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct poo
 }
 
 enum waiter_state
-pool_waiter_woken(struct pool *p, struct pool_waiter *w, struct pool_member **member,
-				  struct pool_todo *todo)
+pool_waiter_woken(struct pool *p, struct pool_waiter *w, uint64_t now_us,
+				  struct pool_member **member, struct pool_todo *todo)
 {
 	enum waiter_state state;
 
@@ -217,7 +238,7 @@ pool_waiter_woken(struct pool *p, struct pool_waiter *w, struct pool_member **me
 	*member = w->member;
 	w->member = NULL;
 	if (state == WAITER_QUEUED)
-		pool_reserve(p, UINT64_MAX, todo);
+		pool_want_server(p, now_us, todo);
 	w->state = state == WAITER_QUEUED ? WAITER_QUEUED : WAITER_NONE;
 	pool_unlock(p);
 	return state;
@@ -253,6 +274,7 @@ pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t gener
 	m->home = loop;
 	m->parked_at = POOL_NO_LOOP;
 	m->park_mail = false;
+	m->logging_in = true;
 	m->idle_since_us = 0;
 	m->generation = generation;
 }
@@ -271,6 +293,29 @@ pool_member_state(struct pool_member *m, enum member_state state)
 	pool_unlock(m->pool);
 }
 
+/*
+ * Another pool wants this server's place. A pool that would let it lie idle gives it up; one that
+ * has waiters of its own does so in turn, but not before it has been of use.
+ */
+static bool
+gives_way(const struct pool_member *m, uint64_t now_us)
+{
+	struct pool *p = m->pool;
+	bool used = m->state != MEMBER_LOGIN;
+
+	for (int i = QUOTA_DATABASE; i <= QUOTA_USER; i++)
+	{
+		struct quota *q = p->seat[i].quota;
+
+		if (quota_over(q))
+			return true;
+		if (quota_wanted(q, p->blocked_by == q) &&
+			(p->counts.waiters == 0 || (used && quota_hand_over(q, now_us))))
+			return true;
+	}
+	return false;
+}
+
 void
 pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo *todo)
 {
@@ -286,10 +331,11 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 		p->backoff_us = 0;
 	}
 	m->home = loop;
-	if (p->counts.paused || m->generation != p->generation || p->counts.total > p->limits.size)
+	if (p->counts.paused || m->generation != p->generation || p->counts.total > pool_most(p) ||
+		gives_way(m, now_us))
 	{
 		todo->close = true;
-		if (p->counts.total > p->limits.size)
+		if (p->counts.total > pool_most(p))
 			pool_set_state(m, MEMBER_CLOSING); /* or the next one would be too many as well */
 	}
 	else if ((w = pool_pop_waiter(p, WAITER_GRANTED)) != NULL)
@@ -313,7 +359,9 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 			m->parked_at = loop;
 			todo->park = true;
 		}
+		pool_want_server(p, now_us, todo);
 	}
+	pool_login_over(m, todo);
 	pool_unlock(p);
 }
 
@@ -327,5 +375,7 @@ pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
 	pool_set_state(m, MEMBER_GONE);
 	todo->destroy = !m->park_mail;
 	pool_want_server(p, now_us, todo);
+	pool_login_over(m, todo);
+	pool_give_places(p, todo);
 	pool_unlock(p);
 }

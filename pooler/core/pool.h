@@ -5,7 +5,9 @@
  * A pool knows members (the part of a server that pools care about) and waiters (the part of a
  * session), never sockets, so that it is tested without one. Every call takes pool->lock for a few
  * pointer moves and answers in a struct pool_todo what the caller must do after the lock is
- * released: wake a waiter, start a dial, arm a retry, stop or start a park watcher.
+ * released: wake a waiter, start a dial, arm a retry, stop or start a park watcher. A pool takes
+ * places of the quotas it has a seat in (core/quota) when it reserves a login and gives them back
+ * with pool_discard() and pool_login_failed().
  *
  *                 pool_reserve (todo.dial)            pool_login_done
  *     (nothing) ----------------------> LOGIN ------------------------+
@@ -25,6 +27,7 @@
 
 #include "base/list.h"
 #include "base/lock.h"
+#include "core/quota.h"
 
 #define POOL_NO_LOOP (-1)
 #define POOL_ERROR_MAX 256
@@ -54,6 +57,7 @@ struct pool_member
 	int home;                /* loop that last owned it; pool->lock */
 	int parked_at;           /* loop where the park watcher is armed, or POOL_NO_LOOP; pool->lock */
 	bool park_mail;          /* mail to a home loop is under way; pool->lock */
+	bool logging_in;         /* has a place among the logins under way; pool->lock */
 	uint32_t generation;     /* pool's when it was made */
 	uint64_t idle_since_us;  /* pool->lock */
 };
@@ -89,9 +93,14 @@ struct pool_name
 struct pool_limits
 {
 	int64_t size;
-	int64_t login_concurrency; /* logins at once */
-	bool round_robin;          /* idle servers oldest first */
-	uint64_t login_retry_us;   /* back-off ceiling */
+	int64_t reserve;             /* more when the oldest waiter waits long */
+	uint64_t reserve_timeout_us; /* that is how long; 0: never */
+	int64_t min;                 /* kept open */
+	bool min_always;             /* also while no session is there */
+	int64_t max_waiting;         /* waiters; 0: no limit */
+	int64_t login_concurrency;   /* logins at once */
+	bool round_robin;            /* idle servers oldest first */
+	uint64_t login_retry_us;     /* back-off ceiling */
 };
 
 struct pool_counts
@@ -119,8 +128,11 @@ struct pool
 	uint64_t backoff_until_us; /* lock; 0: none */
 	uint64_t backoff_us;       /* lock; the last delay */
 	bool retry_armed;          /* lock; some loop's timer will call pool_retry() */
-	bool resuming;             /* lock; paused until the last idle server is closed */
-	char refusal_sqlstate[6];  /* lock; of the last refused login */
+	bool reserve_armed;        /* lock; some loop's timer will call pool_reserve_due() */
+	struct quota *blocked_by;  /* lock; the quota without room for a server that is wanted */
+	struct quota_seat seat[QUOTA_KINDS];
+	bool resuming;            /* lock; paused until the last idle server is closed */
+	char refusal_sqlstate[6]; /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
 	_Atomic(void *) welcome; /* struct welcome; set once, freed by core/registry.c */
 	void *local;             /* core/registry.c: one struct pool_local per loop */
@@ -132,13 +144,18 @@ struct pool_todo
 	struct pool_waiter *wake; /* call wake->wake(wake) */
 	bool granted;             /* checkin: the member went to a waiter on granted_loop */
 	int granted_loop;
-	bool dial;         /* a login slot is reserved: start a login or call pool_login_failed */
-	uint64_t retry_us; /* arm a timer that calls pool_retry after so long */
-	bool park;         /* start the park watcher on the own loop */
-	bool unpark;       /* stop the park watcher on the own loop */
-	int mail_home;     /* post the member's park mail to this loop, or POOL_NO_LOOP */
-	bool close;        /* checkin refused: discard the member */
-	bool destroy;      /* nobody refers to the member any more: free it */
+	bool dial;             /* a login slot is reserved: start a login or call pool_login_failed */
+	uint64_t retry_us;     /* arm a timer that calls pool_retry after so long */
+	uint64_t reserve_us;   /* arm a timer that calls pool_reserve_due after so long */
+	bool full;             /* checkout: max_waiting is reached, the waiter is not queued */
+	struct quota *blocked; /* no place in it: enlist the pool's seat, then pool_want() once more */
+	bool evict;            /* and close an idle server of another pool that has a seat in it */
+	unsigned freed; /* bit per quota_kind: a place came free that blocked pools want; offer it */
+	bool park;      /* start the park watcher on the own loop */
+	bool unpark;    /* stop the park watcher on the own loop */
+	int mail_home;  /* post the member's park mail to this loop, or POOL_NO_LOOP */
+	bool close;     /* checkin refused: discard the member */
+	bool destroy;   /* nobody refers to the member any more: free it */
 };
 
 bool pool_init(struct pool *p, const struct pool_name *name, const struct pool_limits *limits,
@@ -160,7 +177,7 @@ struct pool_member *pool_checkout(struct pool *p, struct pool_waiter *w, uint64_
 
 /* The mail has arrived: answers the state. GRANTED and REFUSED are turned into NONE; the member is
  * the caller's. */
-enum waiter_state pool_waiter_woken(struct pool *p, struct pool_waiter *w,
+enum waiter_state pool_waiter_woken(struct pool *p, struct pool_waiter *w, uint64_t now_us,
 									struct pool_member **member, struct pool_todo *todo);
 
 /* The session gives up. True: it is out of the queue and no mail will come. False: wait for the
@@ -200,6 +217,13 @@ struct pool_waiter *pool_refuse_next(struct pool *p);
 /* The back-off timer fired. */
 void pool_retry(struct pool *p, uint64_t now_us, struct pool_todo *todo);
 
+/* The oldest waiter may have waited long enough for the reserve. */
+void pool_reserve_due(struct pool *p, uint64_t now_us, struct pool_todo *todo);
+
+/* Something outside may have changed for the better: a place came free, a session came, limits were
+ * raised. Asks for a login where one is wanted. */
+void pool_want(struct pool *p, uint64_t now_us, struct pool_todo *todo);
+
 /* The park watcher of loop fired and has been stopped: true when the member was idle there and is
  * now TESTED and owned by loop. */
 bool pool_claim(struct pool_member *m, int loop);
@@ -226,11 +250,14 @@ void pool_pause(struct pool *p);
 void pool_resume(struct pool *p, struct pool_todo *todo);
 /*
  * Takes the longest idle member whose home is loop if it is idle since before the given time
- * (UINT64_MAX: in any case) or superfluous (retired, or over the size); else NULL. It is owned
- * by loop, and TESTED; or CLOSING when the pool is over its size: then it must be closed.
+ * (UINT64_MAX: in any case) or superfluous (retired, or over the size or a quota); else NULL. It is
+ * owned by loop, and TESTED; or CLOSING when the pool is over its size: then it must be closed.
+ * What min_pool_size keeps is not taken for its age.
  */
 struct pool_member *pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us,
 								   struct pool_todo *todo);
+/* An idle member of any home, for loop, to be closed for another pool's sake; or NULL. */
+struct pool_member *pool_evict(struct pool *p, int loop, struct pool_todo *todo);
 void pool_counts(struct pool *p, struct pool_counts *out);
 
 #endif

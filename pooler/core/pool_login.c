@@ -1,9 +1,10 @@
 /*
  * pool_login.c - when a pool asks for another server, and what it does when it does not get one.
  *
- * A login is wanted while more sessions wait than logins are under way, and possible while the pool
- * has room and no back-off runs. Every call that changes one of these ends in pool_want_server(),
- * so that with waiters there is a login, or a timer, or no room (P6).
+ * A login is wanted while more sessions wait than logins are under way, or fewer servers are open
+ * than min_pool_size; it is possible while the pool has room, no back-off runs and every quota has
+ * a place. Every call that changes one of these ends in pool_want_server(), so that with waiters
+ * there is a login, or a timer, or no room, or a quota that binds (P6).
  */
 #include "core/pool.h"
 
@@ -16,26 +17,162 @@
 /* After the first failed login; doubles up to server_login_retry. */
 #define BACKOFF_FIRST_US 50000
 
+int64_t
+pool_most(const struct pool *p)
+{
+	return p->limits.size + p->limits.reserve;
+}
+
+/* How many servers are to be kept open: none of a pool that nobody uses. */
+static int64_t
+minimum(const struct pool *p)
+{
+	const struct pool_limits *l = &p->limits;
+
+	if (p->counts.sessions == 0 && !l->min_always)
+		return 0;
+	return l->min < l->size ? l->min : l->size;
+}
+
+bool
+pool_at_minimum(const struct pool *p)
+{
+	return p->counts.total <= minimum(p);
+}
+
+bool
+pool_wants_login(const struct pool *p)
+{
+	return !p->counts.paused &&
+		   (p->counts.by_state[MEMBER_LOGIN] < p->counts.waiters || p->counts.total < minimum(p));
+}
+
+/* When the oldest waiter may have a server of the reserve; 0: never. */
+static uint64_t
+reserve_opens_us(const struct pool *p)
+{
+	struct list *n = list_first(&p->waiters);
+
+	if (n == NULL || p->limits.reserve_timeout_us == 0)
+		return 0;
+	return list_entry(n, struct pool_waiter, node)->since_us + p->limits.reserve_timeout_us;
+}
+
+/* Logins of the reserve follow one another, so that each is for somebody who has waited. */
+static bool
+has_room(const struct pool *p, uint64_t now_us)
+{
+	uint64_t opens = reserve_opens_us(p);
+
+	if (p->counts.total < p->limits.size)
+		return true;
+	return p->counts.total < pool_most(p) && p->counts.by_state[MEMBER_LOGIN] == 0 && opens != 0 &&
+		   now_us >= opens;
+}
+
 /* One more server would help somebody, and may be asked for now. */
 static bool
 may_login(const struct pool *p, uint64_t now_us)
 {
-	const struct pool_counts *c = &p->counts;
+	return pool_wants_login(p) && !p->retry_armed && now_us >= p->backoff_until_us &&
+		   has_room(p, now_us) && p->counts.by_state[MEMBER_LOGIN] < p->limits.login_concurrency;
+}
 
-	return !c->paused && !p->retry_armed && now_us >= p->backoff_until_us &&
-		   c->total < p->limits.size && c->by_state[MEMBER_LOGIN] < p->limits.login_concurrency &&
-		   c->by_state[MEMBER_LOGIN] < c->waiters;
+/* ---- quotas ---- */
+
+void
+pool_set_blocked(struct pool *p, struct quota *q)
+{
+	if (p->blocked_by == q)
+		return;
+	if (p->blocked_by != NULL)
+		quota_unblock(p->blocked_by);
+	p->blocked_by = q;
+	if (q != NULL)
+		quota_block(q);
+}
+
+static void
+give_place(struct pool *p, enum quota_kind kind, struct pool_todo *todo)
+{
+	struct quota *q = p->seat[kind].quota;
+
+	quota_give(q);
+	if (quota_wanted(q, p->blocked_by == q))
+		todo->freed |= 1u << kind;
+}
+
+void
+pool_login_over(struct pool_member *m, struct pool_todo *todo)
+{
+	if (m->logging_in)
+		give_place(m->pool, QUOTA_LOGINS, todo);
+	m->logging_in = false;
+}
+
+void
+pool_give_places(struct pool *p, struct pool_todo *todo)
+{
+	give_place(p, QUOTA_DATABASE, todo);
+	give_place(p, QUOTA_USER, todo);
+}
+
+/* The first quota without room, or NULL. */
+static struct quota *
+narrowest(struct pool *p)
+{
+	for (int i = 0; i < QUOTA_KINDS; i++)
+		if (!quota_has_room(p->seat[i].quota))
+			return p->seat[i].quota;
+	return NULL;
 }
 
 /*
- * Reserves a login slot if may_login(). The caller can start one login; where there is room for
- * more at once, the oldest waiter is woken to start the next, and so on: after a back-off or a
- * pause the logins would else follow one another.
+ * A place in every quota, or in none. All are looked at first: a place that is taken and given back
+ * would be missed by others meanwhile.
  */
-void
-pool_reserve(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+static bool
+take_places(struct pool *p, struct pool_todo *todo)
 {
-	todo->dial = may_login(p, now_us);
+	struct quota *q = narrowest(p);
+	bool waited_for = p->counts.by_state[MEMBER_LOGIN] < p->counts.waiters;
+
+	for (int i = 0; q == NULL && i < QUOTA_KINDS; i++)
+		if (!quota_take(p->seat[i].quota))
+		{
+			q = p->seat[i].quota;
+			while (--i >= 0)
+				give_place(p, (enum quota_kind) i, todo);
+			break;
+		}
+	/* For a server that is only to be kept open no other pool is asked to give one up. */
+	if (q != NULL && !waited_for && q->kind != QUOTA_LOGINS)
+	{
+		pool_set_blocked(p, NULL);
+		return false;
+	}
+	todo->blocked = q;
+	todo->evict = q != NULL && q != p->blocked_by && q->kind != QUOTA_LOGINS;
+	pool_set_blocked(p, q);
+	return q == NULL;
+}
+
+/* ---- asking ---- */
+
+/*
+ * Reserves a login if may_login(). The caller can start one login; where there is room for more at
+ * once, the oldest waiter is woken to start the next, and so on: after a back-off or a pause the
+ * logins would else follow one another.
+ */
+static void
+reserve(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	if (!may_login(p, now_us))
+	{
+		pool_set_blocked(p, NULL);
+		return;
+	}
+	todo->dial = take_places(p, todo);
 	if (!todo->dial)
 		return;
 	p->counts.by_state[MEMBER_LOGIN]++;
@@ -44,20 +181,43 @@ pool_reserve(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 		pool_nudge(p, todo);
 }
 
-/* With waiters and room: a login, or a timer that will try one (P6). */
 void
 pool_want_server(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 {
 	struct pool_counts *c = &p->counts;
+	uint64_t opens;
 
-	pool_reserve(p, now_us, todo);
-	if (todo->dial || c->paused || c->waiters == 0 || p->retry_armed)
+	reserve(p, now_us, todo);
+	if (todo->dial || c->total >= pool_most(p) || !pool_wants_login(p))
 		return;
-	if (now_us < p->backoff_until_us && c->total < p->limits.size && c->by_state[MEMBER_LOGIN] == 0)
+	if (!p->retry_armed && now_us < p->backoff_until_us && c->by_state[MEMBER_LOGIN] == 0)
 	{
 		p->retry_armed = true;
 		todo->retry_us = p->backoff_until_us - now_us;
 	}
+	opens = reserve_opens_us(p);
+	if (c->total >= p->limits.size && !p->reserve_armed && opens > now_us)
+	{
+		p->reserve_armed = true;
+		todo->reserve_us = opens - now_us;
+	}
+}
+
+void
+pool_want(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	pool_begin(p, todo);
+	pool_want_server(p, now_us, todo);
+	pool_unlock(p);
+}
+
+void
+pool_reserve_due(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	pool_begin(p, todo);
+	p->reserve_armed = false;
+	pool_want_server(p, now_us, todo);
+	pool_unlock(p);
 }
 
 void
@@ -87,6 +247,8 @@ pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 		p->backoff_us = most;
 	p->backoff_until_us = now_us + p->backoff_us;
 	pool_want_server(p, now_us, todo);
+	give_place(p, QUOTA_LOGINS, todo);
+	pool_give_places(p, todo);
 	pool_unlock(p);
 }
 

@@ -61,32 +61,64 @@ pool_resume(struct pool *p, struct pool_todo *todo)
 	pool_unlock(p);
 }
 
+/* An idle server was taken out, perhaps the last one that a resume waited for. */
+static void
+go_on(struct pool *p, struct pool_todo *todo)
+{
+	if (!p->resuming)
+		return;
+	pool_end_pause(p);
+	if (!p->counts.paused)
+		pool_nudge(p, todo);
+}
+
 struct pool_member *
 pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us, struct pool_todo *todo)
 {
 	struct pool_member *m = NULL;
 	struct list *oldest;
 	bool over;
+	bool spare;
 
 	pool_begin(p, todo);
-	over = p->counts.total > p->limits.size;
+	over = p->counts.total > pool_most(p);
+	spare = idle_before_us == UINT64_MAX || !pool_at_minimum(p);
 	oldest = list_first(&p->idle[loop]);
 	if (oldest != NULL)
 	{
 		m = list_entry(oldest, struct pool_member, node);
-		if (over || m->idle_since_us < idle_before_us || m->generation != p->generation)
+		if (over || (spare && m->idle_since_us < idle_before_us) ||
+			m->generation != p->generation || quota_over(p->seat[QUOTA_DATABASE].quota) ||
+			quota_over(p->seat[QUOTA_USER].quota))
 		{
 			list_remove(&m->node);
 			pool_own(m, loop, over ? MEMBER_CLOSING : MEMBER_TESTED, todo);
-			if (p->resuming)
-			{
-				pool_end_pause(p);
-				if (!p->counts.paused)
-					pool_nudge(p, todo);
-			}
+			go_on(p, todo);
 		}
 		else
 			m = NULL;
+	}
+	pool_unlock(p);
+	return m;
+}
+
+struct pool_member *
+pool_evict(struct pool *p, int loop, struct pool_todo *todo)
+{
+	struct pool_member *m = NULL;
+
+	pool_begin(p, todo);
+	for (int i = 0; m == NULL && i < p->n_loops; i++)
+	{
+		struct list *oldest = list_pop(&p->idle[i]);
+
+		if (oldest != NULL)
+			m = list_entry(oldest, struct pool_member, node);
+	}
+	if (m != NULL)
+	{
+		pool_own(m, loop, MEMBER_TESTED, todo);
+		go_on(p, todo);
 	}
 	pool_unlock(p);
 	return m;

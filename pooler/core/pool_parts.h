@@ -22,12 +22,28 @@ void pool_own(struct pool_member *m, int loop, enum member_state state, struct p
 void pool_wake(struct pool_waiter *w, struct pool_todo *todo);
 /* Wakes the oldest waiter while it stays queued: its own loop will dial. */
 void pool_nudge(struct pool *p, struct pool_todo *todo);
+/* The most servers that the pool may have, reserve included. */
+int64_t pool_most(const struct pool *p);
+
+/* No more servers are open than are to be kept (min_pool_size). */
+bool pool_at_minimum(const struct pool *p);
+
+/* Somebody waits for whom no login runs, or fewer servers are open than are to be kept. */
+bool pool_wants_login(const struct pool *p);
+
+/* pool->blocked_by, with the quotas' counts. */
+void pool_set_blocked(struct pool *p, struct quota *q);
+
+/* Give back what a login took: its place among the logins under way, and those of its server.
+ * Behind pool_want_server(), so that other pools come first. */
+void pool_login_over(struct pool_member *m, struct pool_todo *todo);
+void pool_give_places(struct pool *p, struct pool_todo *todo);
+
 /* Takes the oldest waiter out of the queue, or NULL. */
 struct pool_waiter *pool_pop_waiter(struct pool *p, enum waiter_state state);
 
-/* Reserves a login where one is wanted and possible: todo->dial. */
-void pool_reserve(struct pool *p, uint64_t now_us, struct pool_todo *todo);
-/* The same; where it is not possible now, a timer that will try again (P6). */
+/* Reserves a login where one is wanted and possible: todo->dial. Where it is not possible now, a
+ * timer or a quota's list that will try again (P6). */
 void pool_want_server(struct pool *p, uint64_t now_us, struct pool_todo *todo);
 
 /* Ends a pause that was only waiting for the last idle server. */

@@ -102,6 +102,7 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 	r->conf = conf;
 	r->started_us = clock_now_us();
 	lock_init(&r->pools_lock);
+	registry_init_quotas(r, conf);
 	if (RAND_bytes(r->mock_key, sizeof(r->mock_key)) != 1 ||
 		!loop_init(&r->main_loop, POOL_NO_LOOP, r))
 		return false;
@@ -146,6 +147,7 @@ registry_fini(struct registry *r)
 		e = next;
 	}
 	forget_paused(r, "");
+	registry_free_quotas(r);
 	loop_fini(&r->main_loop);
 	lock_fini(&r->pools_lock);
 }
@@ -155,6 +157,11 @@ registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
 					 struct pool_limits *out)
 {
 	out->size = limits->pool_size;
+	out->reserve = limits->reserve_pool_size;
+	out->reserve_timeout_us = limits->reserve_pool_size > 0 ? conf->reserve_pool_timeout_us : 0;
+	out->min = limits->min_pool_size;
+	out->min_always = limits->forced_user;
+	out->max_waiting = limits->max_client_waiting;
 	out->login_concurrency = conf->server_login_concurrency;
 	out->round_robin = conf->server_round_robin;
 	out->login_retry_us = conf->server_login_retry_us;
@@ -206,7 +213,7 @@ new_locals(struct registry *r, struct pool *pool, const struct conf_limits *limi
 /* A new entry, visible to everyone once it is complete. pools_lock is held. */
 static struct pool_entry *
 add_pool(struct registry *r, const struct conf *conf, const struct pool_name *name,
-		 const struct conf_limits *limits)
+		 const struct conf_limits *limits, struct quota *const quotas[QUOTA_KINDS])
 {
 	struct pool_entry *e = mem_zalloc(sizeof(*e));
 	struct pool_limits pool_limits;
@@ -215,6 +222,8 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 	pool_init(&e->pool, name, &pool_limits, r->n_shards);
 	e->local = new_locals(r, &e->pool, limits);
 	e->pool.local = e->local;
+	for (int i = 0; i < QUOTA_KINDS; i++)
+		quota_join(quotas[i], &e->pool.seat[i], &e->pool);
 	/* Nobody knows it yet, so its own lock is not needed: locks never nest (P4). */
 	e->pool.counts.paused = is_paused(r, name->database);
 	e->next = atomic_load(&r->pools);
@@ -230,17 +239,22 @@ registry_pool(struct registry *r, const struct conf *conf, const struct conf_dat
 	size_t db_len = strlen(database) + 1;
 	size_t key_len = db_len + strlen(user);
 	char *key = mem_alloc(key_len + 1);
+	struct quota *quotas[QUOTA_KINDS];
 	struct conf_limits limits;
 	struct pool_entry *e;
 
 	memcpy(key, database, db_len);
 	memcpy(key + db_len, user, key_len - db_len + 1);
 	conf_limits(conf, db, user, &limits);
+	/* Whoever the clients are, their servers log in as the forced user. */
+	quotas[QUOTA_DATABASE] = registry_quota(r, conf, QUOTA_DATABASE, database);
+	quotas[QUOTA_USER] = registry_quota(r, conf, QUOTA_USER, db->user != NULL ? db->user : user);
+	quotas[QUOTA_LOGINS] = &r->logins;
 	lock_acquire(&r->pools_lock);
 	HASH_FIND(hh, r->by_name, key, key_len, e);
 	if (e == NULL)
 	{
-		e = add_pool(r, conf, &name, &limits);
+		e = add_pool(r, conf, &name, &limits, quotas);
 		e->name = key;
 		HASH_ADD_KEYPTR(hh, r->by_name, e->name, key_len, e);
 		key = NULL;
@@ -248,6 +262,23 @@ registry_pool(struct registry *r, const struct conf *conf, const struct conf_dat
 	lock_release(&r->pools_lock);
 	free(key);
 	return &e->pool;
+}
+
+void
+registry_add_kept(struct registry *r, const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_databases; i++)
+	{
+		const struct conf_database *db = &conf->databases[i];
+		struct conf_limits limits;
+
+		/* "*" stands for names that are not known yet. */
+		if (db->user == NULL || strcmp(db->name, "*") == 0)
+			continue;
+		conf_limits(conf, db, db->user, &limits);
+		if (limits.min_pool_size > 0)
+			registry_pool(r, conf, db, db->name, db->user);
+	}
 }
 
 struct pool_local *

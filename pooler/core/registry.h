@@ -59,6 +59,8 @@ struct registry
 	_Atomic int64_t n_clients;          /* logged in or logging in, against max_client_conn */
 	_Atomic uint64_t next_id;           /* SHOW's id column */
 	_Atomic bool shutting_down;         /* no new clients */
+	struct quota *quotas[QUOTA_LOGINS]; /* by name: of databases, of users; pools_lock */
+	struct quota logins;                /* max_server_logins */
 	struct paused_database *paused;     /* PAUSE db: their new pools start paused too; pools_lock */
 	_Atomic bool paused_all;            /* new pools start paused */
 	uint8_t mock_key[32];               /* for users who do not exist */
@@ -80,6 +82,7 @@ struct pool_local
 	struct conf_limits limits; /* in force on this loop (P9) */
 	ev_timer reap;             /* the longest idle server may be too old */
 	ev_timer retry;            /* login back-off is over */
+	ev_timer reserve;          /* the oldest waiter may have a server of the reserve */
 	struct stats stats;        /* this loop's counters (P10) */
 	struct stats at_period;    /* as they were when the last stats period ended */
 	struct stats last_period;  /* what was added in it */
@@ -104,6 +107,28 @@ struct pool *registry_pool(struct registry *r, const struct conf *conf,
 /* Limits from a snapshot, for registry_pool and RELOAD. */
 void registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
 						  struct pool_limits *out);
+
+/* The quota of a database or user, made when it is new; it stays as long as the registry. Its limit
+ * is the snapshot's. */
+struct quota *registry_quota(struct registry *r, const struct conf *conf, enum quota_kind kind,
+							 const char *name);
+
+/* How many places of it are taken, and how many clients it has; 0 of one that does not exist yet.
+ */
+void registry_quota_counts(struct registry *r, enum quota_kind kind, const char *name,
+						   int64_t *servers, int64_t *clients);
+
+/* The pools that min_pool_size fills although nobody has asked for them yet: those of a forced
+ * user.
+ */
+void registry_add_kept(struct registry *r, const struct conf *conf);
+
+/* RELOAD: the limits of every quota. Main thread, after all loops have adopted the snapshot. */
+void registry_set_quotas(struct registry *r, const struct conf *conf);
+
+/* Both at the registry's birth and end. */
+void registry_init_quotas(struct registry *r, const struct conf *conf);
+void registry_free_quotas(struct registry *r);
 
 /*
  * PAUSE and RESUME of one database or of all (""), for pools that exist and for those to come. wake

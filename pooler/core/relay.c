@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/outgoing.h"
+#include "core/overlong.h"
 #include "core/params.h"
 #include "core/server.h"
 #include "core/stats.h"
@@ -149,6 +150,13 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 	/* PostgreSQL 18 says it is idle after that, and fails the next query with an internal error. */
 	if (m->type == 'Q' && r->server->tx.unsynced)
 		r->server->spoiled = "a simple query stood in an extended batch";
+	r->dropping = overlong_is(m, r->max_statement);
+	if (r->dropping)
+	{
+		*take = there;
+		r->client_left = m->total - (uint32_t) there;
+		return overlong_put(&r->server->tx, m, out) ? RELAY_GO_ON : RELAY_CLIENT_BAD;
+	}
 	if (r->rewrite.on && strchr("PBDCQ", m->type) != NULL)
 		result = rewrite_message(&r->rewrite, r->server, m, there - PGMSG_HEADER, out, &body_taken);
 	*take = there;
@@ -193,7 +201,8 @@ frame_client(struct relay *r, const uint8_t *p, size_t n, struct outgoing *out, 
 		if (r->client_left > 0)
 		{
 			take = n - *used < r->client_left ? n - *used : r->client_left;
-			outgoing_pass(out, p + *used, take);
+			if (!r->dropping)
+				outgoing_pass(out, p + *used, take);
 			r->client_left -= (uint32_t) take;
 			*used += take;
 			continue;
@@ -225,7 +234,7 @@ send_batch(struct relay *r, struct outgoing *out)
 {
 	struct server *s = r->server;
 
-	s->partial_in = r->client_left > 0;
+	s->partial_in = r->client_left > 0 && !r->dropping;
 	if (out->n > 0 && r->request_us == 0 && !txstate_quiet(&s->tx))
 		r->request_us = clock_now_us();
 	if (!outgoing_flush(out))
@@ -291,6 +300,15 @@ keep_rest(struct relay *r, const uint8_t *p, size_t n)
 	return RELAY_GO_ON;
 }
 
+/* Nothing stands open, in neither direction. */
+static bool
+may_go(const struct relay *r)
+{
+	return r->server->left == 0 && r->client_left == 0 && buf_len(&r->large) == 0 &&
+		   !conn_blocked(&r->server->conn) && buf_len(&r->server->conn.in) == 0 &&
+		   txstate_releasable(&r->server->tx);
+}
+
 enum relay_end
 relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct relay_prefix *prefix,
 				  uint32_t max_packet)
@@ -327,6 +345,8 @@ relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct rela
 		send_fakes(r);
 	if (r->client_lost)
 		return RELAY_CLIENT_LOST;
+	if (end == RELAY_GO_ON && used == n && r->dropping && may_go(r))
+		return RELAY_RELEASABLE; /* all had been answered before the end of what is dropped came */
 	return end == RELAY_GO_ON ? keep_rest(r, p + used, n - used) : end;
 }
 
@@ -402,6 +422,17 @@ replace_cancel(struct relay *r, const struct pgmsg *m, struct pgwriter *text)
 	return true;
 }
 
+/* So has the answer to what was sent in place of an overlong statement. */
+static bool
+replace_refused(const struct relay *r, struct pgwriter *w)
+{
+	char text[OVERLONG_TEXT_MAX];
+	const struct pgw_error e = overlong_error(r->max_statement, text);
+
+	pgw_error(w, &e);
+	return true;
+}
+
 /*
  * One message whose header stands at p. Sets server->left for its bytes; hidden ones are cut out of
  * what goes to the client, which begins at *start.
@@ -413,6 +444,7 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 	struct tx_reply reply;
 	uint8_t mem[SERVER_MESSAGE_MAX + 512];
 	struct pgwriter renamed;
+	bool refused = overlong_answered(&s->tx, m);
 	bool rename = false;
 	bool hidden;
 
@@ -427,7 +459,8 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 	hidden = reply.action == TX_SWALLOW && !(m->type == 'E' && reply.kind != 'Q');
 	if (m->type == 'C' && rewrite_command_tag(&r->rewrite, s, m, reply.tag))
 		hidden = true;
-	rename = rename || (!hidden && replace_cancel(r, m, &renamed));
+	rename = rename || (refused && replace_refused(r, &renamed)) ||
+			 (!hidden && replace_cancel(r, m, &renamed));
 	s->left = m->total;
 	s->left_swallow = hidden || rename;
 	if (s->left_swallow)

@@ -43,7 +43,9 @@ struct relay
 	bool refused_setting; /* a setting that was put in front failed: its error is below */
 	char sqlstate[6];
 	char text[200];
-	bool cancel_sent; /* the request that runs has been cancelled by us */
+	int64_t max_statement; /* bytes of a statement's text; 0: no limit */
+	bool dropping;         /* client_left bytes go nowhere */
+	bool cancel_sent;      /* the request that runs has been cancelled by us */
 	const struct pgw_error
 		*cancelled; /* what to say instead when the server answers 57014 to a cancel of ours */
 };

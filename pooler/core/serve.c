@@ -23,6 +23,8 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/cancel.h"
+#include "core/overlong.h"
+#include "core/refuse.h"
 #include "core/registry.h"
 #include "core/relay.h"
 #include "core/server.h"
@@ -35,6 +37,12 @@ static void server_event(struct conn *c, int revents);
 static void client_event(struct conn *c, int revents);
 static void post_grant(struct pool_waiter *w);
 
+static int64_t
+max_statement(const struct session *s)
+{
+	return registry_local(s->shard, s->pool)->limits.max_statement_length;
+}
+
 static void
 attach(struct session *s, struct server *server)
 {
@@ -45,6 +53,7 @@ attach(struct session *s, struct server *server)
 	s->relay.request_us = 0;
 	s->relay.cancelled = NULL;
 	s->relay.cancel_sent = false;
+	s->relay.max_statement = max_statement(s);
 	s->relay.stats->server_assignment_count++;
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
@@ -176,11 +185,12 @@ begin(struct session *s, const uint8_t *p, size_t n)
 }
 
 /*
- * An idle server that has nothing to say, or NULL: the session is queued. *p and *n are the
- * client's bytes, which must be kept where another read on this loop comes in between.
+ * An idle server that has nothing to say, or NULL: the session is queued, or the queue is *full. *p
+ * and *n are the client's bytes, which must be kept where another read on this loop comes in
+ * between.
  */
 static struct server *
-take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n)
+take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n, bool *full)
 {
 	struct shard *shard = s->shard;
 
@@ -192,6 +202,7 @@ take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n)
 		bool fresh = server != NULL && server_fresh(server, &todo);
 		uint8_t *saved = NULL;
 
+		*full = todo.full;
 		server_todo(shard, s->pool, server, &todo);
 		if (server == NULL || fresh)
 			return server;
@@ -204,62 +215,96 @@ take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n)
 }
 
 /*
- * Bytes of a client that has no server. Late CopyData, CopyDone and CopyFail of a COPY that has
- * ended are dropped, as PostgreSQL does (X8), and so is a Flush with nothing before it.
+ * Takes in front of a request what needs no server. Late CopyData, CopyDone and CopyFail of a COPY
+ * that has ended are dropped, as PostgreSQL does (X8), and so are a Flush with nothing before it
+ * and what is refused: the rest of a batch, an overlong statement. True: *m is the request that
+ * stands at *p. False: more must come first, or the session is gone (*gone).
  */
-static void
-idle_input(struct session *s, const uint8_t *p, size_t n)
+static bool
+drop_in_front(struct session *s, const uint8_t **p, size_t *n, struct pgmsg *m, bool *gone)
 {
 	struct relay *r = &s->relay;
-	struct server *server;
-	struct pgmsg m;
+	char text[OVERLONG_TEXT_MAX];
 
-	while (n > 0)
+	*gone = true;
+	while (*n > 0)
 	{
 		size_t take;
 
 		if (r->client_left == 0)
 		{
-			enum pgmsg_result result = pgmsg_peek(p, n, &m);
+			enum pgmsg_result result = pgmsg_peek(*p, *n, m);
 
 			if (result == PGMSG_NEED_MORE)
 				break;
-			if (result == PGMSG_BAD || !pgmsg_frontend_type(m.type))
+			if (result == PGMSG_BAD || !pgmsg_frontend_type(m->type))
 			{
 				session_fatal(s, "08P01", "invalid message from client");
-				return;
+				return false;
 			}
-			if (m.type == 'X')
+			if (m->type == 'X')
 			{
 				session_end(s, NULL, "client close request");
-				return;
+				return false;
 			}
-			if (strchr("dcfH", m.type) == NULL)
-				break;
-			r->client_left = m.total;
+			if (refuse_drops(s, m) || strchr("dcfH", m->type) != NULL)
+				; /* dropped */
+			else if (overlong_is(m, max_statement(s)))
+			{
+				const struct pgw_error e = overlong_error(max_statement(s), text);
+
+				if (!refuse_request(s, m, &e))
+					return false;
+			}
+			else
+				return true;
+			r->client_left = m->total;
 		}
-		take = n < r->client_left ? n : r->client_left;
+		take = *n < r->client_left ? *n : r->client_left;
 		r->client_left -= (uint32_t) take;
-		p += take;
-		n -= take;
+		*p += take;
+		*n -= take;
+		if (r->client_left == 0 && !refuse_message_over(s))
+			return false;
 	}
-	if (n < PGMSG_HEADER || r->client_left > 0)
+	*gone = false;
+	return false;
+}
+
+/* Bytes of a client that has no server. */
+static void
+idle_input(struct session *s, const uint8_t *p, size_t n)
+{
+	struct server *server;
+	struct pgmsg m;
+	bool gone;
+	bool full;
+
+	while (drop_in_front(s, &p, &n, &m, &gone))
 	{
-		conn_save(&s->conn, p, n);
-		session_watch_time(s, clock_now_us());
-		return;
+		s->request_wall_us = clock_wall_us();
+		server = take_server(s, clock_now_us(), &p, &n, &full);
+		if (server != NULL)
+		{
+			attach(s, server);
+			begin(s, p, n);
+			return;
+		}
+		if (!full)
+		{
+			conn_save(&s->conn, p, n);
+			session_set_state(s, SESSION_WAITING);
+			session_watch_time(s, s->waiter.since_us);
+			return;
+		}
+		if (!refuse_request(s, &m, refuse_full_queue()))
+			return;
+		s->relay.client_left = m.total;
 	}
-	s->request_wall_us = clock_wall_us();
-	server = take_server(s, clock_now_us(), &p, &n);
-	if (server != NULL)
-	{
-		attach(s, server);
-		begin(s, p, n);
+	if (gone)
 		return;
-	}
 	conn_save(&s->conn, p, n);
-	session_set_state(s, SESSION_WAITING);
-	session_watch_time(s, s->waiter.since_us);
+	session_watch_time(s, clock_now_us());
 }
 
 /* ---- greeting ---- */
@@ -320,6 +365,7 @@ serve_start(struct session *s, struct pool *pool)
 	const uint8_t *nothing = NULL;
 	struct server *server;
 	size_t n = 0;
+	bool full;
 
 	s->pool = pool;
 	s->mode = registry_local(s->shard, pool)->limits.pool_mode;
@@ -331,6 +377,7 @@ serve_start(struct session *s, struct pool *pool)
 	s->conn.on_event = client_event;
 	s->waiter.wake = post_grant;
 	pool_session_count(pool, 1);
+	server_want(s->shard, pool); /* min_pool_size */
 	if (server_welcome(pool) != NULL)
 	{
 		greet(s);
@@ -338,15 +385,17 @@ serve_start(struct session *s, struct pool *pool)
 	}
 	/* Nobody has logged in yet, so there is nothing to greet with. */
 	session_set_state(s, SESSION_LOGIN_WAIT);
-	server = take_server(s, clock_now_us(), &nothing, &n);
-	if (server == NULL)
-	{
+	server = take_server(s, clock_now_us(), &nothing, &n, &full);
+	if (full)
+		session_fatal(s, refuse_full_queue()->sqlstate, refuse_full_queue()->message);
+	else if (server == NULL)
 		session_watch_time(s, s->waiter.since_us);
-		return;
+	else
+	{
+		server_attach(server, s->shard, NULL, NULL);
+		server_release(server, false);
+		greet(s);
 	}
-	server_attach(server, s->shard, NULL, NULL);
-	server_release(server, false);
-	greet(s);
 }
 
 /* ---- events ---- */
@@ -383,8 +432,8 @@ granted(struct mail *mail)
 	struct session *s = list_entry(mail, struct session, mail);
 	struct pool_member *m;
 	struct pool_todo todo;
-	enum waiter_state state = pool_waiter_woken(s->pool, &s->waiter, &m, &todo);
 	uint64_t now = clock_now_us();
+	enum waiter_state state = pool_waiter_woken(s->pool, &s->waiter, now, &m, &todo);
 	uint8_t *p;
 	size_t n;
 
@@ -472,6 +521,7 @@ client_readable(struct session *s)
 		return;
 	}
 	s->request_wall_us = clock_wall_us();
+	s->relay.max_statement = max_statement(s);
 	after_relay(
 		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
 }

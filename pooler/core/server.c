@@ -182,24 +182,43 @@ reap_event(struct ev_loop *ev, ev_timer *w, int revents)
 	since = pool_oldest_idle(t->pool, t->shard->loop.index);
 	if (since == 0 || timeout == 0)
 		return;
-	ev_timer_set(w, (double) (since + timeout > now ? since + timeout - now : 1) / US_PER_S, 0.);
+	/* What is older was kept for min_pool_size: it is looked at again a whole period later. */
+	ev_timer_set(w, (double) (since + timeout > now ? since + timeout - now : timeout) / US_PER_S,
+				 0.);
 	ev_timer_start(ev, w);
 }
 
 static void
-start_retry(struct shard *shard, struct pool *pool, uint64_t after_us)
+reserve_event(struct ev_loop *ev, ev_timer *w, int revents)
 {
-	struct pool_local *t = registry_local(shard, pool);
+	struct pool_local *t = w->data;
+	struct pool_todo todo;
 
-	ev_timer_stop(shard->loop.ev, &t->retry);
-	ev_timer_init(&t->retry, retry_event, (double) after_us / US_PER_S, 0.);
-	t->retry.data = t;
-	ev_timer_start(shard->loop.ev, &t->retry);
+	(void) ev;
+	(void) revents;
+	pool_reserve_due(t->pool, clock_now_us(), &todo);
+	server_todo(t->shard, t->pool, NULL, &todo);
+}
+
+/* One of a pool's timers on this loop, from the real now. */
+static void
+start_timer(struct pool_local *t, ev_timer *w, void (*event)(struct ev_loop *, ev_timer *, int),
+			uint64_t after_us)
+{
+	struct ev_loop *ev = t->shard->loop.ev;
+
+	ev_timer_stop(ev, w);
+	ev_now_update(ev);
+	ev_timer_init(w, event, (double) after_us / US_PER_S, 0.);
+	w->data = t;
+	ev_timer_start(ev, w);
 }
 
 void
 server_todo(struct shard *shard, struct pool *pool, struct server *s, const struct pool_todo *todo)
 {
+	struct pool_local *local = registry_local(shard, pool);
+
 	if (todo->unpark)
 		ev_io_stop(shard->loop.ev, &s->park);
 	if (todo->mail_home != POOL_NO_LOOP)
@@ -211,9 +230,13 @@ server_todo(struct shard *shard, struct pool *pool, struct server *s, const stru
 	if (todo->wake != NULL)
 		todo->wake->wake(todo->wake);
 	if (todo->retry_us > 0)
-		start_retry(shard, pool, todo->retry_us);
+		start_timer(local, &local->retry, retry_event, todo->retry_us);
+	if (todo->reserve_us > 0)
+		start_timer(local, &local->reserve, reserve_event, todo->reserve_us);
 	if (todo->dial)
 		shard->registry->start_login(shard, pool);
+	if (todo->freed != 0 || todo->blocked != NULL)
+		server_places(shard, pool, todo);
 }
 
 /* ---- the end ---- */

@@ -101,6 +101,13 @@ void server_cancel_end(struct server *s, bool settled);
 void server_todo(struct shard *shard, struct pool *pool, struct server *s,
 				 const struct pool_todo *todo);
 
+/* The part of it that concerns quotas. */
+void server_places(struct shard *shard, struct pool *pool, const struct pool_todo *todo);
+
+/* Something outside may have changed for the better: logs in where a server is wanted and possible.
+ */
+void server_want(struct shard *shard, struct pool *pool);
+
 /* Closes the idle servers whose home is this loop that have no place any more: all of them, or
  * those retired or over the size. */
 void server_trim(struct shard *shard, struct pool *pool, bool all);

@@ -64,6 +64,7 @@ session_set_state(struct session *s, enum session_state state)
 		[SESSION_ACTIVE] = 1 << SESSION_IDLE,
 	};
 
+	s->notified = false;
 	INVARIANT(state == SESSION_CLOSING || (legal[s->state] & (1 << state)) != 0, "session state");
 	s->state = state;
 }
@@ -100,6 +101,13 @@ sooner(uint64_t deadline, uint64_t from_us, uint64_t after_us)
 	return deadline == 0 || from_us + after_us < deadline ? from_us + after_us : deadline;
 }
 
+/* after_us 0: never. */
+static bool
+passed(uint64_t from_us, uint64_t after_us, uint64_t now)
+{
+	return after_us != 0 && now >= from_us + after_us;
+}
+
 /* After a cancel of ours went unheard for so long the server is given up. */
 static uint64_t
 query_limit(const struct session *s)
@@ -116,7 +124,11 @@ session_watch_time(struct session *s, uint64_t since_us)
 	uint64_t d = 0;
 
 	if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
+	{
 		d = sooner(0, since_us, l->query_wait_timeout_us);
+		if (s->state == SESSION_WAITING && !s->notified)
+			d = sooner(d, since_us, s->shard->conf->query_wait_notify_us);
+	}
 	else if (s->state == SESSION_IDLE ||
 			 (s->relay.server->tx.status == 'I' && s->relay.request_us == 0))
 		d = sooner(0, since_us, l->client_idle_timeout_us);
@@ -180,6 +192,9 @@ leave(struct session *s)
 	conn_close(&s->conn);
 	if (s->pool != NULL)
 		pool_session_count(s->pool, -1);
+	for (int i = 0; i < 2; i++)
+		if (s->client_of[i] != NULL)
+			quota_give_client(s->client_of[i]);
 	if (s->counted)
 		atomic_fetch_sub(&shard->registry->n_clients, 1);
 	atomic_fetch_sub(&shard->n_sessions, 1);
@@ -270,6 +285,27 @@ cancel_query(struct session *s)
 	session_watch_time(s, clock_now_us());
 }
 
+/* query_wait_notify: why it takes so long. Nothing else is under way to a client that waits. */
+static void
+notify_waiting(struct session *s)
+{
+	static const struct pgw_error text = {
+		.severity = "NOTICE",
+		.sqlstate = "00000",
+		.message = "all server connections are in use; waiting for one (query_wait_notify)",
+	};
+	uint8_t mem[256];
+	struct pgwriter w;
+
+	s->notified = true;
+	pgw_init(&w, mem, sizeof(mem));
+	pgw_notice(&w, &text);
+	if (conn_send(&s->conn, w.mem, w.len))
+		session_watch_time(s, s->waiter.since_us);
+	else
+		session_end(s, NULL, "client connection lost while waiting");
+}
+
 /* The deadline has passed; which one is told by the state. */
 static void
 expired(struct session *s)
@@ -283,7 +319,11 @@ expired(struct session *s)
 			break;
 		case SESSION_LOGIN_WAIT:
 		case SESSION_WAITING:
-			session_fatal(s, "08P01", "query_wait_timeout");
+			if (s->state == SESSION_LOGIN_WAIT || s->notified ||
+				passed(s->waiter.since_us, limits(s)->query_wait_timeout_us, now))
+				session_fatal(s, "08P01", "query_wait_timeout");
+			else
+				notify_waiting(s);
 			break;
 		case SESSION_IDLE:
 			session_fatal(s, "57P05", "client_idle_timeout");

@@ -60,12 +60,16 @@ struct session
 	uint64_t timer_at_us; /* when the running timer fires */
 	enum session_state state;
 	enum pool_mode mode;
-	bool counted;      /* in max_client_conn */
-	bool admin;        /* console: may change things */
-	bool skipping;     /* console: extended protocol messages up to Sync */
-	bool said_goodbye; /* by Terminate: what it asked for before is done */
-	bool asked_ssl;    /* greeting */
+	bool counted;               /* in max_client_conn */
+	struct quota *client_of[2]; /* where it is counted as a client: its database and its user */
+	bool admin;                 /* console: may change things */
+	bool skipping;              /* console: extended protocol messages up to Sync */
+	bool said_goodbye;          /* by Terminate: what it asked for before is done */
+	bool asked_ssl;             /* greeting */
 	bool asked_gss;
+	bool notified;    /* WAITING: it has been told (query_wait_notify) */
+	bool refusing;    /* core/refuse: drops what comes up to Sync */
+	bool ready_due;   /* core/refuse: ReadyForQuery follows when the message is over */
 	bool mail_coming; /* CLOSING: a grant's mail is under way and frees it (P7) */
 	int busy;         /* answers under way from other loops: not freed until they have come */
 	uint32_t minor;   /* protocol 3.minor */

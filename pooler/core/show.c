@@ -115,25 +115,20 @@ show_pools(struct show *show)
 	show_finish(show);
 }
 
-/* Server connections and sessions of all pools of a database. */
-static void
-database_counts(struct registry *r, const char *database, int64_t *servers, int64_t *sessions,
-				bool *paused)
+static bool
+is_paused(struct registry *r, const char *database)
 {
 	struct pool_counts c;
+	bool paused = atomic_load(&r->paused_all);
 
-	*servers = 0;
-	*sessions = 0;
-	*paused = atomic_load(&r->paused_all);
 	registry_foreach_pool(e, r)
 	{
-		if (strcmp(e->pool.database, database) != 0)
+		if (paused || strcmp(e->pool.database, database) != 0)
 			continue;
 		pool_counts(&e->pool, &c);
-		*servers += c.total;
-		*sessions += c.sessions;
-		*paused |= c.paused;
+		paused = c.paused;
 	}
+	return paused;
 }
 
 static void
@@ -142,12 +137,11 @@ database_row(struct registry *reg, const struct conf *conf, const struct conf_da
 {
 	struct conf_limits limits;
 	int64_t servers;
-	int64_t sessions;
-	bool paused;
+	int64_t clients;
 	struct row r;
 
-	conf_limits(conf, db, "", &limits);
-	database_counts(reg, db->name, &servers, &sessions, &paused);
+	registry_quota_counts(reg, QUOTA_DATABASE, db->name, &servers, &clients);
+	conf_limits(conf, db, NULL, &limits);
 	row_begin(&r);
 	row_text(&r, db->name);
 	row_text(&r, db->host);
@@ -163,9 +157,11 @@ database_row(struct registry *reg, const struct conf *conf, const struct conf_da
 	row_int(&r, limits.max_db_connections);
 	row_int(&r, servers);
 	row_int(&r, limits.max_db_client_connections);
-	row_int(&r, sessions);
-	row_int(&r, paused);
+	row_int(&r, clients);
+	row_int(&r, is_paused(reg, db->name));
 	row_int(&r, 0);
+	row_int(&r, limits.max_client_waiting);
+	row_int(&r, limits.max_statement_length);
 	row_end(&r, out);
 }
 
@@ -187,7 +183,7 @@ console_row(const struct conf *conf, struct buf *out)
 	row_int(&r, (int64_t) (conf->server_lifetime_us / 1000000));
 	row_text(&r, pool_mode_name(POOL_STATEMENT));
 	row_text(&r, NULL);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 8; i++)
 		row_int(&r, 0);
 	row_end(&r, out);
 }
@@ -201,48 +197,49 @@ show_databases(struct show *show)
 			  "name host #port database force_user #pool_size #min_pool_size #reserve_pool_size "
 			  "#server_lifetime pool_mode load_balance_hosts #max_connections "
 			  "#current_connections #max_client_connections #current_client_connections #paused "
-			  "#disabled");
+			  "#disabled #max_client_waiting #max_statement_length");
 	for (size_t i = 0; i < conf->n_databases; i++)
 		database_row(show->session->shard->registry, conf, &conf->databases[i], &show->answer);
 	console_row(conf, &show->answer);
 	show_finish(show);
 }
 
+/* Sizes and mode as the entry of [users] says (0, NULL: nothing); limits as they are in force. */
+static void
+user_row(struct registry *reg, const struct conf *conf, const struct conf_user *u, struct buf *out)
+{
+	struct conf_limits limits;
+	int64_t servers;
+	int64_t clients;
+	struct row r;
+
+	registry_quota_counts(reg, QUOTA_USER, u->name, &servers, &clients);
+	conf_limits(conf, NULL, u->name, &limits);
+	row_begin(&r);
+	row_text(&r, u->name);
+	row_int(&r, u->pool_size < 0 ? 0 : u->pool_size);
+	row_int(&r, u->reserve_pool_size < 0 ? 0 : u->reserve_pool_size);
+	row_text(&r, u->pool_mode == POOL_MODE_UNSET ? NULL : pool_mode_name(u->pool_mode));
+	row_int(&r, limits.max_user_connections);
+	row_int(&r, servers);
+	row_int(&r, limits.max_user_client_connections);
+	row_int(&r, clients);
+	row_int(&r, limits.max_client_waiting);
+	row_int(&r, limits.max_statement_length);
+	row_end(&r, out);
+}
+
 static void
 show_users(struct show *show)
 {
 	const struct conf *conf = show->session->shard->conf;
-	struct row r;
 
 	rows_head(&show->answer,
 			  "name #pool_size #reserve_pool_size pool_mode #max_user_connections "
-			  "#current_connections #max_user_client_connections #current_client_connections");
+			  "#current_connections #max_user_client_connections #current_client_connections "
+			  "#max_client_waiting #max_statement_length");
 	for (size_t i = 0; i < conf->n_users; i++)
-	{
-		const struct conf_user *u = &conf->users[i];
-		int64_t servers = 0;
-		int64_t sessions = 0;
-		struct pool_counts c;
-
-		registry_foreach_pool(e, show->session->shard->registry)
-		{
-			if (strcmp(e->pool.user, u->name) != 0)
-				continue;
-			pool_counts(&e->pool, &c);
-			servers += c.total;
-			sessions += c.sessions;
-		}
-		row_begin(&r);
-		row_text(&r, u->name);
-		row_int(&r, u->pool_size < 0 ? 0 : u->pool_size);
-		row_int(&r, u->reserve_pool_size < 0 ? 0 : u->reserve_pool_size);
-		row_text(&r, u->pool_mode == POOL_MODE_UNSET ? NULL : pool_mode_name(u->pool_mode));
-		row_int(&r, u->max_user_connections < 0 ? 0 : u->max_user_connections);
-		row_int(&r, servers);
-		row_int(&r, u->max_user_client_connections < 0 ? 0 : u->max_user_client_connections);
-		row_int(&r, sessions);
-		row_end(&r, &show->answer);
-	}
+		user_row(show->session->shard->registry, conf, &conf->users[i], &show->answer);
 	show_finish(show);
 }
 

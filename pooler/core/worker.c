@@ -115,6 +115,7 @@ close_servers(struct gather_part *part)
 	{
 		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].reap);
 		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].retry);
+		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].reserve);
 		server_trim(s, &e->pool, true);
 	}
 	list_foreach(pos, next, &s->servers)

@@ -43,6 +43,11 @@ struct world
 	int dials;         /* reserved and not yet answered by up() or refused() */
 	uint64_t retry_us; /* last asked for; 0: none */
 	int retries;
+	uint64_t reserve_us; /* the same for the reserve */
+	int full;            /* checkouts that were refused */
+	unsigned freed;      /* as last asked for, like the next two */
+	struct quota *blocked;
+	bool evict;
 	int closes;      /* checkins that were refused */
 	uint64_t broken; /* invariants, before the test */
 };
@@ -104,8 +109,16 @@ act(struct world *world, int loop, struct fake_server *s, const struct pool_todo
 		world->retry_us = todo->retry_us;
 		world->retries++;
 	}
+	if (todo->reserve_us > 0)
+		world->reserve_us = todo->reserve_us;
 	if (todo->dial)
 		world->dials++;
+	world->full += todo->full;
+	if (todo->freed != 0)
+		world->freed = todo->freed;
+	if (todo->blocked != NULL)
+		world->blocked = todo->blocked;
+	world->evict = world->evict || todo->evict;
 }
 
 static inline void
@@ -163,7 +176,7 @@ woken(struct world *world, struct fake_session *s, struct fake_server **got)
 
 	assert_int_equal(s->mails, 1);
 	s->mails = 0;
-	state = pool_waiter_woken(&world->pool, &s->w, &m, &todo);
+	state = pool_waiter_woken(&world->pool, &s->w, world->now, &m, &todo);
 	act(world, s->w.loop, m == NULL ? NULL : fake_of(m), &todo);
 	*got = m == NULL ? NULL : fake_of(m);
 	return state;

@@ -268,7 +268,7 @@ woken(struct letter *m)
 	struct loop_thread *l = s->loop;
 	struct pool_member *member;
 	struct pool_todo todo;
-	enum waiter_state state = pool_waiter_woken(&st.pool, &s->waiter, &member, &todo);
+	enum waiter_state state = pool_waiter_woken(&st.pool, &s->waiter, now(), &member, &todo);
 
 	act(l, NULL, &todo);
 	EXPECT((state == WAITER_GRANTED) == (member != NULL));
