@@ -26,7 +26,7 @@
  *
  * Who waits for a quota's place does not sleep either (B is blocked, A has the places):
  *
- *   A's server is idle     B's loop closes it: pool_todo.evict, once when B becomes blocked.
+ *   A's server is idle     B's loop closes it, once when B becomes blocked.
  *   A's server comes back  It is closed instead of lying idle (gives_way()). Had A's checkin come
  *                          before B was counted as blocked, B's search would have found it idle:
  * both are under A's lock. A has waiters too      It gives a server up all the same, once every

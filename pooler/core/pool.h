@@ -148,8 +148,9 @@ struct pool_todo
 	uint64_t retry_us;     /* arm a timer that calls pool_retry after so long */
 	uint64_t reserve_us;   /* arm a timer that calls pool_reserve_due after so long */
 	bool full;             /* checkout: max_waiting is reached, the waiter is not queued */
-	struct quota *blocked; /* no place in it: enlist the pool's seat, then pool_want() once more */
-	bool evict;            /* and close an idle server of another pool that has a seat in it */
+	struct quota *blocked; /* no place in it: enlist the pool's seat */
+	bool newly_blocked;    /* afterwards pool_want() once more, and where that is blocked too, close
+							* an idle server of another pool that has a seat there */
 	unsigned freed; /* bit per quota_kind: a place came free that blocked pools want; offer it */
 	bool park;      /* start the park watcher on the own loop */
 	bool unpark;    /* stop the park watcher on the own loop */

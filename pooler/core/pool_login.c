@@ -92,13 +92,14 @@ pool_set_blocked(struct pool *p, struct quota *q)
 		quota_block(q);
 }
 
+/* The pool itself may be among those who want it. */
 static void
 give_place(struct pool *p, enum quota_kind kind, struct pool_todo *todo)
 {
 	struct quota *q = p->seat[kind].quota;
 
 	quota_give(q);
-	if (quota_wanted(q, p->blocked_by == q))
+	if (quota_wanted(q, false))
 		todo->freed |= 1u << kind;
 }
 
@@ -152,7 +153,7 @@ take_places(struct pool *p, struct pool_todo *todo)
 		return false;
 	}
 	todo->blocked = q;
-	todo->evict = q != NULL && q != p->blocked_by && q->kind != QUOTA_LOGINS;
+	todo->newly_blocked = q != NULL && q != p->blocked_by;
 	pool_set_blocked(p, q);
 	return q == NULL;
 }

@@ -8,8 +8,9 @@
  * free is offered in turn.
  *
  *   Q1  used <= limit; after a shrinking reload it may only fall.
- *   Q2  No place is free while a pool is blocked: who gives one back and sees anybody blocked
- * offers it round the list; who enlists tries once more afterwards. One of the two sees the other.
+ *   Q2  No place is free while a pool is blocked: who gives one back and sees anybody blocked,
+ *       itself included, offers it round the list; who becomes blocked tries once more when it is
+ *       counted and stands in the list. One of the two sees the other.
  *
  * Clients per database and per user are counted here too; nobody waits for those.
  */

@@ -63,17 +63,20 @@ static void
 wait_for_place(struct shard *shard, struct pool *pool, const struct pool_todo *todo)
 {
 	struct quota *q = todo->blocked;
+	bool enlisted = quota_enlist(&pool->seat[q->kind]);
 	struct pool_todo again;
 
-	if (quota_enlist(&pool->seat[q->kind]))
+	if (enlisted || todo->newly_blocked)
 	{
-		/* A place that came free before the pool stood in the list was offered to others only. */
+		/* A place that came free before the pool was counted and stood in the list was offered to
+		 * others only. A seat may stand there since an earlier time. */
 		pool_want(pool, clock_now_us(), &again);
 		server_todo(shard, pool, NULL, &again);
 		if (again.blocked != q)
 			return;
 	}
-	if (todo->evict)
+	/* A login that ends makes room, an idle server does not. */
+	if (todo->newly_blocked && q->kind != QUOTA_LOGINS)
 		evict(shard, q, pool);
 }
 

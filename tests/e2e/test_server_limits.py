@@ -1,5 +1,6 @@
 """Limits that several pools share, sizes that grow under pressure, queues that do not."""
 
+import os
 import threading
 import time
 
@@ -165,6 +166,65 @@ def test_server_down_with_shared_places(make_pooler, cluster, threads):
     assert by_name(pooler, "databases", "app")["current_connections"] <= 1
 
 
+def come_and_go(pooler, number, rounds):
+    """A client of one of four pools: queries, transactions, and now and then a new connection."""
+    pool = ("app", "other")[number % 2], ("alice", "bob")[number // 2 % 2]
+    client = pooler.wire_login(*pool)
+    for n in range(rounds):
+        if (number + n) % 7 == 0:
+            client.query("begin")
+            client.query("select pg_sleep(0.002)")
+            client.query("commit")
+        if (number + n) % 11 == 0:
+            client.close() if n % 2 else client.vanish()
+            client = pooler.wire_login(*pool)
+        assert client.values(f"select {number * 1000 + n}") == [[str(number * 1000 + n)]]
+
+
+def test_shared_places_under_pressure(make_pooler, threads):
+    """Every limit binds, servers come and go for every reason: nobody is forgotten."""
+    pooler = make_pooler(
+        threads=threads,
+        default_pool_size=2,
+        min_pool_size=1,
+        reserve_pool_size=1,
+        reserve_pool_timeout=0.05,
+        max_db_connections=3,
+        max_user_connections=2,
+        max_server_logins=1,
+        server_idle_timeout=0.05,
+        server_lifetime=0.3,
+        query_wait_notify=0,
+        query_wait_timeout=DEADLINE,
+    )
+    rounds = int(os.environ.get("PERFKIT_PRESSURE_ROUNDS", "40"))
+    failed = []
+
+    def run(number):
+        try:
+            come_and_go(pooler, number, rounds)
+        except BaseException as e:  # whatever it is, the test has to tell
+            failed.append(e)
+
+    workers = [threading.Thread(target=run, args=(number,)) for number in range(16)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not failed
+    for name in ("app", "other"):
+        assert by_name(pooler, "databases", name)["current_connections"] <= 3
+    pooler.close_clients()
+    wait_until(
+        lambda: all(
+            by_name(pooler, "databases", name)["current_client_connections"] == 0
+            and by_name(pooler, "databases", name)["current_connections"] == 0
+            for name in ("app", "other")
+        ),
+        "all places to be given back",
+    )
+
+
 def test_reload_of_shared_places(make_pooler, threads):
     """A raised limit serves who waits; a lowered one shrinks when servers come back."""
     pooler = make_pooler(threads=threads, max_db_connections=1)
@@ -293,9 +353,12 @@ def test_reserve_pool(make_pooler, threads, where):
     began = time.monotonic()
     for waiter in waiters:
         waiter.send(wire.query("begin; select 1"))
+    wait_until(lambda: sum(w.has_answer() for w in waiters) == 2, "two of them to be served")
+    assert time.monotonic() - began >= 0.5
+    # One loop reads what came at the same time in an order of its own.
+    waiters.sort(key=lambda w: not w.has_answer())
     for waiter in waiters[:2]:
         assert wire.rows(waiter.read_until("Z")) == [["1"]]
-    assert time.monotonic() - began >= 0.5
     pooler.wait_waiting(1)
     assert len(pooler.server_pids()) == 3
     waiters[0].query("commit")
@@ -334,6 +397,24 @@ def test_max_server_logins(make_pooler, cluster, threads):
     for client in clients:
         assert wire.rows(client.read_until("Z")) == [["1"]]
     assert sum(int(row["sv_active"]) for row in pooler.show("pools")) == len(clients)
+
+
+def test_server_that_returns_serves_the_queue_first(make_pooler, cluster, threads):
+    """Who waited while PostgreSQL was away keeps its place, in front of who comes when it is back."""
+    pooler = make_pooler(threads=threads, default_pool_size=1, query_wait_timeout=60)
+    clients = [pooler.wire_login() for _ in range(6)]
+    clients[0].values("select 1")
+    ask = wire.query("select extract(epoch from clock_timestamp())")
+    with server_down(cluster):
+        for count, client in enumerate(clients[:4], 1):
+            client.send(ask)
+            pooler.wait_waiting(count)
+        cluster.start()
+        for client in clients[4:]:
+            client.send(ask)
+        times = [float(wire.rows(client.read_until("Z"))[0][0]) for client in clients]
+    assert times[:4] == sorted(times[:4])
+    assert max(times[:4]) < min(times[4:])
 
 
 # ---- query_wait_notify

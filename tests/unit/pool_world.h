@@ -47,7 +47,7 @@ struct world
 	int full;            /* checkouts that were refused */
 	unsigned freed;      /* as last asked for, like the next two */
 	struct quota *blocked;
-	bool evict;
+	bool newly_blocked;
 	int closes;      /* checkins that were refused */
 	uint64_t broken; /* invariants, before the test */
 };
@@ -118,7 +118,7 @@ act(struct world *world, int loop, struct fake_server *s, const struct pool_todo
 		world->freed = todo->freed;
 	if (todo->blocked != NULL)
 		world->blocked = todo->blocked;
-	world->evict = world->evict || todo->evict;
+	world->newly_blocked = todo->newly_blocked;
 }
 
 static inline void

@@ -304,7 +304,9 @@ test_idle_server_of_another_pool(void **state)
 	assert_null(checkout(&sh.b, &s));
 	assert_int_equal(sh.b.dials, 0);
 	assert_ptr_equal(sh.b.blocked, &sh.quotas[QUOTA_DATABASE]);
-	assert_true(sh.b.evict);
+	assert_true(sh.b.newly_blocked);
+	want(&sh.b);
+	assert_false(sh.b.newly_blocked); /* still blocked: nothing new */
 	m = pool_evict(&sh.a.pool, 0, &todo);
 	assert_ptr_equal(m, &servers[0].m);
 	assert_int_equal(m->owner, 0);
@@ -443,7 +445,6 @@ test_logins_of_all_pools(void **state)
 	assert_int_equal(sh.a.dials, 1);
 	assert_int_equal(sh.b.dials, 0);
 	assert_ptr_equal(sh.b.blocked, &sh.quotas[QUOTA_LOGINS]);
-	assert_false(sh.b.evict); /* no server would make room */
 	assert_true(up(&sh.a, &servers[0], 0));
 	assert_int_equal(sh.a.freed, 1u << QUOTA_LOGINS);
 	expect_grant(&sh.a, &a);
@@ -457,6 +458,34 @@ test_logins_of_all_pools(void **state)
 	assert_int_equal(atomic_load(&sh.quotas[QUOTA_DATABASE].used), 1);
 	assert_true(leave(&sh.b, &b));
 	close_idle(&sh.a);
+	shared_fini(&sh);
+}
+
+/* The place of a login that has just ended is asked for before it is back: it must be offered to
+ * the pool itself. */
+static void
+test_own_login_ends(void **state)
+{
+	struct shared sh;
+	struct fake_server servers[2];
+	struct fake_session s[2] = {session_at(0), session_at(1)};
+
+	(void) state;
+	shared_init(&sh, 0, 1);
+	for (int i = 0; i < 2; i++)
+		assert_null(checkout(&sh.a, &s[i]));
+	for (int i = 0; i < 2; i++)
+	{
+		assert_int_equal(sh.a.dials, 1);
+		assert_true(up(&sh.a, &servers[i], 0));
+		expect_grant(&sh.a, &s[i]);
+		if (i == 0)
+			assert_int_equal(sh.a.freed, 1u << QUOTA_LOGINS);
+		want(&sh.a);
+	}
+	assert_int_equal(sh.a.dials, 0);
+	for (int i = 0; i < 2; i++)
+		discard(&sh.a, &servers[i]);
 	shared_fini(&sh);
 }
 
@@ -527,6 +556,7 @@ main(void)
 		cmocka_unit_test(test_who_leaves_wants_nothing),
 		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_logins_of_all_pools),
+		cmocka_unit_test(test_own_login_ends),
 		cmocka_unit_test(test_minimum_takes_free_places_only),
 		cmocka_unit_test(test_lowered_limit),
 	};
