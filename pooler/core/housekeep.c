@@ -451,6 +451,7 @@ signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 			break;
 		case SIGUSR2:
 			registry_resume(hk.registry, "", wake_todo);
+			trim_all(); /* min_pool_size */
 			break;
 		default:
 			break;

@@ -5,130 +5,14 @@
  * Each thread is a loop with a mailbox. Sessions and servers are as in core/session and core/server
  * without their sockets. Time is a counter that each turn of a loop moves, so that back-off and
  * retry are passed in no time. Checked on the way: a server has one owner and one watcher, there
- * are never more than the largest size, nobody waits for ever, and waiters are served in the order
- * in which they came (but for mail of two threads that passed each other on the way). At the end
- * everything is asked to stop: everybody who waits is served or can leave, every server is freed.
+ * are never more than the largest size (reserve and quota included), nobody waits for ever, and
+ * waiters are served in the order in which they came (but for mail of two threads that passed each
+ * other on the way). At the end everything is asked to stop: everybody who waits is served or can
+ * leave, every server is freed.
  *
  * PERFKIT_STRESS_SECONDS says how long (1 by default).
  */
-#include "base/assert.h"
-#include "base/clock.h"
-#include "core/pool.h"
-
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "unit.h"
-
-#define LOOPS 4
-#define SESSIONS 12 /* each loop's */
-#define SIZE_MAX_ 6
-#define TURN_US 500u      /* of the made-up time, per turn */
-#define STUCK_TURNS 20000 /* of its loop without an answer: a waiter was forgotten */
-
-struct letter
-{
-	struct list node;
-	void (*deliver)(struct letter *l);
-};
-
-struct loop_thread
-{
-	pthread_t thread;
-	pthread_mutex_t lock;
-	struct list mailbox; /* lock */
-	int index;
-	uint32_t random;
-	struct session *sessions;
-	struct list owned;     /* servers, oldest first */
-	int logins;            /* reserved, not yet tried */
-	uint64_t retry_at;     /* made-up time; 0: none */
-	uint64_t last_granted; /* ticket of the youngest waiter served */
-	uint64_t grants;
-	uint64_t overtaken; /* grants that came behind that of a younger waiter */
-};
-
-enum session_state
-{
-	IDLE,
-	WAITING,
-	ACTIVE,
-	CLOSING
-};
-
-struct session
-{
-	struct pool_waiter waiter;
-	struct letter mail;
-	struct loop_thread *loop;
-	enum session_state state;
-	struct server *server;
-	uint64_t ticket;
-	uint32_t waited; /* turns */
-};
-
-struct server
-{
-	struct pool_member member;
-	struct list node; /* owned */
-	struct letter park_mail;
-	int park_mail_to;
-	_Atomic int watched_by;
-	_Atomic int users;
-};
-
-static struct
-{
-	struct pool pool;
-	struct loop_thread loops[LOOPS];
-	uint64_t until; /* real time */
-	_Atomic uint64_t now;
-	_Atomic bool stop;
-	_Atomic int servers;
-	_Atomic int most_servers;
-	_Atomic uint64_t faults;
-} st;
-
-/* cmocka may not be called outside of the test's thread. */
-#define EXPECT(cond)                                                                               \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(cond))                                                                               \
-		{                                                                                          \
-			if (atomic_fetch_add(&st.faults, 1) < 5)                                               \
-				fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                         \
-		}                                                                                          \
-	} while (0)
-
-static uint32_t
-roll(struct loop_thread *l, uint32_t sides)
-{
-	l->random ^= l->random << 13;
-	l->random ^= l->random >> 17;
-	l->random ^= l->random << 5;
-	return l->random % sides;
-}
-
-static void
-post(int loop, struct letter *m, void (*deliver)(struct letter *))
-{
-	struct loop_thread *l = &st.loops[loop];
-
-	m->deliver = deliver;
-	pthread_mutex_lock(&l->lock);
-	list_append(&l->mailbox, &m->node);
-	pthread_mutex_unlock(&l->lock);
-}
-
-static uint64_t
-now(void)
-{
-	return atomic_load(&st.now);
-}
+#include "pool_stress.h"
 
 /* ---- servers ---- */
 
@@ -147,6 +31,29 @@ watch(struct server *s, int from, int to)
 
 	/* P1: nobody stops or overrides another loop's watcher. */
 	EXPECT(before == from || before == POOL_NO_LOOP);
+}
+
+static void act(struct loop_thread *l, struct server *s, const struct pool_todo *todo);
+
+static void
+want(struct loop_thread *l)
+{
+	struct pool_todo todo;
+
+	pool_want(&st.pool, now(), &todo);
+	act(l, NULL, &todo);
+}
+
+/* As core/server_places.c does it, with the one pool. */
+static void
+places(struct loop_thread *l, const struct pool_todo *todo)
+{
+	for (int i = 0; i < QUOTA_KINDS; i++)
+		if ((todo->freed & 1u << i) != 0 && quota_pop(&st.quotas[i]) != NULL)
+			want(l);
+	if (todo->blocked != NULL &&
+		(quota_enlist(&st.pool.seat[todo->blocked->kind]) || todo->newly_blocked))
+		want(l);
 }
 
 static void
@@ -172,8 +79,11 @@ act(struct loop_thread *l, struct server *s, const struct pool_todo *todo)
 		todo->wake->wake(todo->wake);
 	if (todo->retry_us > 0)
 		l->retry_at = now() + todo->retry_us;
+	if (todo->reserve_us > 0)
+		l->reserve_at = now() + todo->reserve_us;
 	if (todo->dial)
 		l->logins++;
+	places(l, todo);
 }
 
 static void
@@ -316,7 +226,7 @@ ask(struct session *s)
 	s->ticket = ++tickets;
 	s->waited = 0;
 	act(l, server, &todo);
-	s->state = server == NULL ? WAITING : ACTIVE;
+	s->state = todo.full ? IDLE : server == NULL ? WAITING : ACTIVE;
 	s->server = server;
 	if (server != NULL)
 		take_over(l, server);
@@ -431,12 +341,22 @@ operate(struct loop_thread *l)
 {
 	struct pool_limits limits = {.login_concurrency = 1 + roll(l, 3),
 								 .size = 1 + roll(l, SIZE_MAX_),
+								 .reserve_timeout_us = roll(l, 2) * 20 * TURN_US,
+								 .min = roll(l, 3),
+								 .max_waiting = roll(l, 3) == 0 ? 1 + roll(l, 40) : 0,
 								 .round_robin = roll(l, 2) == 0,
 								 .login_retry_us = 1000};
 	struct pool_todo todo;
 
-	switch (roll(l, 4))
+	limits.reserve = roll(l, 1 + SIZE_MAX_ - (uint32_t) limits.size);
+	switch (roll(l, 5))
 	{
+		case 4:
+			/* Fewer logins at a time than the pool itself would begin. */
+			atomic_store(&st.quotas[QUOTA_LOGINS].limit, roll(l, 3));
+			atomic_store(&st.quotas[QUOTA_DATABASE].limit, roll(l, SIZE_MAX_));
+			want(l);
+			break;
 		case 0:
 			pool_pause(&st.pool);
 			break;
@@ -476,10 +396,14 @@ stop_loops(struct loop_thread *l)
 		.size = SIZE_MAX_, .login_concurrency = 2, .login_retry_us = 1000};
 	struct pool_todo todo;
 
+	for (int i = 0; i < QUOTA_KINDS; i++)
+		atomic_store(&st.quotas[i].limit, 0);
+	pool_session_count(&st.pool, -1);
 	pool_set_limits(&st.pool, &limits, &todo);
 	act(l, NULL, &todo);
 	pool_resume(&st.pool, &todo);
 	act(l, NULL, &todo);
+	want(l);
 	atomic_store(&st.stop, true);
 }
 
@@ -502,6 +426,12 @@ body(void *arg)
 		{
 			l->retry_at = 0;
 			pool_retry(&st.pool, now(), &todo);
+			act(l, NULL, &todo);
+		}
+		if (l->reserve_at != 0 && now() >= l->reserve_at)
+		{
+			l->reserve_at = 0;
+			pool_reserve_due(&st.pool, now(), &todo);
 			act(l, NULL, &todo);
 		}
 		if (roll(l, 20) == 0)
@@ -559,6 +489,12 @@ test_everything_at_once(void **state)
 	atomic_store(&st.now, 1000000);
 	st.until = clock_now_us() + (uint64_t) (seconds() * 1e6);
 	assert_true(pool_init(&st.pool, &name, &limits, LOOPS));
+	for (int i = 0; i < QUOTA_KINDS; i++)
+	{
+		quota_init(&st.quotas[i], (enum quota_kind) i, "all");
+		quota_join(&st.quotas[i], &st.pool.seat[i], &st.pool);
+	}
+	pool_session_count(&st.pool, 1);
 	for (int i = 0; i < LOOPS; i++)
 		start(&st.loops[i], i);
 	for (int i = 0; i < LOOPS; i++)
@@ -570,6 +506,12 @@ test_everything_at_once(void **state)
 	assert_int_equal(invariant_failures(), 0);
 	assert_int_equal(c.total, 0);
 	assert_int_equal(c.waiters, 0);
+	for (int i = 0; i < QUOTA_KINDS; i++)
+	{
+		assert_int_equal(atomic_load(&st.quotas[i].used), 0);
+		assert_int_equal(atomic_load(&st.quotas[i].n_blocked), 0);
+		quota_fini(&st.quotas[i]);
+	}
 	assert_int_equal(atomic_load(&st.servers), 0);
 	assert_true(atomic_load(&st.most_servers) > 1);
 	for (int i = 0; i < LOOPS; i++)
