@@ -30,6 +30,9 @@
 #include "optimizer/planner.h"
 #include "parsed.h"
 #include "parser/analyze.h"
+#include "planid.h"
+#include "planlive.h"
+#include "planseen.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 
@@ -298,8 +301,11 @@ static void
 start_executor(QueryDesc *query_desc, int eflags)
 {
 	PerfkitExecution *volatile e = open_executor(query_desc, eflags);
+	PerfkitExecution *owner = perfkit_planlive_owner(e);
 	Frame frame;
 
+	if (owner != NULL && perfkit_planlive_wanted(query_desc) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		perfkit_planlive_start(owner, query_desc);
 	enter(&frame, e);
 	PG_TRY();
 	{
@@ -325,12 +331,17 @@ start_executor(QueryDesc *query_desc, int eflags)
 static void
 run_executor(PERFKIT_RUN_PARAMETERS)
 {
-	PerfkitExecution *volatile e = perfkit_execution_of(query_desc);
+	PerfkitExecution *const found = perfkit_execution_of(query_desc);
+	PerfkitExecution *const owner = perfkit_planlive_owner(found);
+	const bool live = owner != NULL && owner->live;
+	PerfkitExecution *volatile e = found;
 	Frame frame;
 
 	enter(&frame, e);
 	PG_TRY();
 	{
+		if (live)
+			perfkit_planlive_run(owner, query_desc);
 		if (next_run)
 			next_run(PERFKIT_RUN_ARGUMENTS);
 		else
@@ -339,6 +350,8 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 	PG_CATCH();
 	{
 		leave(&frame);
+		if (live)
+			perfkit_planlive_leave(owner);
 		if (e != NULL)
 			e->rows += query_desc->estate->es_processed;
 		perfkit_failure_caught(e);
@@ -346,6 +359,12 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 	}
 	PG_END_TRY();
 	leave(&frame);
+	if (live)
+	{
+		perfkit_planlive_leave(owner);
+		if (perfkit_planlive_adopts(owner))
+			perfkit_planlive_end(owner, query_desc);
+	}
 
 	/* es_processed begins at zero in every run. */
 	if (e != NULL)
@@ -424,20 +443,20 @@ collect(PerfkitExecution *e, const EState *estate)
 }
 
 
-/* It is slow, or its commit may be: a row, now or after its commit. */
+/* It is wanted, or may be because of its commit: a row, now or after its commit. */
 static void
-finish_with_row(PerfkitExecution *e, bool slow)
+finish_with_row(PerfkitExecution *e, bool wanted)
 {
 	PerfkitDatabase *db = perfkit_shmem_mine();
 
-	if (e->whole)
+	if (e->whole && !wanted)
 		perfkit_execution_add_usage(e);
 	if (db != NULL && e->level == 0)
 	{
-		perfkit_commit_finish(db, e, slow);
+		perfkit_commit_finish(db, e, wanted);
 		return;
 	}
-	if (db != NULL && slow)
+	if (db != NULL && wanted)
 		perfkit_publish(db, e, NULL);
 	perfkit_execution_close(e);
 }
@@ -445,11 +464,15 @@ finish_with_row(PerfkitExecution *e, bool slow)
 
 /* The statement is over, but for this; a cancel makes it fail after all. */
 static void
-take_parameters(PerfkitExecution *e)
+take_content(PerfkitExecution *e)
 {
+	PerfkitDatabase *db = perfkit_shmem_mine();
+
 	PG_TRY();
 	{
 		perfkit_content_take_parameters(e, InvalidSnapshot);
+		if (e->plan_desc != NULL && db != NULL && !perfkit_content_has_plan(e))
+			perfkit_content_take_plan(db, e, e->plan_desc, PERFKIT_PLAN_KIND_ESTIMATE);
 	}
 	PG_CATCH();
 	{
@@ -460,13 +483,35 @@ take_parameters(PerfkitExecution *e)
 }
 
 
+/* Has it run with a plan that nobody has seen? */
+static void
+note_plan(PerfkitExecution *e, const PlannedStmt *plan)
+{
+	int64 plan_id = perfkit_planid(plan).id;
+	PerfkitPlanNews news = PERFKIT_PLAN_KNOWN;
+
+	if (e->queryid != 0 && plan_id != 0)
+		news = perfkit_planseen_note(MyDatabaseId, e->queryid, plan_id, e->message / USECS_PER_SEC);
+	if (news == PERFKIT_PLAN_NEW)
+		e->news = PERFKIT_REASON_PLAN_CHANGED;
+	else if (news == PERFKIT_PLAN_OF_NEW_STATEMENT &&
+			 perfkit_log_new_plans == PERFKIT_NEW_PLANS_ALL)
+		e->news = PERFKIT_REASON_FIRST_SEEN;
+}
+
+
 void
 perfkit_capture_finish(PerfkitExecution *e)
 {
-	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
+	bool wanted = e->news != 0 || perfkit_publish_slow(perfkit_publish_spent_ns(e));
 
-	if (slow)
-		take_parameters(e);
+	if (wanted)
+	{
+		/* Before what is taken now adds its own. */
+		if (e->whole)
+			perfkit_execution_add_usage(e);
+		take_content(e);
+	}
 	e->params = NULL;
 	if (e->level == 0)
 	{
@@ -475,10 +520,26 @@ perfkit_capture_finish(PerfkitExecution *e)
 		perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
 		perfkit_last.finished_ns = e->end_ns;
 	}
-	if (slow || perfkit_commit_matters(e))
-		finish_with_row(e, slow);
+	if (wanted || perfkit_commit_matters(e))
+		finish_with_row(e, wanted);
 	else
 		perfkit_execution_close(e);
+}
+
+
+static void
+take_live_plan(PerfkitExecution *e, QueryDesc *query_desc)
+{
+	PG_TRY();
+	{
+		perfkit_planlive_end(e, query_desc);
+	}
+	PG_CATCH();
+	{
+		perfkit_failure_caught(e);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 
@@ -492,6 +553,8 @@ end_executor(QueryDesc *query_desc)
 		if (e->segment_ns == 0)
 			perfkit_execution_begin_segment(e, perfkit_clock_ns());
 		collect(e, query_desc->estate);
+		if (e->live)
+			take_live_plan(e, query_desc);
 
 		/* From here on the memory context's callback has nothing to say. */
 		e->query_desc = NULL;
@@ -508,6 +571,9 @@ end_executor(QueryDesc *query_desc)
 	perfkit_execution_end_segment(e, perfkit_clock_ns());
 	if (!e->whole)
 		perfkit_execution_add_usage(e);
+	e->plan_desc = query_desc;
+	if (unlikely(perfkit_log_new_plans != PERFKIT_NEW_PLANS_OFF))
+		note_plan(e, query_desc->plannedstmt);
 	perfkit_capture_finish(e);
 }
 

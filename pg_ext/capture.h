@@ -47,7 +47,7 @@ extern void perfkit_capture_next_statement(void);
 extern PerfkitExecution *perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc,
 											  const PlannedStmt *statement, const char *source);
 
-/* A statement has succeeded and its segments are ended. */
+/* A statement has succeeded and its segments are ended.  What has a plan has it in plan_desc. */
 extern void perfkit_capture_finish(PerfkitExecution *e);
 
 /* While a cursor is declared: its query is no statement of its own. */

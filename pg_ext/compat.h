@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_database.h"
+#include "commands/explain.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
 #include "funcapi.h"
@@ -67,6 +68,12 @@
 #define PERFKIT_CONSTANT_LENGTH(constant) (-1)
 #define PERFKIT_CONSTANT_STAYS(jumble, constant) false
 #define PERFKIT_NUMBERS_DUPLICATES true
+#endif
+
+/* 18 split the header of EXPLAIN. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #endif
 
 /* 18 lets a module name itself. */

@@ -79,6 +79,8 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->parent = perfkit_running;
 	e->level = level;
 	e->running = false;
+	e->live = false;
+	e->news = 0;
 	e->id = 0;
 	e->userid = GetUserId();
 	e->params = NULL;
@@ -170,9 +172,12 @@ perfkit_execution_close(PerfkitExecution *e)
 	e->query_desc = NULL;
 	if (e->content != NULL)
 		perfkit_content_free(e);
-	while (perfkit_execution_count > 0 &&
-		   perfkit_execution_slots[perfkit_execution_count - 1].state == PERFKIT_SLOT_FREE)
+	if (perfkit_execution_count == 0 || e != &perfkit_execution_slots[perfkit_execution_count - 1])
+		return;
+	do
 		perfkit_execution_count--;
+	while (perfkit_execution_count > 0 &&
+		   perfkit_execution_slots[perfkit_execution_count - 1].state == PERFKIT_SLOT_FREE);
 }
 
 

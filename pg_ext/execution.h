@@ -45,6 +45,8 @@ typedef struct PerfkitExecution
 	bool simple;                     /* came in a simple Query message */
 	bool whole;   /* nothing else happens between its first and last hook: one segment */
 	bool running; /* inside one of our hooks right now */
+	bool live;    /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
+	uint8 news;   /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
 	bool first;   /* of its message: parse time counts */
 
 	int64 id; /* of its row; 0 until somebody needs it */
@@ -55,6 +57,8 @@ typedef struct PerfkitExecution
 	int length;
 	ParamListInfo params;    /* not ours; NULL once they may be gone */
 	PerfkitContent *content; /* taken so far, NULL: nothing (content.h) */
+	QueryDesc *plan_desc;    /* if live, and at its end: whose plan; NULL: none */
+	bool plan_instrumented;  /* if live: its nodes count for us alone */
 	CommandTag tag;
 	char application[NAMEDATALEN]; /* as of the start, utility statements only */
 	int64 rows;                    /* -1: the command has none */

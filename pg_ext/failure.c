@@ -93,9 +93,12 @@ static void
 fail(PerfkitExecution *e, const PerfkitFailure *failure)
 {
 	PerfkitDatabase *db = perfkit_shmem_mine();
+	const QueryDesc *failed = e->live ? e->plan_desc : e->query_desc;
 
 	perfkit_execution_stop(e, perfkit_clock_ns());
 	perfkit_content_take_failed(e);
+	if (failed != NULL)
+		perfkit_content_take_plan_id(e, failed->plannedstmt);
 	if (db != NULL)
 		perfkit_publish(db, e, failure);
 	perfkit_execution_close(e);

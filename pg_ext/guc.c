@@ -23,6 +23,11 @@ int perfkit_record_rate = 1000;
 int perfkit_max_query_size = 16 * 1024;
 bool perfkit_capture_parameters = true;
 int perfkit_max_parameter_size = 1024;
+int perfkit_capture_plan = PERFKIT_PLAN_ESTIMATE;
+int perfkit_live_plan_min_cost = 100000;
+int perfkit_max_plan_size = 64 * 1024;
+int perfkit_log_new_plans = PERFKIT_NEW_PLANS_OFF;
+int perfkit_max_plans = 5000;
 int perfkit_flush_interval = 1000;
 int perfkit_slow_query_retention = 14 * 24 * 60;
 int perfkit_performance_retention = 2 * 24 * 60;
@@ -33,6 +38,21 @@ static const struct config_enum_entry track_options[] = {
 	{"top", PERFKIT_TRACK_TOP, false},
 	{"all", PERFKIT_TRACK_ALL, false},
 	{"none", PERFKIT_TRACK_NONE, false},
+	{NULL, 0, false},
+};
+
+static const struct config_enum_entry plan_options[] = {
+	{"off", PERFKIT_PLAN_OFF, false},
+	{"estimate", PERFKIT_PLAN_ESTIMATE, false},
+	{"actual", PERFKIT_PLAN_ACTUAL, false},
+	{"timing", PERFKIT_PLAN_TIMING, false},
+	{NULL, 0, false},
+};
+
+static const struct config_enum_entry new_plan_options[] = {
+	{"off", PERFKIT_NEW_PLANS_OFF, false},
+	{"changed", PERFKIT_NEW_PLANS_CHANGED, false},
+	{"all", PERFKIT_NEW_PLANS_ALL, false},
 	{NULL, 0, false},
 };
 
@@ -82,6 +102,20 @@ static const Setting settings[] = {
 	 NULL, "Bind values of logged statements are logged too.", NULL},
 	{"perfkit.max_parameter_size", SETTING_INT, &perfkit_max_parameter_size, 1, 16 * 1024,
 	 PGC_SUSET, GUC_UNIT_BYTE, NULL, "Longer bind values are cut to this size.", NULL},
+	{"perfkit.capture_plan", SETTING_ENUM, &perfkit_capture_plan, 0, 0, PGC_SUSET, 0, plan_options,
+	 "How plans of logged statements are logged.",
+	 "estimate: as planned; actual: with rows and blocks of each node; timing: with times too. The "
+	 "last two make every tracked statement slower."},
+	{"perfkit.live_plan_min_cost", SETTING_INT, &perfkit_live_plan_min_cost, -1, INT_MAX, PGC_SUSET,
+	 0, NULL, "Plans of at least this cost are taken while their statement runs.",
+	 "So there is one if it fails, with the rows of each node at the threshold. -1 turns it off."},
+	{"perfkit.max_plan_size", SETTING_INT, &perfkit_max_plan_size, 1024, ONE_MB, PGC_SUSET,
+	 GUC_UNIT_BYTE, NULL, "Larger plans are left out.", NULL},
+	{"perfkit.log_new_plans", SETTING_ENUM, &perfkit_log_new_plans, 0, 0, PGC_SUSET, 0,
+	 new_plan_options, "Statements that run with a plan not seen before are logged.",
+	 "changed: if the statement was seen with another plan; all: also when it is new; off."},
+	{"perfkit.max_plans", SETTING_INT, &perfkit_max_plans, 8, 10 * 1000 * 1000, PGC_POSTMASTER, 0,
+	 NULL, "Statements whose plans are remembered for perfkit.log_new_plans.", NULL},
 	{"perfkit.flush_interval", SETTING_INT, &perfkit_flush_interval, 10, 60 * 60 * 1000, PGC_SIGHUP,
 	 GUC_UNIT_MS, NULL, "Time between two writes of captured statements to the table.",
 	 "At most this much is lost in a crash."},

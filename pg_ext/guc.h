@@ -16,6 +16,21 @@ typedef enum PerfkitTrack
 	PERFKIT_TRACK_ALL
 } PerfkitTrack;
 
+typedef enum PerfkitCapturePlan
+{
+	PERFKIT_PLAN_OFF,
+	PERFKIT_PLAN_ESTIMATE,
+	PERFKIT_PLAN_ACTUAL, /* rows, loops and blocks of each node */
+	PERFKIT_PLAN_TIMING  /* and their times */
+} PerfkitCapturePlan;
+
+typedef enum PerfkitLogNewPlans
+{
+	PERFKIT_NEW_PLANS_OFF,
+	PERFKIT_NEW_PLANS_CHANGED,
+	PERFKIT_NEW_PLANS_ALL
+} PerfkitLogNewPlans;
+
 extern int perfkit_slow_query_threshold; /* ms; -1 off, 0 everything */
 extern int perfkit_track;                /* PerfkitTrack */
 extern bool perfkit_track_utility;
@@ -25,6 +40,11 @@ extern int perfkit_record_rate;     /* per second and database; 0 no limit */
 extern int perfkit_max_query_size;  /* bytes */
 extern bool perfkit_capture_parameters;
 extern int perfkit_max_parameter_size;    /* bytes, of one value */
+extern int perfkit_capture_plan;          /* PerfkitCapturePlan */
+extern int perfkit_live_plan_min_cost;    /* the planner's units; -1 off */
+extern int perfkit_max_plan_size;         /* bytes */
+extern int perfkit_log_new_plans;         /* PerfkitLogNewPlans */
+extern int perfkit_max_plans;             /* statements in planseen.h's table */
 extern int perfkit_flush_interval;        /* ms */
 extern int perfkit_slow_query_retention;  /* minutes; 0 for ever */
 extern int perfkit_performance_retention; /* minutes; 0 for ever */

@@ -185,11 +185,17 @@ truncated(PerfkitDatabase *db, PerfkitRecord *record, PerfkitTruncated what, Per
 static void
 fill_content(PerfkitDatabase *db, PerfkitRecord *record, const PerfkitContent *content)
 {
+	record->plan_id = content->plan_id;
 	record->has_parameters = content->has_parameters;
 	perfkit_record_add(record, PERFKIT_TEXT_PARAMETERS, content->parameters,
 					   content->parameters_length);
 	if (content->parameters_cut)
 		truncated(db, record, PERFKIT_CUT_PARAMETERS, PERFKIT_TRUNCATED_PARAMETERS);
+	perfkit_record_add(record, PERFKIT_TEXT_PLAN, content->plan, content->plan_length);
+	if (record->text_length[PERFKIT_TEXT_PLAN] > 0)
+		record->plan_kind = content->plan_kind;
+	if (content->plan_cut || record->text_length[PERFKIT_TEXT_PLAN] < content->plan_length)
+		truncated(db, record, PERFKIT_CUT_PLAN, PERFKIT_TRUNCATED_PLAN);
 }
 
 
@@ -221,7 +227,7 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 
 
 static void
-put(PerfkitDatabase *db, const PerfkitRecord *record)
+put(PerfkitDatabase *db, PerfkitRecord *record)
 {
 	PerfkitRing *ring = perfkit_shmem_ring(db);
 
@@ -229,6 +235,11 @@ put(PerfkitDatabase *db, const PerfkitRecord *record)
 	{
 		perfkit_count(db, PERFKIT_DROPPED_NO_RING, 1);
 		return;
+	}
+	if (record->plan_kind != PERFKIT_PLAN_KIND_NONE && !perfkit_ring_fits(ring, record->length))
+	{
+		perfkit_record_leave_plan_out(record);
+		truncated(db, record, PERFKIT_CUT_PLAN, PERFKIT_TRUNCATED_PLAN);
 	}
 	switch (perfkit_ring_put(ring, record, record->length))
 	{
@@ -270,11 +281,14 @@ void
 perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *failure)
 {
 	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
+	bool wanted = slow || (failure != NULL ? perfkit_log_errors : e->news != 0);
 	PerfkitReason reason = slow ? PERFKIT_REASON_THRESHOLD : PERFKIT_REASON_ERROR;
 	PerfkitRecord *record;
 
-	if (!slow && (failure == NULL || !perfkit_log_errors))
+	if (!wanted)
 		return;
+	if (!slow && failure == NULL)
+		reason = e->news;
 	perfkit_count(db, PERFKIT_CAPTURED, 1);
 	if (!within_rate(db, reason))
 		return;

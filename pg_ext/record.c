@@ -4,8 +4,9 @@
  *
  * The backend's buffer comes from malloc(), not palloc(): it must be there in
  * a transaction that is being aborted, and running out of memory must not
- * raise an error.  It is made once and grows only with perfkit.max_query_size:
- * the query, the normalized one, and the same before it is redacted.
+ * raise an error.  It is made once and grows only with perfkit.max_query_size and
+ * max_plan_size: the query, the normalized one, the same before it is redacted,
+ * and the plan.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -39,6 +40,15 @@ static const char *const outcome_names[] = {
 static const char *const reason_names[] = {
 	[PERFKIT_REASON_THRESHOLD] = "threshold",
 	[PERFKIT_REASON_ERROR] = "error",
+	[PERFKIT_REASON_FIRST_SEEN] = "first_seen",
+	[PERFKIT_REASON_PLAN_CHANGED] = "plan_changed",
+};
+
+static const char *const plan_kind_names[] = {
+	[PERFKIT_PLAN_KIND_NONE] = NULL,
+	[PERFKIT_PLAN_KIND_ESTIMATE] = "estimate",
+	[PERFKIT_PLAN_KIND_ACTUAL] = "actual",
+	[PERFKIT_PLAN_KIND_PARTIAL] = "partial",
 };
 
 
@@ -56,11 +66,19 @@ perfkit_reason_name(PerfkitReason reason)
 }
 
 
+const char *
+perfkit_plan_kind_name(PerfkitPlanKind kind)
+{
+	return plan_kind_names[kind];
+}
+
+
 PerfkitRecord *
 perfkit_record_begin(void)
 {
 	Size wanted = sizeof(PerfkitRecord) + SMALL_TEXTS + MAX_MESSAGE + PERFKIT_MAX_TAGS_SIZE +
-				  PERFKIT_MAX_PARAMETERS_SIZE + 3 * (Size) perfkit_max_query_size;
+				  PERFKIT_MAX_PARAMETERS_SIZE + 3 * (Size) perfkit_max_query_size +
+				  (Size) perfkit_max_plan_size;
 
 	if (wanted > buffer_size)
 	{
@@ -88,6 +106,10 @@ perfkit_record_add(PerfkitRecord *record, PerfkitText which, const char *raw, Si
 
 	if (which == PERFKIT_TEXT_MESSAGE)
 		room = Min(room, MAX_MESSAGE);
+
+	/* Half a plan is none.  There is no room only if the buffer could not grow. */
+	if (which == PERFKIT_TEXT_PLAN && length > room)
+		length = 0;
 	if (length > room)
 		length = pg_mbcliplen(raw, length, room);
 	memcpy((char *) record + record->length, raw, length);
@@ -146,6 +168,15 @@ perfkit_record_add_tags(PerfkitRecord *record, const char *query, Size length)
 }
 
 
+void
+perfkit_record_leave_plan_out(PerfkitRecord *record)
+{
+	record->length -= record->text_length[PERFKIT_TEXT_PLAN];
+	record->text_length[PERFKIT_TEXT_PLAN] = 0;
+	record->plan_kind = PERFKIT_PLAN_KIND_NONE;
+}
+
+
 const char *
 perfkit_record_text(const PerfkitRecord *record, PerfkitText which, uint32 *length)
 {
@@ -168,5 +199,5 @@ perfkit_record_valid(const PerfkitRecord *record, uint32 length)
 	for (int i = 0; i < PERFKIT_N_TEXTS; i++)
 		sum += record->text_length[i];
 	return sum == length && record->outcome < lengthof(outcome_names) &&
-		   record->reason < lengthof(reason_names);
+		   record->reason < lengthof(reason_names) && record->plan_kind < lengthof(plan_kind_names);
 }

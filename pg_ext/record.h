@@ -15,7 +15,7 @@
 #include "datatype/timestamp.h"
 
 /* Raise it with every change of PerfkitRecord: old state files are then refused. */
-#define PERFKIT_RECORD_VERSION 3
+#define PERFKIT_RECORD_VERSION 4
 #define PERFKIT_RECORD_LAYOUT ((PERFKIT_RECORD_VERSION << 16) | (uint32) sizeof(PerfkitRecord))
 
 typedef enum PerfkitOutcome
@@ -33,8 +33,19 @@ typedef enum PerfkitOutcome
 typedef enum PerfkitReason
 {
 	PERFKIT_REASON_THRESHOLD,
-	PERFKIT_REASON_ERROR
+	PERFKIT_REASON_ERROR,
+	PERFKIT_REASON_FIRST_SEEN,
+	PERFKIT_REASON_PLAN_CHANGED
 } PerfkitReason;
+
+/* What column plan_kind says. */
+typedef enum PerfkitPlanKind
+{
+	PERFKIT_PLAN_KIND_NONE,
+	PERFKIT_PLAN_KIND_ESTIMATE,
+	PERFKIT_PLAN_KIND_ACTUAL,
+	PERFKIT_PLAN_KIND_PARTIAL
+} PerfkitPlanKind;
 
 /* What was cut or left out: bits of PerfkitRecord.truncated. */
 typedef enum PerfkitTruncated
@@ -56,6 +67,7 @@ typedef enum PerfkitText
 	PERFKIT_TEXT_NORMALIZED,
 	PERFKIT_TEXT_TAGS,       /* see tags.h */
 	PERFKIT_TEXT_PARAMETERS, /* see parameters.h */
+	PERFKIT_TEXT_PLAN,       /* see plan.h; the last, for it may be left out again */
 	PERFKIT_N_TEXTS
 } PerfkitText;
 
@@ -102,6 +114,7 @@ typedef struct PerfkitRecord
 	double execution_ms; /* < 0: it never got so far */
 	double commit_ms;    /* < 0: not the last of a transaction that wrote */
 	int64 queryid;       /* 0: none */
+	int64 plan_id;       /* 0: none */
 	int64 rows;          /* < 0: not known */
 	int32 nesting_level;
 	int32 client_port;     /* -1: none */
@@ -110,6 +123,7 @@ typedef struct PerfkitRecord
 	int32 workers_launched;
 	uint8 outcome;       /* PerfkitOutcome */
 	uint8 reason;        /* PerfkitReason */
+	uint8 plan_kind;     /* PerfkitPlanKind */
 	uint8 truncated;     /* PerfkitTruncated */
 	bool has_parameters; /* though there may be none that could be told */
 	bool io_timing;
@@ -125,9 +139,13 @@ typedef struct PerfkitRecord
 extern const char *perfkit_outcome_name(PerfkitOutcome outcome);
 extern const char *perfkit_reason_name(PerfkitReason reason);
 
+/* The word in column plan_kind; NULL for none. */
+extern const char *perfkit_plan_kind_name(PerfkitPlanKind kind);
+
 /*
  * The backend's one record, empty but for zeroes; NULL when there is no
- * memory for it.  It holds a query of perfkit.max_query_size.
+ * memory for it.  It holds a query of perfkit.max_query_size and
+ * a plan of perfkit.max_plan_size.
  */
 extern PerfkitRecord *perfkit_record_begin(void);
 
@@ -151,6 +169,9 @@ extern bool perfkit_record_add_normalized(PerfkitRecord *record, const char *que
 
 /* Appends the tags in the statement's comments; true when some were left out. */
 extern bool perfkit_record_add_tags(PerfkitRecord *record, const char *query, Size length);
+
+/* Takes the plan out again. */
+extern void perfkit_record_leave_plan_out(PerfkitRecord *record);
 
 /* A text and its length; not terminated. */
 extern const char *perfkit_record_text(const PerfkitRecord *record, PerfkitText which,

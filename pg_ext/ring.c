@@ -82,6 +82,13 @@ copy_out(PerfkitRing *ring, uint64 position, char *to, uint64 length)
 }
 
 
+bool
+perfkit_ring_fits(const PerfkitRing *ring, uint32 length)
+{
+	return entry_size(length) <= ring->size;
+}
+
+
 PerfkitRingPut
 perfkit_ring_put(PerfkitRing *ring, const void *record, uint32 length)
 {

@@ -49,6 +49,9 @@ extern Size perfkit_ring_memory(Size size);
 /* Makes an empty ring; `size` is rounded down to a multiple of 8. */
 extern void perfkit_ring_init(PerfkitRing *ring, Size size);
 
+/* Whether a record of this length could ever be put in. */
+extern bool perfkit_ring_fits(const PerfkitRing *ring, uint32 length);
+
 /* Copies one record in.  Any process, any state but inside another put. */
 extern PerfkitRingPut perfkit_ring_put(PerfkitRing *ring, const void *record, uint32 length);
 

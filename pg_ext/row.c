@@ -26,6 +26,7 @@ const PerfkitRowColumn perfkit_row_columns[] = {
 	{"planning_ms", FLOAT8OID, ""},
 	{"execution_ms", FLOAT8OID, ""},
 	{"queryid", INT8OID, ""},
+	{"plan_id", INT8OID, ""},
 	{"parent_id", INT8OID, ""},
 	{"nesting_level", INT4OID, ""},
 	{"database", TEXTOID, "::name"},
@@ -39,6 +40,8 @@ const PerfkitRowColumn perfkit_row_columns[] = {
 	{"query_normalized", TEXTOID, ""},
 	{"tags", JSONBOID, ""},
 	{"parameters", JSONBOID, ""},
+	{"plan", JSONBOID, ""},
+	{"plan_kind", TEXTOID, ""},
 	{"rows", INT8OID, ""},
 	{"outcome", TEXTOID, ""},
 	{"sqlstate", TEXTOID, ""},
@@ -239,6 +242,23 @@ put_parameters(PerfkitRow *row, const PerfkitRecord *record)
 }
 
 
+/* It was JSON when it was made (plan.c). */
+static void
+put_plan(PerfkitRow *row, const PerfkitRecord *record)
+{
+	uint32 size;
+	const char *json = perfkit_record_text(record, PERFKIT_TEXT_PLAN, &size);
+
+	if (size == 0)
+		put(row, (Datum) 0, true);
+	else
+		put(row,
+			DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(valid_text(json, size)))),
+			false);
+	put_string(row, perfkit_plan_kind_name(record->plan_kind));
+}
+
+
 static void
 put_truncated(PerfkitRow *row, int truncated)
 {
@@ -280,6 +300,7 @@ put_identity(PerfkitRow *row, const PerfkitRecord *record, const char *database)
 	put_record_text(row, record, PERFKIT_TEXT_NORMALIZED);
 	put_tags(row, record);
 	put_parameters(row, record);
+	put_plan(row, record);
 }
 
 
@@ -337,6 +358,7 @@ perfkit_row_fill(PerfkitRow *row, const PerfkitRecord *record, const char *datab
 	put_float8(row, record->planning_ms, record->planning_ms < 0);
 	put_float8(row, record->execution_ms, record->execution_ms < 0);
 	put_int8(row, record->queryid, record->queryid == 0);
+	put_int8(row, record->plan_id, record->plan_id == 0);
 	put_int8(row, record->parent_id, record->parent_id == 0);
 	put_identity(row, record, database);
 	put_int8(row, record->rows, record->rows < 0);

@@ -10,7 +10,7 @@
 
 #include "record.h"
 
-#define PERFKIT_ROW_COLUMNS 59
+#define PERFKIT_ROW_COLUMNS 62
 
 typedef struct PerfkitRowColumn
 {

@@ -18,6 +18,7 @@
 #include "access/parallel.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "planseen.h"
 #include "shmem.h"
 #include "state.h"
 #include "storage/ipc.h"
@@ -56,12 +57,19 @@ ring_memory(void)
 }
 
 
+/* From the aligned start of everything. */
+static Size
+rings_end(void)
+{
+	return add_size(header_memory(), mul_size(perfkit_max_databases, ring_memory()));
+}
+
+
 static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(header_memory(), PG_CACHE_LINE_SIZE),
-					mul_size(perfkit_max_databases, ring_memory()));
+	return add_size(add_size(rings_end(), PG_CACHE_LINE_SIZE), perfkit_planseen_memory());
 }
 
 
@@ -114,6 +122,7 @@ init_shared(Size size)
 		init_entry(&perfkit_shared->databases[i]);
 	for (int i = 0; i < perfkit_shared->n_rings; i++)
 		perfkit_ring_init(ring_at(i), (Size) perfkit_ring_size * 1024);
+	perfkit_planseen_init(ring_at(perfkit_shared->n_rings));
 }
 
 

@@ -43,7 +43,8 @@
 	X(TRUNCATED_TAGS, "truncated_tags", "statements with more or longer tags than are kept")       \
 	X(TRUNCATED_PARAMETERS, "truncated_parameters",                                                \
 	  "statements with bind values that were cut or could not be told")                            \
-	X(TRUNCATED_PLAN, "truncated_plan", "plans cut")                                               \
+	X(TRUNCATED_PLAN, "truncated_plan",                                                            \
+	  "plans left out: larger than perfkit.max_plan_size, or than the ring")                       \
 	X(EXPLAIN_FAILED, "explain_failed", "plans that could not be taken")                           \
 	X(UNTRACKED_DEPTH, "untracked_depth", "executions nested too deep to be followed")             \
 	X(RETENTION_BLOCKED, "retention_blocked",                                                      \

@@ -14,6 +14,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "partition.h"
+#include "planseen.h"
 #include "shmem.h"
 #include "utils/builtins.h"
 #include "utils/elog.h"
@@ -117,10 +118,14 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 		: ring == NULL ? "no ring: see perfkit.max_databases"
 					   : "perfkit.ring_size");
 	row(result, "ring_used_bytes", ring != NULL ? (int64) perfkit_ring_used(ring) : 0, NULL);
+	row(result, "plan_statements", (int64) perfkit_planseen_statements(),
+		"statements of all databases whose plans are remembered: see perfkit.max_plans");
+	row(result, "plan_evictions", (int64) perfkit_planseen_evicted(),
+		"statements forgotten to remember others");
 	row(result, "shared_memory_bytes",
 		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
-				 perfkit_shared->n_databases * sizeof(PerfkitDatabase)),
-		"rings and counters of all databases");
+				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_planseen_memory()),
+		"rings, counters and plans of all databases");
 }
 
 

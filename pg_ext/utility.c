@@ -39,6 +39,7 @@ typedef struct Meaning
 	bool chains;
 	bool failed_block; /* it runs in a transaction that has failed */
 	bool declares;
+	bool adopts_plan; /* it is the whole of a query */
 	bool creates_extension;
 	bool creates_database;
 	bool sets_application;
@@ -64,6 +65,15 @@ find_meaning(Node *node, Meaning *m)
 	{
 		case T_ExecuteStmt:
 			m->execute = true;
+			break;
+		case T_CreateTableAsStmt:
+		case T_RefreshMatViewStmt:
+		case T_ExplainStmt:
+		case T_FetchStmt:
+			m->adopts_plan = true;
+			break;
+		case T_CopyStmt:
+			m->adopts_plan = ((CopyStmt *) node)->query != NULL;
 			break;
 		case T_DeclareCursorStmt:
 			m->declares = true;
@@ -133,6 +143,8 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 		return NULL;
 	e->tag = m->tag;
 	e->params = params;
+	e->live = m->adopts_plan;
+	e->plan_desc = NULL;
 	e->rows = -1;
 	if (m->sets_application)
 		strlcpy(e->application, application_name, sizeof(e->application));
