@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * capture.c
- *	  Parser, planner and executor hooks.
+ *	  Parser and executor hooks.
  *
  *	  analyze -> plan (clock, clock) -> Start -> Run ... Run -> Finish -> End (clock)
  *
@@ -27,25 +27,14 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "normalize.h"
-#include "optimizer/planner.h"
 #include "parsed.h"
 #include "parser/analyze.h"
 #include "planid.h"
 #include "planlive.h"
+#include "planning.h"
 #include "planseen.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
-
-/* Planning is remembered per nesting level, until the executor starts. */
-#define MAX_NOTES 16
-
-typedef struct PlanNote
-{
-	bool valid;
-	int64 queryid;
-	int64 begin_ns;
-	int64 end_ns;
-} PlanNote;
 
 /* What a hook changes while it runs, to be put back. */
 typedef struct Frame
@@ -56,11 +45,9 @@ typedef struct Frame
 PerfkitLastStatement perfkit_last;
 int perfkit_capture_declaring = -1;
 
-static PlanNote notes[MAX_NOTES];
 static TimestampTz last_started_message = 0;
 
 static post_parse_analyze_hook_type next_analyze = NULL;
-static planner_hook_type next_planner = NULL;
 static ExecutorStart_hook_type next_start = NULL;
 static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
@@ -138,61 +125,6 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 }
 
 
-static bool
-tracked_level(int level)
-{
-	return perfkit_track == PERFKIT_TRACK_ALL || (perfkit_track == PERFKIT_TRACK_TOP && level == 0);
-}
-
-
-static PlannedStmt *
-plan_statement(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
-{
-	int nesting = perfkit_nesting;
-	bool tracked = perfkit_shmem_mine() != NULL && tracked_level(nesting) && nesting < MAX_NOTES;
-	PlannedStmt *result;
-	int64 begin_ns = tracked ? perfkit_clock_ns() : 0;
-
-	perfkit_nesting++;
-	PG_TRY();
-	{
-		result = next_planner ? next_planner(parse, query_string, cursor_options, params)
-							  : standard_planner(parse, query_string, cursor_options, params);
-	}
-	PG_FINALLY();
-	{
-		perfkit_nesting = nesting;
-	}
-	PG_END_TRY();
-
-	if (tracked)
-	{
-		PlanNote *note = &notes[nesting];
-
-		note->valid = true;
-		note->queryid = (int64) parse->queryId;
-		note->begin_ns = begin_ns;
-		note->end_ns = perfkit_clock_ns();
-	}
-	return result;
-}
-
-
-/*
- * The planning of the statement that starts to execute now, if it happened just
- * before.  Every start at this nesting takes the note away, so it cannot be old.
- */
-static PlanNote *
-take_note(const PerfkitExecution *e)
-{
-	PlanNote *note = &notes[Min(perfkit_nesting, MAX_NOTES - 1)];
-	bool mine = note->valid && note->queryid == e->queryid;
-
-	note->valid = false;
-	return mine ? note : NULL;
-}
-
-
 /* Is this execution one piece (C3)?  Also finds out whether a simple Query brought it. */
 static void
 judge_shape(PerfkitExecution *e)
@@ -214,7 +146,7 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 
 	if (level == 0)
 		perfkit_capture_next_statement();
-	if (!tracked_level(level) || (level == 0 && !statement->canSetTag))
+	if (!perfkit_capture_tracked(level) || (level == 0 && !statement->canSetTag))
 		return NULL;
 	e = perfkit_execution_open(db, query_desc, level);
 	if (e == NULL)
@@ -239,7 +171,7 @@ open_executor(QueryDesc *query_desc, int eflags)
 {
 	PerfkitDatabase *db = perfkit_shmem_mine();
 	PerfkitExecution *e;
-	PlanNote *note;
+	const PerfkitPlanning *note;
 	int64 now_ns;
 
 	if (db == NULL || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
@@ -252,7 +184,7 @@ open_executor(QueryDesc *query_desc, int eflags)
 		return NULL;
 	e->tag = perfkit_capture_tag(query_desc->operation);
 	e->params = query_desc->params;
-	note = take_note(e);
+	note = perfkit_planning_take(e->queryid);
 	now_ns = note != NULL && e->whole ? note->end_ns : perfkit_clock_ns();
 	e->begin_ns = note != NULL ? note->begin_ns : now_ns;
 	e->planning_ns = note != NULL ? note->end_ns - note->begin_ns : -1;
@@ -413,36 +345,6 @@ finish_executor(QueryDesc *query_desc)
 }
 
 
-static void
-add_jit(PerfkitJit *to, const JitInstrumentation *from)
-{
-	to->functions += from->created_functions;
-	to->generation_ms += INSTR_TIME_GET_MILLISEC(from->generation_counter);
-	to->inlining_ms += INSTR_TIME_GET_MILLISEC(from->inlining_counter);
-	to->optimization_ms += INSTR_TIME_GET_MILLISEC(from->optimization_counter);
-	to->emission_ms += INSTR_TIME_GET_MILLISEC(from->emission_counter);
-	if (PERFKIT_HAS_JIT_DEFORM)
-		to->deform_ms += INSTR_TIME_GET_MILLISEC(PERFKIT_JIT_DEFORM(from));
-}
-
-
-/* What only the executor's state knows, before it goes. */
-static void
-collect(PerfkitExecution *e, const EState *estate)
-{
-	e->workers_planned = PERFKIT_WORKERS_PLANNED(estate);
-	e->workers_launched = PERFKIT_WORKERS_LAUNCHED(estate);
-	if (estate->es_jit == NULL && estate->es_jit_worker_instr == NULL)
-		return;
-	memset(&e->jit, 0, sizeof(e->jit));
-	e->has_jit = true;
-	if (estate->es_jit != NULL)
-		add_jit(&e->jit, &estate->es_jit->instr);
-	if (estate->es_jit_worker_instr != NULL)
-		add_jit(&e->jit, estate->es_jit_worker_instr);
-}
-
-
 /* It is wanted, or may be because of its commit: a row, now or after its commit. */
 static void
 finish_with_row(PerfkitExecution *e, bool wanted)
@@ -552,7 +454,7 @@ end_executor(QueryDesc *query_desc)
 	{
 		if (e->segment_ns == 0)
 			perfkit_execution_begin_segment(e, perfkit_clock_ns());
-		collect(e, query_desc->estate);
+		perfkit_execution_collect(e, query_desc->estate);
 		if (e->live)
 			take_live_plan(e, query_desc);
 
@@ -584,8 +486,7 @@ perfkit_capture_init(void)
 	EnableQueryId();
 	next_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = after_analyze;
-	next_planner = planner_hook;
-	planner_hook = plan_statement;
+	perfkit_planning_init();
 	next_start = ExecutorStart_hook;
 	ExecutorStart_hook = start_executor;
 	next_run = ExecutorRun_hook;

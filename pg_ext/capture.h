@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * capture.h
- *	  The parser, planner and executor hooks, and what the other hooks share
+ *	  The parser and executor hooks, and what the other hooks share
  *	  with them.
  *-------------------------------------------------------------------------
  */
@@ -8,6 +8,7 @@
 #define PERFKIT_CAPTURE_H
 
 #include "execution.h"
+#include "guc.h"
 
 /* What is known of the client's last statements, for errors outside all executions. */
 typedef struct PerfkitLastStatement
@@ -39,6 +40,13 @@ extern void perfkit_capture_init(void);
  * more inside functions, triggers, utility statements and commits.
  */
 extern int perfkit_capture_level(const char *source);
+
+/* Are statements at this level looked at? */
+static inline bool
+perfkit_capture_tracked(int level)
+{
+	return perfkit_track == PERFKIT_TRACK_ALL || (perfkit_track == PERFKIT_TRACK_TOP && level == 0);
+}
 
 /* A statement of the client begins: what was before it is over. */
 extern void perfkit_capture_next_statement(void);

@@ -165,6 +165,31 @@ perfkit_execution_stop(PerfkitExecution *e, int64 now_ns)
 }
 
 
+static void
+add_jit(PerfkitJit *to, const JitInstrumentation *from)
+{
+	to->functions += from->created_functions;
+	to->generation_ms += INSTR_TIME_GET_MILLISEC(from->generation_counter);
+	to->inlining_ms += INSTR_TIME_GET_MILLISEC(from->inlining_counter);
+	to->optimization_ms += INSTR_TIME_GET_MILLISEC(from->optimization_counter);
+	to->emission_ms += INSTR_TIME_GET_MILLISEC(from->emission_counter);
+	if (PERFKIT_HAS_JIT_DEFORM)
+		to->deform_ms += INSTR_TIME_GET_MILLISEC(PERFKIT_JIT_DEFORM(from));
+}
+
+
+void
+perfkit_execution_add_jit(PerfkitExecution *e, const EState *estate)
+{
+	memset(&e->jit, 0, sizeof(e->jit));
+	e->has_jit = true;
+	if (estate->es_jit != NULL)
+		add_jit(&e->jit, &estate->es_jit->instr);
+	if (estate->es_jit_worker_instr != NULL)
+		add_jit(&e->jit, estate->es_jit_worker_instr);
+}
+
+
 void
 perfkit_execution_close(PerfkitExecution *e)
 {

@@ -82,11 +82,20 @@ typedef struct PerfkitExecution
 	int workers_launched;
 } PerfkitExecution;
 
+/* Read by every statement: hidden, so that the compiler knows where they are. */
+#pragma GCC visibility push(hidden)
+
 /* How deep hooks are nested in each other; 0 between a client's statements. */
 extern int perfkit_nesting;
 
 /* The innermost execution whose hook is running, or NULL. */
 extern PerfkitExecution *perfkit_running;
+
+/* The slots; those at and above the count are free. */
+extern PerfkitExecution perfkit_execution_slots[];
+extern int perfkit_execution_count;
+
+#pragma GCC visibility pop
 
 static inline int64
 perfkit_clock_ns(void)
@@ -103,10 +112,6 @@ extern PerfkitExecution *perfkit_execution_open(PerfkitDatabase *db, QueryDesc *
 
 /* Has the executor's memory context tell when it goes (E1); its EState must exist. */
 extern void perfkit_execution_watch(PerfkitExecution *e);
-
-/* The slots; those at and above the count are free. */
-extern PerfkitExecution perfkit_execution_slots[];
-extern int perfkit_execution_count;
 
 extern PerfkitExecution *perfkit_execution_find(const QueryDesc *query_desc);
 
@@ -129,6 +134,19 @@ extern void perfkit_execution_add_usage(PerfkitExecution *e);
 
 /* Ends a segment that an error left open, usage included; harmless when none is. */
 extern void perfkit_execution_stop(PerfkitExecution *e, int64 now_ns);
+
+/* Takes over what JIT has cost, leader and workers together. */
+extern void perfkit_execution_add_jit(PerfkitExecution *e, const EState *estate);
+
+/* Takes over what only the executor's state knows, before it goes. */
+static inline void
+perfkit_execution_collect(PerfkitExecution *e, const EState *estate)
+{
+	e->workers_planned = PERFKIT_WORKERS_PLANNED(estate);
+	e->workers_launched = PERFKIT_WORKERS_LAUNCHED(estate);
+	if (estate->es_jit != NULL || estate->es_jit_worker_instr != NULL)
+		perfkit_execution_add_jit(e, estate);
+}
 
 /* Gives the slot back. */
 extern void perfkit_execution_close(PerfkitExecution *e);

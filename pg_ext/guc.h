@@ -31,6 +31,9 @@ typedef enum PerfkitLogNewPlans
 	PERFKIT_NEW_PLANS_ALL
 } PerfkitLogNewPlans;
 
+/* Read by every statement: hidden, so that the compiler knows where they are. */
+#pragma GCC visibility push(hidden)
+
 extern int perfkit_slow_query_threshold; /* ms; -1 off, 0 everything */
 extern int perfkit_track;                /* PerfkitTrack */
 extern bool perfkit_track_utility;
@@ -50,6 +53,8 @@ extern int perfkit_slow_query_retention;  /* minutes; 0 for ever */
 extern int perfkit_performance_retention; /* minutes; 0 for ever */
 extern int perfkit_max_databases;
 extern int perfkit_ring_size; /* kB */
+
+#pragma GCC visibility pop
 
 /* Defines every setting and reserves the prefix; only while preloading. */
 extern void perfkit_guc_init(void);

@@ -109,6 +109,9 @@ typedef struct PerfkitShared
 	PerfkitDatabase databases[FLEXIBLE_ARRAY_MEMBER];
 } PerfkitShared;
 
+/* Read by every statement: hidden, so that the compiler knows where they are. */
+#pragma GCC visibility push(hidden)
+
 /* NULL unless the library came by shared_preload_libraries. */
 extern PerfkitShared *perfkit_shared;
 
@@ -118,6 +121,8 @@ extern bool perfkit_exempt;
 /* Private to perfkit_shmem_mine(). */
 extern uint32 perfkit_seen_generation;
 extern PerfkitDatabase *perfkit_my_database;
+
+#pragma GCC visibility pop
 extern PerfkitDatabase *perfkit_shmem_find_mine(void);
 
 /* Installs the request and startup hooks; only while preloading. */
