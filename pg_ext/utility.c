@@ -208,7 +208,7 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
 				DestReceiver *dest, QueryCompletion *qc)
 {
-	ProcessUtility_hook_type next = next_utility ? next_utility : standard_ProcessUtility;
+	ProcessUtility_hook_type volatile next = next_utility ? next_utility : standard_ProcessUtility;
 	PerfkitExecution *outer = perfkit_running;
 	int declaring = perfkit_capture_declaring;
 	int nesting = perfkit_nesting;
