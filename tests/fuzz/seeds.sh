@@ -56,3 +56,11 @@ seed txstate copy_failed '>PBES<12GE>S<ZIZI'
 seed txstate copy_both '>Q<Wdd>ddc<dcTDCZI'
 seed txstate growing '>QQQQQQQQQQQQQQQQQQQQQQQQ<ZIZIZIZIZIZI>PBESPBES<ZIZI='
 seed txstate finding_copy_outlives_its_request '>E<WcI'
+
+seed sqlscan settings "1set x = 'a', \"b\", -5; reset all; set role none; set session characteristics as transaction read only"
+seed sqlscan call "1select pg_catalog.set_config('search_path', '', false); select set_config(\$1, 'x', true)"
+seed sqlscan state '1listen x; create temp table t(a int); select pg_advisory_lock(1); declare c cursor with hold for select 1'
+seed sqlscan savepoints '1begin; savepoint "A"; release savepoint a; rollback work to savepoint b; commit'
+seed sqlscan quotes "1select E'a\\\\''b', 'a\\\\', U&\"x\", \$a\$ ; \$b\$ \$a\$ /* /* */ ; */; listen x -- y"
+seed sqlscan loose "0select 'a\\\\'; listen y'; listen x; set y = 'a\\\\'"
+seed sqlscan atomic '1create function f() returns int begin atomic select case 1 when 1 then 2 end; end; discard all'
