@@ -45,6 +45,7 @@ TYPES = {
     "TIME": "seconds",
     "TIME_MS": "milliseconds",
     "POOL_MODE": "session, transaction, statement",
+    "STATE_POLICY": "pin, error, ignore",
     "AUTH_TYPE": "any, trust, plain, md5, cert, hba, ldap, pam, scram-sha-256",
     "SSLMODE": "disable, allow, prefer, require, verify-ca, verify-full",
     "HOSTS": "disable, round-robin",

@@ -29,6 +29,14 @@ first_mode(enum pool_mode user, enum pool_mode database, enum pool_mode global)
 	return database != POOL_MODE_UNSET ? database : global;
 }
 
+static enum state_policy
+first_policy(enum state_policy user, enum state_policy database, enum state_policy global)
+{
+	if (user != STATE_POLICY_UNSET)
+		return user;
+	return database != STATE_POLICY_UNSET ? database : global;
+}
+
 void
 conf_limits(const struct conf *c, const struct conf_database *db, const char *user,
 			struct conf_limits *out)
@@ -36,6 +44,7 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 	/* Somebody about whom no entry says anything. */
 	static const struct conf_database any_database = {
 		.pool_mode = POOL_MODE_UNSET,
+		.session_state = STATE_POLICY_UNSET,
 		.pool_size = -1,
 		.min_pool_size = -1,
 		.reserve_pool_size = -1,
@@ -48,6 +57,7 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 	};
 	static const struct conf_user any_user = {
 		.pool_mode = POOL_MODE_UNSET,
+		.session_state = STATE_POLICY_UNSET,
 		.pool_size = -1,
 		.reserve_pool_size = -1,
 		.max_user_connections = -1,
@@ -68,6 +78,7 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		db = &any_database;
 	*out = (struct conf_limits){
 		.pool_mode = first_mode(u->pool_mode, db->pool_mode, c->pool_mode),
+		.session_state = first_policy(u->session_state, db->session_state, c->session_state),
 		.pool_size = first_given(u->pool_size, db->pool_size, c->default_pool_size),
 		.min_pool_size = first_given(-1, db->min_pool_size, c->min_pool_size),
 		.reserve_pool_size =

@@ -25,6 +25,16 @@ enum pool_mode
 	POOL_STATEMENT
 };
 
+/* session_state: what happens to state that a server keeps for its session outside session pooling.
+ */
+enum state_policy
+{
+	STATE_POLICY_UNSET = -1,
+	STATE_POLICY_PIN,
+	STATE_POLICY_ERROR,
+	STATE_POLICY_IGNORE
+};
+
 enum auth_type
 {
 	AUTH_ANY,
@@ -57,6 +67,7 @@ struct conf_database
 	const char *timezone;
 	const char *application_name;
 	enum pool_mode pool_mode;
+	enum state_policy session_state;
 	int64_t pool_size; /* this and the next: -1 when not given */
 	int64_t min_pool_size;
 	int64_t reserve_pool_size;
@@ -75,6 +86,7 @@ struct conf_user
 	const char *name;
 	const char *secret; /* plain, md5… or SCRAM-SHA-256$…; NULL when only in [users] */
 	enum pool_mode pool_mode;
+	enum state_policy session_state;
 	int64_t pool_size; /* -1 when not given, like all below */
 	int64_t reserve_pool_size;
 	int64_t max_user_connections;
@@ -152,6 +164,7 @@ struct conf_limits
 	uint64_t idle_transaction_timeout_us;
 	uint64_t transaction_timeout_us;
 	uint64_t client_idle_timeout_us;
+	enum state_policy session_state;
 };
 void conf_limits(const struct conf *c, const struct conf_database *db, const char *user,
 				 struct conf_limits *out);

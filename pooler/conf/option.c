@@ -29,6 +29,7 @@
 #define OPTION_AT_TIME(key) offsetof(struct conf, key##_us)
 #define OPTION_AT_TIME_MS(key) offsetof(struct conf, key##_us)
 #define OPTION_AT_POOL_MODE(key) offsetof(struct conf, key)
+#define OPTION_AT_STATE_POLICY(key) offsetof(struct conf, key)
 #define OPTION_AT_AUTH_TYPE(key) offsetof(struct conf, key)
 #define OPTION_AT_SSLMODE(key) offsetof(struct conf, key)
 
@@ -58,6 +59,13 @@ static const struct value_word pool_modes[] = {
 	{"session", POOL_SESSION},
 	{"transaction", POOL_TRANSACTION},
 	{"statement", POOL_STATEMENT},
+	{NULL, 0},
+};
+
+static const struct value_word state_policies[] = {
+	{"pin", STATE_POLICY_PIN},
+	{"error", STATE_POLICY_ERROR},
+	{"ignore", STATE_POLICY_IGNORE},
 	{NULL, 0},
 };
 
@@ -107,6 +115,8 @@ words_of(enum option_type type)
 			return auth_types;
 		case OPTION_SSLMODE:
 			return sslmodes;
+		case OPTION_STATE_POLICY:
+			return state_policies;
 		case OPTION_HOSTS:
 			return hosts_modes;
 		default:
@@ -147,6 +157,7 @@ option_nearest(const struct option *table, int n, const char *word)
 
 /* An enum field has the size of an int whatever the enum (it holds -1 or small numbers). */
 _Static_assert(sizeof(enum pool_mode) == sizeof(int), "pool_mode is stored as int");
+_Static_assert(sizeof(enum state_policy) == sizeof(int), "session_state is stored as int");
 _Static_assert(sizeof(enum auth_type) == sizeof(int), "auth_type is stored as int");
 
 static bool

@@ -27,6 +27,7 @@ enum option_type
 	OPTION_POOL_MODE, /* int or enum, like all below */
 	OPTION_AUTH_TYPE,
 	OPTION_SSLMODE,
+	OPTION_STATE_POLICY,
 	OPTION_HOSTS
 };
 

@@ -157,6 +157,7 @@ snapshot_clear_database(struct conf_database *db)
 		.name = name,
 		.port = 5432,
 		.pool_mode = POOL_MODE_UNSET,
+		.session_state = STATE_POLICY_UNSET,
 		.pool_size = -1,
 		.min_pool_size = -1,
 		.reserve_pool_size = -1,
@@ -178,6 +179,7 @@ snapshot_clear_user(struct conf_user *user)
 	*user = (struct conf_user){
 		.name = name,
 		.pool_mode = POOL_MODE_UNSET,
+		.session_state = STATE_POLICY_UNSET,
 		.pool_size = -1,
 		.reserve_pool_size = -1,
 		.max_user_connections = -1,

@@ -265,6 +265,7 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 	a->timer.data = a;
 	list_append(&shard->abandoned, &a->node);
 	pool_member_state(&server->member, MEMBER_DRAINING);
+	server->state_doubt = true;
 	server->link = a;
 	server->conn.on_event = event;
 	conn_read_start(&server->conn);

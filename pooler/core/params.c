@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 
-static const char *const names[PARAMS] = {
+static const char *names[PARAMS] = {
 	[PARAM_CLIENT_ENCODING] = "client_encoding",
 	[PARAM_DATESTYLE] = "DateStyle",
 	[PARAM_TIMEZONE] = "TimeZone",
@@ -18,6 +18,61 @@ static const char *const names[PARAMS] = {
 	[PARAM_APPLICATION_NAME] = "application_name",
 	[PARAM_INTERVALSTYLE] = "IntervalStyle",
 };
+
+/* Servers' own affairs, or not to be SET. */
+static bool
+is_untrackable(const char *name)
+{
+	static const char *const fixed[] = {
+		"server_version", "server_encoding",       "integer_datetimes",
+		"is_superuser",   "session_authorization", "in_hot_standby",
+	};
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (str_equal_nocase(name, fixed[i]))
+			return true;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") !=
+		   strlen(name);
+}
+
+static bool
+is_list(int i)
+{
+	return str_equal_nocase(names[i], "search_path");
+}
+
+/* One more, when there is room for it. */
+static bool
+track(const char *name)
+{
+	static char extra[PARAMS - PARAM_EXTRA][PARAMS_NAME_MAX];
+	int i = PARAM_EXTRA;
+
+	while (i < PARAMS && names[i] != NULL)
+		i++;
+	if (i == PARAMS || is_untrackable(name) ||
+		!str_copy(extra[i - PARAM_EXTRA], PARAMS_NAME_MAX, name))
+		return false;
+	names[i] = extra[i - PARAM_EXTRA];
+	return true;
+}
+
+void
+params_track(const char *list)
+{
+	char name[2 * PARAMS_NAME_MAX];
+
+	while (*list != '\0')
+	{
+		size_t n = strcspn(list, ", \t");
+		bool fits = n < sizeof(name);
+
+		snprintf(name, sizeof(name), "%.*s", (int) (fits ? n : sizeof(name) - 1), list);
+		if (n > 0 && params_find(name) < 0 && (!fits || !track(name)))
+			log_warning("track_extra_parameters: \"%s\" cannot be tracked", name);
+		list += n + (list[n] != '\0');
+	}
+}
 
 void
 params_init(struct params *p)
@@ -36,7 +91,7 @@ params_fini(struct params *p)
 int
 params_find(const char *name)
 {
-	for (int i = 0; i < PARAMS; i++)
+	for (int i = 0; i < PARAMS && names[i] != NULL; i++)
 		if (str_equal_nocase(name, names[i]))
 			return i;
 	return -1;
@@ -70,11 +125,16 @@ params_diff(const struct params *want, const struct params *fallback, const stru
 		char quoted[4 * PARAMS_MAX_VALUE];
 		int n;
 
-		if (w == NULL || (h != NULL && strcmp(w, h) == 0))
+		if (w == NULL || (h != NULL && strcmp(w, h) == 0) || (h == NULL && i >= PARAM_EXTRA))
 			continue;
 		if (str_quote_literal(quoted, sizeof(quoted), w) == 0)
 			return -1;
-		n = snprintf(sql + len, cap - len, "%sSET %s TO %s", len > 0 ? ";" : "", names[i], quoted);
+		/* A list is reported as it is written, with its own quotes: it must not get more of them.
+		 */
+		n = snprintf(sql + len, cap - len,
+					 is_list(i) ? "%sSELECT pg_catalog.set_config('%s', %s, false)"
+								: "%sSET %s TO %s",
+					 len > 0 ? ";" : "", names[i], quoted);
 		if (n < 0 || (size_t) n >= cap - len)
 			return -1;
 		len += (size_t) n;

@@ -19,26 +19,36 @@ enum param
 	PARAM_STANDARD_CONFORMING_STRINGS,
 	PARAM_APPLICATION_NAME,
 	PARAM_INTERVALSTYLE,
-	PARAMS
+	PARAM_EXTRA,              /* the first of track_extra_parameters */
+	PARAMS = PARAM_EXTRA + 10 /* so many fit */
 };
 
-#define PARAMS_MAX_VALUE 256 /* longer values of a client are refused at login */
+#define PARAMS_NAME_MAX 64    /* with the terminator */
+#define PARAMS_MAX_VALUE 1024 /* longer values of a client are refused at login */
 
 struct params
 {
 	char *value[PARAMS]; /* owned; NULL: not known, or as the server logs in with */
 };
 
+/*
+ * track_extra_parameters, comma-separated: to be called once, before there are threads. What cannot
+ * be SET, what is no name and what does not fit is left out, with a warning.
+ */
+void params_track(const char *list);
+
 void params_init(struct params *p);
 void params_fini(struct params *p);
 
 /* Which parameter a name means (without case, as PostgreSQL does), or -1. */
 int params_find(const char *name);
-const char *params_name(int i);
+const char *params_name(int i); /* NULL: no such parameter is tracked */
 
 void params_set(struct params *p, int i, const char *value);
 
 /*
+ * What a server does not report is left out, but for the six that all of them do.
+ *
  * Writes "SET a TO 'x';SET b TO 'y'" for all values wanted (or by default) that differ from those
  * in `have`. Returns the length, 0 when nothing differs, and -1 when cap is too small.
  */

@@ -135,6 +135,7 @@ struct pool
 	char refusal_sqlstate[6]; /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
 	_Atomic(void *) welcome; /* struct welcome; set once, freed by core/registry.c */
+	_Atomic int64_t pins;    /* sessions that keep their server: core/sticky */
 	void *local;             /* core/registry.c: one struct pool_local per loop */
 };
 

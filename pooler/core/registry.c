@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/params.h"
 #include "core/welcome.h"
 
 #define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
@@ -101,6 +102,7 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 	memset(r, 0, sizeof(*r));
 	r->conf = conf;
 	r->started_us = clock_now_us();
+	params_track(conf->track_extra_parameters);
 	lock_init(&r->pools_lock);
 	registry_init_quotas(r, conf);
 	if (RAND_bytes(r->mock_key, sizeof(r->mock_key)) != 1 ||

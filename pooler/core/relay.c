@@ -19,6 +19,7 @@
 #include "core/outgoing.h"
 #include "core/overlong.h"
 #include "core/params.h"
+#include "core/relay_sticky.h"
 #include "core/server.h"
 #include "core/stats.h"
 #include "net/conn.h"
@@ -42,6 +43,7 @@ void
 relay_fini(struct relay *r)
 {
 	rewrite_fini(&r->rewrite);
+	sticky_fini(&r->sticky);
 	buf_fini(&r->large);
 }
 
@@ -49,7 +51,10 @@ void
 relay_abandon(struct relay *r)
 {
 	if (r->server != NULL)
+	{
 		rewrite_abandon(&r->rewrite, r->server);
+		sticky_leave(&r->sticky, r->server);
+	}
 	r->server = NULL;
 }
 
@@ -119,9 +124,10 @@ pass_on(struct relay *r, const uint8_t **start, const uint8_t *end)
 
 /* A message that nobody has to change: fed, and passed on as far as it is there. */
 static bool
-pass(struct relay *r, const struct pgmsg *m, struct outgoing *out, const uint8_t *p, size_t *take)
+pass(struct relay *r, const struct pgmsg *m, struct outgoing *out, const uint8_t *p, size_t *take,
+	 uint32_t tag)
 {
-	if (rewrite_feed(&r->server->tx, m->type, TX_FORWARD, 0) != TX_OK)
+	if (rewrite_feed(&r->server->tx, m->type, TX_FORWARD, tag) != TX_OK)
 		return false;
 	if (m->type == 'P')
 	{
@@ -146,6 +152,8 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 	size_t there = n < m->total ? n : m->total;
 	size_t body_taken = 0;
 	enum rewrite_result result = REWRITE_PASS;
+	const struct names *names = r->rewrite.on ? &r->rewrite.names : NULL;
+	uint32_t tag = 0;
 
 	/* PostgreSQL 18 says it is idle after that, and fails the next query with an internal error. */
 	if (m->type == 'Q' && r->server->tx.unsynced)
@@ -157,13 +165,25 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 		r->client_left = m->total - (uint32_t) there;
 		return overlong_put(&r->server->tx, m, out) ? RELAY_GO_ON : RELAY_CLIENT_BAD;
 	}
+	*take = 0;
+	switch (sticky_message(&r->sticky, r->server, names, m, there - PGMSG_HEADER, &tag))
+	{
+		case STICKY_PASS:
+			break;
+		case STICKY_MORE:
+			return RELAY_GO_ON;
+		case STICKY_REFUSE:
+			*take = there;
+			relay_refuse(r, m->type, out);
+			return RELAY_GO_ON;
+	}
 	if (r->rewrite.on && strchr("PBDCQ", m->type) != NULL)
 		result = rewrite_message(&r->rewrite, r->server, m, there - PGMSG_HEADER, out, &body_taken);
 	*take = there;
 	switch (result)
 	{
 		case REWRITE_PASS:
-			if (!pass(r, m, out, p, take))
+			if (!pass(r, m, out, p, take, tag))
 				return RELAY_CLIENT_BAD;
 			r->client_left -= (uint32_t) there;
 			break;
@@ -325,6 +345,7 @@ relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct rela
 	if (prefix != NULL && prefix->len > 0)
 	{
 		rewrite_feed(&r->server->tx, 'Q', TX_SWALLOW, 0);
+		r->server->unnamed_of = 0; /* a simple query ends it */
 		outgoing_pass(&out, prefix->bytes, prefix->len);
 	}
 	if (buf_len(&r->large) == 0)
@@ -353,8 +374,10 @@ relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct rela
 /* ---- from the server ---- */
 
 static bool
-must_be_whole(const struct pgmsg *m)
+must_be_whole(const struct relay *r, const struct pgmsg *m)
 {
+	if (m->type == 'D')
+		return m->total <= TAG_MAX && relay_probes(r);
 	return m->type == 'Z' || m->type == 'S' || (m->type == 'C' && m->total <= TAG_MAX) ||
 		   (m->type == 'E' && m->total <= SERVER_MESSAGE_MAX);
 }
@@ -385,8 +408,11 @@ swallowed(struct relay *r, const struct pgmsg *m, const struct tx_reply *reply)
 {
 	struct pgerror e;
 
+	if (relay_probe_answer(r, m, reply))
+		return;
 	if (m->type == 'E' && m->whole && pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK)
 	{
+		r->server->state_doubt = true;
 		r->refused_setting = true;
 		str_copy(r->sqlstate, sizeof(r->sqlstate), e.sqlstate);
 		str_copy(r->text, sizeof(r->text), e.message);
@@ -460,6 +486,7 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 	if (m->type == 'C' && rewrite_command_tag(&r->rewrite, s, m, reply.tag))
 		hidden = true;
 	rename = rename || (refused && replace_refused(r, &renamed)) ||
+			 relay_replace_refused(r, m, &reply, &renamed) ||
 			 (!hidden && replace_cancel(r, m, &renamed));
 	s->left = m->total;
 	s->left_swallow = hidden || rename;
@@ -474,7 +501,9 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 		rewrite_answered(&r->rewrite, reply.tag);
 	if (hidden)
 		swallowed(r, m, &reply);
-	else if (reply.query_done)
+	else if (sticky_waits(&r->sticky))
+		relay_follow_state(r, m, &reply);
+	if (!hidden && reply.query_done)
 		count(r, &reply);
 	return RELAY_GO_ON;
 }
@@ -524,7 +553,7 @@ frame_server(struct relay *r, const uint8_t *p, size_t n, const uint8_t **start,
 		}
 		if (!pgmsg_backend_type(m.type))
 			return RELAY_SERVER_BAD;
-		if (must_be_whole(&m) && !m.whole)
+		if (!m.whole && must_be_whole(r, &m))
 			return m.total <= SERVER_MESSAGE_MAX ? RELAY_GO_ON : RELAY_SERVER_BAD;
 		end = server_message(r, &m, p + *used, start);
 		if (end != RELAY_GO_ON)

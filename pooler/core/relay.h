@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "core/rewrite.h"
+#include "core/sticky.h"
 
 struct conn;
 struct params;
@@ -36,6 +37,7 @@ struct relay
 	uint64_t request_us;    /* since when a request is outstanding; 0: none is */
 	uint32_t client_left;   /* bytes of the client's message under way that are still to come */
 	struct rewrite rewrite; /* prepared statements */
+	struct sticky sticky;   /* what the client keeps in its session */
 	struct buf large;       /* a client's message that must be whole but outgrows the read buffer */
 	uint8_t fakes[RELAY_FAKES]; /* answers of ours, in front of the next bytes to the client */
 	int n_fakes;
@@ -83,6 +85,10 @@ struct relay_prefix
  * max_packet: of one message, in bytes. */
 enum relay_end relay_from_client(struct relay *r, const uint8_t *p, size_t n,
 								 const struct relay_prefix *prefix, uint32_t max_packet);
+
+/* The server could go back. True: it may not, since the client has state on it (core/sticky); what
+ * must be asked to learn more has been sent. */
+bool relay_keeps_server(struct relay *r);
 
 enum relay_end relay_from_server(struct relay *r, const uint8_t *p, size_t n);
 

@@ -13,6 +13,7 @@
 #include "core/server.h"
 #include "core/statement.h"
 #include "core/stats.h"
+#include "core/sticky.h"
 #include "core/stmt_cache.h"
 #include "core/undo.h"
 #include "proto/pgwrite.h"
@@ -60,7 +61,7 @@ rewrite_feed(struct txstate *tx, uint8_t type, enum tx_action action, uint32_t t
 static uint32_t
 next_serial(struct rewrite *w)
 {
-	w->serial = (w->serial + 1) & ~TAG_USES;
+	w->serial = (w->serial + 1) & (STICKY_TAG - 1);
 	if (w->serial == 0)
 		w->serial = 1;
 	return w->serial;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/pgwrite.h"
 
@@ -92,4 +93,16 @@ rows_complete(struct buf *out, const char *tag)
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_command_complete(&w, tag);
 	buf_append(out, w.mem, w.len);
+}
+
+void
+row_time(struct row *r, uint64_t wall_us)
+{
+	time_t t = (time_t) (wall_us / 1000000);
+	char text[64];
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	row_text(r, text);
 }

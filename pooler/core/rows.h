@@ -30,6 +30,7 @@ struct row
 void row_begin(struct row *r);
 void row_text(struct row *r, const char *value); /* NULL: SQL NULL */
 void row_int(struct row *r, int64_t value);
+void row_time(struct row *r, uint64_t wall_us);
 void row_end(struct row *r, struct buf *out);
 
 void rows_complete(struct buf *out, const char *tag);

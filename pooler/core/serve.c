@@ -27,6 +27,7 @@
 #include "core/refuse.h"
 #include "core/registry.h"
 #include "core/relay.h"
+#include "core/serve_prefix.h"
 #include "core/server.h"
 #include "core/session.h"
 #include "core/welcome.h"
@@ -80,27 +81,6 @@ give_server(struct session *s)
 	back_to_idle(s);
 }
 
-/* What must be set on the server before this client's bytes; builds the Query message. Length, or
- * -1. */
-static int
-make_prefix(struct session *s, uint8_t *mem, size_t cap)
-{
-	struct server *server = s->relay.server;
-	const struct welcome *welcome = server_welcome(s->pool);
-	char sql[PARAMS * (4 * PARAMS_MAX_VALUE + 64)];
-	struct pgwriter w;
-	int n;
-
-	if (welcome == NULL)
-		return 0;
-	n = params_diff(&s->params, &welcome->params, &server->params, sql, sizeof(sql));
-	if (n <= 0)
-		return n;
-	pgw_init(&w, mem, cap);
-	pgw_query(&w, sql);
-	return w.overflow ? -1 : (int) w.len;
-}
-
 /* The session's server is of no use any more. */
 static void
 lose_server(struct session *s, const char *reason)
@@ -124,13 +104,13 @@ after_relay(struct session *s, enum relay_end end)
 			session_watch_time(s, clock_now_us());
 			return true;
 		case RELAY_RELEASABLE:
-			if (s->mode != POOL_SESSION)
+			if (s->mode != POOL_SESSION && !relay_keeps_server(&s->relay))
 				give_server(s);
 			else
 				session_watch_time(s, clock_now_us());
 			return true;
 		case RELAY_DOUBTFUL:
-			if (s->mode == POOL_SESSION)
+			if (s->mode == POOL_SESSION || sticky_pinned(&s->relay.sticky))
 			{
 				session_watch_time(s, clock_now_us());
 				return true;
@@ -169,9 +149,9 @@ after_relay(struct session *s, enum relay_end end)
 static void
 begin(struct session *s, const uint8_t *p, size_t n)
 {
-	uint8_t mem[PARAMS * (4 * PARAMS_MAX_VALUE + 64) + 16];
+	uint8_t mem[SERVE_PREFIX_MAX + 16];
 	struct relay_prefix prefix = {.bytes = mem};
-	int len = make_prefix(s, mem, sizeof(mem));
+	int len = serve_prefix(s, mem, sizeof(mem));
 
 	if (len < 0)
 	{
@@ -339,6 +319,11 @@ greet(struct session *s)
 		return;
 	}
 	buf_init(&out);
+	if (!sticky_greet(&s->relay.sticky, &s->params, &server_welcome(s->pool)->params))
+	{
+		session_fatal(s, "22023", "startup parameters are too long to be kept");
+		return;
+	}
 	welcome_write(server_welcome(s->pool), &s->params, &out);
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_backend_key(&w, s->slot.pid, s->key, s->key_len);
@@ -374,6 +359,9 @@ serve_start(struct session *s, struct pool *pool)
 	s->relay.rewrite.id = s->id;
 	s->relay.rewrite.max = (size_t) s->shard->conf->max_prepared_statements;
 	s->relay.rewrite.on = s->mode != POOL_SESSION && s->relay.rewrite.max > 0;
+	if (s->mode != POOL_SESSION)
+		sticky_init(&s->relay.sticky, &registry_local(s->shard, pool)->limits, &pool->pins,
+					s->relay.stats);
 	s->conn.on_event = client_event;
 	s->waiter.wake = post_grant;
 	pool_session_count(pool, 1);

@@ -80,6 +80,7 @@ server_destroy(struct server *s)
 	params_fini(&s->params);
 	if (s->tx.queue != s->tx.inline_queue)
 		free(s->tx.queue);
+	settings_fini(&s->settings);
 	stmt_cache_clear(&s->statements);
 	if (s->key != NULL)
 		OPENSSL_cleanse(s->key, s->key_len);
@@ -378,7 +379,11 @@ take_in(struct server *s, const struct pgmsg *m, struct tx_reply *reply)
 		return false;
 	if (m->type == 'C' && m->whole && m->body_len == sizeof("DISCARD ALL") &&
 		memcmp(m->body, "DISCARD ALL", sizeof("DISCARD ALL")) == 0)
+	{
 		server_forget_statements(s);
+		settings_fini(&s->settings);
+		s->state_doubt = false;
+	}
 	if (m->type == 'S')
 		return server_parameter(s, m->body, m->body_len, &changed);
 	return true;
@@ -488,10 +493,12 @@ reset_timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 static void
 start_reset(struct server *s)
 {
-	const char *sql = s->shard->conf->server_reset_query;
+	const char *sql = s->state_doubt ? "DISCARD ALL" : s->shard->conf->server_reset_query;
 	uint8_t mem[4096];
 	struct pgwriter w;
 
+	/* Whatever the query is, what was set is not what it was, unless it is DISCARD ALL. */
+	settings_spoil(&s->settings);
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_query(&w, sql);
 	if (w.overflow)
@@ -513,7 +520,7 @@ server_release(struct server *s, bool reset)
 {
 	s->link = NULL;
 	s->conn.on_event = quiet_event;
-	s->reset_wanted = reset && s->shard->conf->server_reset_query[0] != '\0';
+	s->reset_wanted = s->state_doubt || (reset && s->shard->conf->server_reset_query[0] != '\0');
 	INVARIANT(txstate_releasable(&s->tx) && s->left == 0 && !s->partial_in, "P0");
 	conn_read_start(&s->conn);
 	if (s->n_cancels > 0)

@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "core/params.h"
 #include "core/pool.h"
+#include "core/settings.h"
 #include "core/stmt_cache.h"
 #include "net/conn.h"
 #include "net/loop.h"
@@ -64,6 +65,8 @@ struct server
 	uint8_t *key; /* for cancel requests; owned */
 	char *host;   /* where it is connected: an address or a socket directory; owned */
 	int port;
+	struct settings settings; /* what its clients have set beside `params` (core/sticky) */
+	bool state_doubt; /* what else they have left is not known: DISCARD ALL before anyone else */
 };
 
 /*

@@ -19,6 +19,7 @@
 #include "core/rows.h"
 #include "core/session.h"
 #include "core/show_parts.h"
+#include "core/show_pins.h"
 #include "core/show_sessions.h"
 #include "core/show_stats.h"
 #include "proto/pgwrite.h"

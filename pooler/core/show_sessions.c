@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "core/registry.h"
@@ -18,18 +17,6 @@
 #include "net/peer_addr.h"
 
 #define TEXT_MAX 64
-
-static void
-row_time(struct row *r, uint64_t wall_us)
-{
-	time_t t = (time_t) (wall_us / 1000000);
-	char text[TEXT_MAX];
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	row_text(r, text);
-}
 
 static void
 row_pointer(struct row *r, const void *p)
@@ -70,6 +57,7 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	bool waits = s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT;
 	uint64_t wait = waits ? now - s->waiter.since_us : 0;
 	const char *app = s->params.value[PARAM_APPLICATION_NAME];
+	char pins[STICKY_REASONS_MAX];
 	struct row r;
 
 	row_begin(&r);
@@ -93,6 +81,7 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	row_text(&r, app != NULL ? app : "");
 	row_int(&r, (int64_t) names_count(&s->relay.rewrite.names));
 	row_int(&r, (int64_t) s->id);
+	row_text(&r, sticky_reasons(&s->relay.sticky, pins, sizeof(pins)));
 	row_end(&r, out);
 }
 
@@ -192,7 +181,7 @@ gathered_rows(struct gather *g)
 void
 show_clients(struct show *show)
 {
-	rows_head(&show->answer, SOCKET_COLUMNS);
+	rows_head(&show->answer, SOCKET_COLUMNS " pins");
 	show_gather(show, clients_work, gathered_rows);
 }
 

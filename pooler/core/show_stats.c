@@ -89,6 +89,12 @@ merge_stats(struct gather *g)
 	return all;
 }
 
+/* Columns of the totals that PgBouncer has not; no averages of them. */
+#define OUR_COLUMNS                                                                                \
+	" #total_pin_listen_count #total_pin_temporary_table_count #total_pin_advisory_lock_count "    \
+	"#total_pin_held_cursor_count #total_pin_prepared_statement_count #total_pin_setting_count "   \
+	"#total_pin_session_authorization_count #total_pin_load_count"
+
 /* Average i over the last period: events and bytes per second, times per event. */
 static int64_t
 average(const struct stats *period, int i, uint64_t length_us)
@@ -125,10 +131,12 @@ stats_rows(struct gather *g, const struct stats_view *view)
 	{
 		row_begin(&r);
 		row_text(&r, d->database);
-		for (int i = 0; view->totals && i < STATS_FIELDS; i++)
+		for (int i = 0; view->totals && i < STATS_OURS; i++)
 			row_int(&r, (int64_t) stats_get(&d->total, i));
-		for (int i = 0; view->averages && i < STATS_FIELDS; i++)
+		for (int i = 0; view->averages && i < STATS_OURS; i++)
 			row_int(&r, average(&d->period, i, length));
+		for (int i = STATS_OURS; view->totals && i < STATS_FIELDS; i++)
+			row_int(&r, (int64_t) stats_get(&d->total, i));
 		row_end(&r, &show->answer);
 		HASH_DEL(all, d);
 		free(d);
@@ -145,7 +153,8 @@ stats_finish(struct gather *g)
 		"#total_client_parse_count #total_server_parse_count #total_bind_count "
 		"#total_client_login_count #avg_server_assignment_count #avg_xact_count #avg_query_count "
 		"#avg_recv #avg_sent #avg_xact_time #avg_query_time #avg_wait_time "
-		"#avg_client_parse_count #avg_server_parse_count #avg_bind_count #avg_client_login_count",
+		"#avg_client_parse_count #avg_server_parse_count #avg_bind_count "
+		"#avg_client_login_count" OUR_COLUMNS,
 		true, true};
 
 	stats_rows(g, &view);
@@ -157,7 +166,7 @@ stats_totals_finish(struct gather *g)
 	static const struct stats_view view = {
 		"database #server_assignment_count #xact_count #query_count #bytes_received #bytes_sent "
 		"#xact_time #query_time #wait_time #client_parse_count #server_parse_count #bind_count "
-		"#client_login_count",
+		"#client_login_count" OUR_COLUMNS,
 		true, false};
 
 	stats_rows(g, &view);

@@ -17,12 +17,21 @@
 
 #include "proto/prepared.h"
 
+/* Whether its text changes what a session keeps (core/sticky). */
+enum statement_state
+{
+	STATEMENT_UNSEEN,
+	STATEMENT_PLAIN,
+	STATEMENT_MATTERS
+};
+
 struct statement
 {
 	UT_hash_handle hh;
 	_Atomic int users;
 	uint32_t id;
 	_Atomic int retired; /* its result type has changed: a new Parse of the text makes a new one */
+	_Atomic int state;   /* enum statement_state */
 	char name[PREPARED_NAME_MAX]; /* on servers */
 	size_t len;
 	uint8_t text[]; /* query, its terminator, number of types, types: the body of Parse behind the

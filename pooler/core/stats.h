@@ -18,7 +18,8 @@ enum
 {
 #define STAT(field, doc) STATS_##field,
 #include "core/stats.def"
-	STATS_FIELDS
+	STATS_FIELDS,
+	STATS_OURS = STATS_pin_listen_count /* from here on PgBouncer has no column: shown last */
 };
 
 /* Adds every counter of b to a. */

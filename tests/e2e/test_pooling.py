@@ -68,7 +68,7 @@ def test_notifications(make_pooler):
 
 def test_notification_for_an_idle_server(make_pooler, cluster):
     """A client left a LISTEN behind: what its server hears later is for nobody."""
-    pooler = make_pooler(default_pool_size=1)
+    pooler = make_pooler(default_pool_size=1, session_state="ignore")
     careless, other = pooler.wire_login(), pooler.wire_login()
     careless.query("listen news")
     pid = other.values(MY_PID)

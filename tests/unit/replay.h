@@ -12,7 +12,8 @@
  *   "a> 1 2 C(SELECT 1) Z(I)"       this and nothing else has come to a
  *   "1[ Z(I)", "1]"    all but the last three bytes of it; then these
  *   "a= names=1 ops=0 end=go_on"    what must be true of a (of a server: known=, quiet=, doubt=)
- *   "a@-"              a gives its server back, which must be fit for that
+ *   "a@-"              a gives its server back, which must be fit for that; it keeps it when
+ *                      something pins it
  *   "a!"               a leaves in the middle of its work
  *
  * Messages are written as replay_text.h says. Each script runs with every line in one piece, then
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "conf/conf.h"
 #include "core/params.h"
 #include "core/relay.h"
 #include "core/server.h"
@@ -40,6 +42,9 @@
 #include "replay_text.h"
 #include "turning.h"
 
+/* session_state, of the scripts that follow. */
+static enum state_policy replay_policy = STATE_POLICY_PIN;
+
 #define REPLAY_PACKET_MAX (256 * 1024 * 1024)
 
 /* One of the four. */
@@ -49,7 +54,7 @@ struct replay_peer
 	int fd;             /* our end */
 	struct buf arrived; /* since the last look */
 	struct buf held;    /* behind "1[" */
-	char prefix[256];   /* of a client's next bytes */
+	char prefix[512];   /* of a client's next bytes */
 	enum relay_end end; /* of a client's relay, last */
 };
 
@@ -61,6 +66,8 @@ struct replay
 	struct server servers[2];
 	struct params params[2];
 	struct stats stats;
+	struct conf_limits limits; /* of both */
+	_Atomic int64_t pins;
 	struct replay_peer peers[4]; /* a b 1 2 */
 	struct replay_names names;
 	size_t cut;          /* each line in two at this place; 0: not */
@@ -114,7 +121,7 @@ replay_feed(struct replay *t, char who, const uint8_t *p, size_t n)
 {
 	struct replay_peer *peer = replay_peer(t, who);
 	bool client = who == 'a' || who == 'b';
-	uint8_t mem[300];
+	uint8_t mem[600];
 	struct pgwriter w;
 	uint8_t *data;
 	size_t there;
@@ -229,17 +236,25 @@ replay_state(struct replay *t, char who, const char *text)
 		int ops = 0;
 
 		list_foreach(n, next, &r->rewrite.ops) ops++;
-		snprintf(state, sizeof(state), " names=%zu ops=%d unnamed=%d end=%s sqlstate=%s ",
-				 names_count(&r->rewrite.names), ops, r->rewrite.unnamed != NULL,
-				 replay_end_name(replay_peer(t, who)->end), r->sqlstate);
+		char pins[STICKY_REASONS_MAX];
+		int n;
+
+		sticky_reasons(&r->sticky, pins, sizeof(pins));
+		for (char *p = pins; *p != '\0'; p++)
+			*p = *p == ' ' ? ',' : *p;
+		n = snprintf(state, sizeof(state), " names=%zu ops=%d unnamed=%d end=%s sqlstate=%s ",
+					 names_count(&r->rewrite.names), ops, r->rewrite.unnamed != NULL,
+					 replay_end_name(replay_peer(t, who)->end), r->sqlstate);
+		snprintf(state + n, sizeof(state) - (size_t) n, "pins=%s work=%d set=%zu ", pins,
+				 r->sticky.work != NULL, r->sticky.settings.len);
 	}
 	else
 	{
 		const struct server *s = replay_server(t, who);
 
-		snprintf(state, sizeof(state), " known=%zu quiet=%d releasable=%d lost=%d ",
+		snprintf(state, sizeof(state), " known=%zu quiet=%d releasable=%d lost=%d doubt=%d ",
 				 stmt_cache_count(&s->statements), txstate_quiet(&s->tx),
-				 txstate_releasable(&s->tx), s->statements_lost);
+				 txstate_releasable(&s->tx), s->statements_lost, s->state_doubt);
 	}
 	snprintf(wanted, sizeof(wanted), "%s", text);
 	for (char *w = strtok_r(wanted, " ", &rest); w != NULL; w = strtok_r(NULL, " ", &rest))
@@ -264,6 +279,9 @@ replay_attach(struct replay *t, char who, char server)
 		if (replay_peer(t, who)->end != RELAY_RELEASABLE || !txstate_releasable(&r->server->tx))
 			fail_msg("cut at %zu, line %s: not releasable, end is %s", t->cut, t->line,
 					 replay_end_name(replay_peer(t, who)->end));
+		/* What it asks first may be outstanding now: then "a@-" comes once more. */
+		if (relay_keeps_server(r))
+			return;
 		r->server->link = NULL;
 		r->server = NULL;
 		return;
@@ -272,6 +290,7 @@ replay_attach(struct replay *t, char who, char server)
 	assert_null(replay_server(t, server)->link);
 	r->server = replay_server(t, server);
 	r->server->link = r;
+	sticky_attach(&r->sticky, r->server, replay_peer(t, who)->prefix, sizeof(t->peers[0].prefix));
 }
 
 static inline void
@@ -339,6 +358,8 @@ replay_init(struct replay *t, struct loop *loop, size_t max_statements)
 {
 	memset(t, 0, sizeof(*t));
 	t->loop = loop;
+	t->limits.pool_size = 2;
+	t->limits.session_state = replay_policy;
 	t->statements = statement_count();
 	for (int i = 0; i < 2; i++)
 	{
@@ -353,6 +374,7 @@ replay_init(struct replay *t, struct loop *loop, size_t max_statements)
 		t->relays[i].rewrite.id = (uint64_t) i + 1;
 		t->relays[i].rewrite.max = max_statements;
 		t->relays[i].rewrite.on = max_statements > 0;
+		sticky_init(&t->relays[i].sticky, &t->limits, &t->pins, &t->stats);
 	}
 }
 
@@ -363,6 +385,7 @@ replay_fini(struct replay *t)
 	{
 		relay_fini(&t->relays[i]);
 		stmt_cache_clear(&t->servers[i].statements);
+		settings_fini(&t->servers[i].settings);
 		if (t->servers[i].tx.queue != t->servers[i].tx.inline_queue)
 			free(t->servers[i].tx.queue);
 	}

@@ -7,7 +7,7 @@
  *                 anything else: type and body, as in 1, Z(I), D(row)
  *
  * #1, #2 ... stand for the names of shared statements in the order in which they were first seen;
- * {x70000} for so many x.
+ * {x70000} for so many x, {04} for four zero bytes.
  */
 #ifndef PERFKIT_TEST_REPLAY_TEXT_H
 #define PERFKIT_TEST_REPLAY_TEXT_H
@@ -54,7 +54,7 @@ replay_put_text(struct replay_names *t, struct buf *to, const char *p, const cha
 			char *run = malloc(n);
 
 			assert_non_null(run);
-			memset(run, what, n);
+			memset(run, what == '0' ? 0 : what, n);
 			replay_put(to, run, n);
 			free(run);
 			p = strchr(p, '}') + 1;

@@ -201,15 +201,17 @@ limits_go_from_user_to_database_to_all(void **state)
 			  "query_wait_timeout = 7\nserver_lifetime = 8\nidle_transaction_timeout = 9\n"
 			  "transaction_timeout = 10\nclient_idle_timeout = 11\n"
 			  "max_db_client_connections = 12\nmax_user_client_connections = 13\n"
-			  "max_client_waiting = 14\nmax_statement_length = 15\n"
+			  "max_client_waiting = 14\nmax_statement_length = 15\nsession_state = error\n"
 			  "[databases]\nd = pool_mode=transaction pool_size=21 min_pool_size=22 "
 			  "reserve_pool_size=23 max_db_connections=24 query_wait_timeout=27 server_lifetime=28 "
-			  "max_db_client_connections=32 max_client_waiting=44 max_statement_length=45 user=v\n"
+			  "max_db_client_connections=32 max_client_waiting=44 max_statement_length=45 "
+			  "session_state=pin user=v\n"
 			  "e = max_statement_length=0\n"
 			  "[users]\nu = pool_mode=statement pool_size=31 reserve_pool_size=33 "
 			  "max_user_connections=35 query_timeout=36 query_wait_timeout=0 "
 			  "idle_transaction_timeout=39 transaction_timeout=40 client_idle_timeout=41 "
-			  "max_user_client_connections=43 max_client_waiting=0 max_statement_length=55\nv =\n");
+			  "max_user_client_connections=43 max_client_waiting=0 max_statement_length=55 "
+			  "session_state=ignore\nv =\n");
 	static const struct
 	{
 		const char *database;
@@ -218,17 +220,31 @@ limits_go_from_user_to_database_to_all(void **state)
 	} rows[] = {
 		/* mode, pool, min, reserve, db, db clients, user, user clients, waiting, length,
 		   forced, lifetime, query, wait, idle
-		   tx, tx, idle */
-		{"e", "v", {POOL_SESSION, 1, 2, 3, 4, 12, 5, 13, 14, 0, false, 8, 6, 7, 9, 10, 11}},
-		{"e", NULL, {POOL_SESSION, 1, 2, 3, 4, 12, 5, 13, 14, 0, false, 8, 6, 7, 9, 10, 11}},
-		{NULL, "nobody", {POOL_SESSION, 1, 2, 3, 4, 12, 5, 13, 14, 15, false, 8, 6, 7, 9, 10, 11}},
+		   tx, tx, idle, session state */
+		{"e",
+		 "v",
+		 {POOL_SESSION, 1, 2, 3, 4, 12, 5, 13, 14, 0, false, 8, 6, 7, 9, 10, 11,
+		  STATE_POLICY_ERROR}},
+		{"e",
+		 NULL,
+		 {POOL_SESSION, 1, 2, 3, 4, 12, 5, 13, 14, 0, false, 8, 6, 7, 9, 10, 11,
+		  STATE_POLICY_ERROR}},
+		{NULL,
+		 "nobody",
+		 {POOL_SESSION, 1, 2, 3, 4, 12, 5, 13, 14, 15, false, 8, 6, 7, 9, 10, 11,
+		  STATE_POLICY_ERROR}},
 		{"d",
 		 "v",
-		 {POOL_TRANSACTION, 21, 22, 23, 24, 32, 5, 13, 44, 45, true, 28, 6, 27, 9, 10, 11}},
+		 {POOL_TRANSACTION, 21, 22, 23, 24, 32, 5, 13, 44, 45, true, 28, 6, 27, 9, 10, 11,
+		  STATE_POLICY_PIN}},
 		{"d",
 		 "u",
-		 {POOL_STATEMENT, 31, 22, 33, 24, 32, 35, 43, 0, 55, false, 28, 36, 0, 39, 40, 41}},
-		{"e", "u", {POOL_STATEMENT, 31, 2, 33, 4, 12, 35, 43, 0, 55, false, 8, 36, 0, 39, 40, 41}},
+		 {POOL_STATEMENT, 31, 22, 33, 24, 32, 35, 43, 0, 55, false, 28, 36, 0, 39, 40, 41,
+		  STATE_POLICY_IGNORE}},
+		{"e",
+		 "u",
+		 {POOL_STATEMENT, 31, 2, 33, 4, 12, 35, 43, 0, 55, false, 8, 36, 0, 39, 40, 41,
+		  STATE_POLICY_IGNORE}},
 	};
 
 	(void) state;
@@ -256,6 +272,7 @@ limits_go_from_user_to_database_to_all(void **state)
 		assert_int_equal(got.idle_transaction_timeout_us, e->idle_transaction_timeout_us * S);
 		assert_int_equal(got.transaction_timeout_us, e->transaction_timeout_us * S);
 		assert_int_equal(got.client_idle_timeout_us, e->client_idle_timeout_us * S);
+		assert_int_equal(got.session_state, e->session_state);
 	}
 	conf_free(c);
 }

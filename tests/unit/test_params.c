@@ -32,8 +32,9 @@ test_names_without_case(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		assert_int_equal(params_find(table[i].name), table[i].param);
-	for (int i = 0; i < PARAMS; i++)
+	for (int i = 0; i < PARAM_EXTRA; i++)
 		assert_int_equal(params_find(params_name(i)), i);
+	assert_null(params_name(PARAM_EXTRA));
 }
 
 static void
@@ -166,6 +167,54 @@ test_adopt_takes_the_servers_spelling(void **state)
 	params_fini(&have);
 }
 
+/* Which others are tracked is said by the configuration. Last: it stays so for the process. */
+static void
+test_extra(void **state)
+{
+	struct params want;
+	struct params fallback;
+	struct params have;
+	char sql[300];
+	char list[400] = "";
+	int path;
+	int read_only;
+
+	(void) state;
+	params_track("IntervalStyle,search_path , default_transaction_read_only,is_superuser,a;b");
+	path = params_find("Search_Path");
+	read_only = params_find("default_transaction_read_only");
+	assert_int_equal(path, PARAM_EXTRA);
+	assert_int_equal(read_only, PARAM_EXTRA + 1);
+	assert_int_equal(params_find("is_superuser"), -1);
+	assert_int_equal(params_find("a;b"), -1);
+	params_init(&want);
+	params_init(&fallback);
+	params_init(&have);
+	/* A list goes as it is reported, with its own quotes. */
+	params_set(&want, path, "\"$user\", \"Odd, name\"");
+	params_set(&have, path, "public");
+	params_set(&fallback, read_only, "off");
+	params_set(&have, read_only, "on");
+	assert_true(params_diff(&want, &fallback, &have, sql, sizeof(sql)) > 0);
+	assert_string_equal(sql, "SELECT pg_catalog.set_config('search_path', '\"$user\", \"Odd, "
+							 "name\"', false);SET default_transaction_read_only TO 'off'");
+	/* This server does not report it. */
+	params_set(&have, path, NULL);
+	params_set(&have, read_only, NULL);
+	assert_int_equal(params_diff(&want, &fallback, &have, sql, sizeof(sql)), 0);
+	params_fini(&want);
+	params_fini(&fallback);
+	params_fini(&have);
+	/* As many as there is room for. */
+	for (int i = 0; i < PARAMS; i++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%sextra.n%d", i > 0 ? "," : "",
+				 i);
+	params_track(list);
+	assert_int_equal(params_find("extra.n0"), PARAM_EXTRA + 2);
+	assert_int_equal(params_find("extra.n7"), PARAMS - 1);
+	assert_int_equal(params_find("extra.n8"), -1);
+}
+
 int
 main(void)
 {
@@ -175,6 +224,7 @@ main(void)
 		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_longest_value),
 		cmocka_unit_test(test_adopt_takes_the_servers_spelling),
+		cmocka_unit_test(test_extra),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

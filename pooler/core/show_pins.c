@@ -1,0 +1,59 @@
+/*
+ * show_pins.c - SHOW PINS: who keeps a server outside session pooling, and because of what
+ * (core/sticky).
+ */
+#include "core/show_pins.h"
+
+#include "core/registry.h"
+#include "core/rows.h"
+#include "core/server.h"
+#include "core/session.h"
+#include "core/show_parts.h"
+
+static void
+pin_row(const struct session *s, struct buf *out)
+{
+	char reasons[STICKY_REASONS_MAX];
+	struct row r;
+
+	row_begin(&r);
+	row_text(&r, s->database);
+	row_text(&r, s->user);
+	row_text(&r, s->addr);
+	row_int(&r, s->port);
+	row_int(&r, (int64_t) s->id);
+	row_int(&r, s->relay.server->backend_pid);
+	row_text(&r, sticky_reasons(&s->relay.sticky, reasons, sizeof(reasons)));
+	row_time(&r, s->relay.sticky.pinned_wall_us);
+	row_end(&r, out);
+}
+
+static void
+pins_work(struct gather_part *part)
+{
+	list_foreach(n, next, &part->shard->sessions)
+	{
+		const struct session *s = list_entry(n, struct session, node);
+
+		if (s->relay.server != NULL && sticky_pinned(&s->relay.sticky))
+			pin_row(s, &part->out);
+	}
+}
+
+static void
+pins_finish(struct gather *g)
+{
+	struct show *show = g->arg;
+
+	for (int i = 0; i < g->n; i++)
+		if (buf_len(&g->parts[i].out) > 0)
+			buf_append(&show->answer, buf_data(&g->parts[i].out), buf_len(&g->parts[i].out));
+	show_finish(show);
+}
+
+void
+show_pins(struct show *show)
+{
+	rows_head(&show->answer, "database user addr #port #client_id #server_pid reason since");
+	show_gather(show, pins_work, pins_finish);
+}
