@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -173,20 +174,32 @@ allow(struct sticky *ss, const struct sticky_seen *seen)
 
 /* ---- texts ---- */
 
-/* Settings that cannot be remembered are held by a pin. */
+/* In a query that sets client_encoding too, other bytes would be read in the wrong one. */
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((*text & 0x80) != 0)
+			return false;
+	return true;
+}
+
+/* Settings that cannot be remembered are held by a pin; their ops go. */
 static void
 check_room(struct sticky *ss, struct server *server, struct sticky_seen *seen)
 {
 	list_foreach(n, next, &seen->ops)
 	{
-		const struct sticky_op *op = list_entry(n, struct sticky_op, node);
+		struct sticky_op *op = list_entry(n, struct sticky_op, node);
 		struct setting one = {.name = op->name, .value = op->value, .call = op->call};
 
-		if (op->kind != SQLSCAN_SET || settings_fits(&ss->settings, &one))
+		if (op->kind != SQLSCAN_SET || (settings_fits(&ss->settings, &one) && is_ascii(op->value)))
 			continue;
 		seen->keep |= SQLSCAN_SETTING;
 		if (ss->limits->session_state == STATE_POLICY_IGNORE)
 			server->state_doubt = true;
+		list_remove(n);
+		free(op);
 	}
 }
 

@@ -354,15 +354,20 @@ done(struct sticky *ss, struct server *server, struct sticky_op *op)
 	free(op);
 }
 
-/* Requests older than this one were skipped. */
+/*
+ * Requests older than this one (0: all) have been answered or skipped. What was skipped is
+ * forgotten; but a portal that was suspended looks the same, and that one has done its work (S3).
+ */
 static void
-drop_older(struct sticky_work *w, uint32_t number)
+drop_older(struct sticky_work *w, struct server *server, uint32_t number)
 {
 	struct list *n;
 
 	while ((n = list_first(&w->watched)) != NULL &&
 		   (number == 0 || list_entry(n, struct sticky_op, node)->watch != number))
 	{
+		if (list_entry(n, struct sticky_op, node)->kind < SQLSCAN_SAVEPOINT)
+			server->state_doubt = true;
 		list_remove(n);
 		free(list_entry(n, struct sticky_op, node));
 	}
@@ -390,7 +395,7 @@ answer(struct sticky *ss, struct server *server, const struct pgmsg *m, uint32_t
 	w->answers++;
 	if (!has_watch(w, number))
 		return false;
-	drop_older(w, number);
+	drop_older(w, server, number);
 	while ((n = list_first(&w->watched)) != NULL)
 	{
 		struct sticky_op *op = list_entry(n, struct sticky_op, node);
@@ -442,8 +447,10 @@ sticky_work_ready(struct sticky *ss, struct server *server)
 	if (w == NULL)
 		return;
 	w->answering = 0;
-	if (txstate_quiet(&server->tx))
-		drop_older(w, 0);
+	if (txstate_quiet(&server->tx) && w->failed && server->tx.status == 'I')
+		clear(&w->watched); /* whatever was done has been rolled back */
+	else if (txstate_quiet(&server->tx))
+		drop_older(w, server, 0);
 	if (server->tx.status == 'I' && w->failed)
 		forget(w);
 	else if (server->tx.status == 'I')

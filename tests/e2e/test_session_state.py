@@ -1,5 +1,9 @@
 """What a client keeps in its session while its servers change: settings, and what pins it."""
 
+import contextlib
+import random
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -415,3 +419,106 @@ def test_extra_parameter_at_startup(make_pooler):
     other.execute("set search_path = a, b")
     assert conn.values("show search_path") == [['pg_catalog, "Odd"']]
     assert show(other, "search_path") == "a, b"
+
+
+# ---- all at once
+
+
+class Model:
+    """What one client believes to have set; every step checks it against the server."""
+
+    def __init__(self, pooler, seed):
+        self.pooler = pooler
+        self.random = random.Random(seed)
+        self.number = seed
+        self.connect()
+
+    def connect(self):
+        self.conn = self.pooler.connect(prepare_threshold=self.random.choice([None, 0]))
+        self.value = None
+        self.table = False
+
+    def check(self):
+        shown, table, locks = self.conn.execute(
+            "select current_setting('my.value', true), to_regclass('pg_temp.mine') is not null,"
+            f" ({LOCKS})"
+        ).fetchone()
+        assert (shown or None, table, locks) == (self.value, self.table, 0)
+
+    def set(self, sql="set my.value = '{}'"):
+        self.number += 1000
+        self.conn.execute(sql.format(self.number))
+        return str(self.number)
+
+    def step(self):
+        step = self.random.choice(
+            [self.commit, self.rollback, self.savepoint, self.plain, self.reset, self.make_table]
+            + [self.drop_table, self.leave, self.check, self.check]
+        )
+        step()
+
+    def commit(self):
+        with self.conn.transaction():
+            value = self.set()
+        self.value = value
+
+    def rollback(self):
+        with self.conn.transaction():
+            self.set()
+            raise psycopg.Rollback
+
+    def savepoint(self):
+        with self.conn.transaction():
+            value = self.set()
+            with self.conn.transaction():
+                self.set()
+                raise psycopg.Rollback
+        self.value = value
+
+    def plain(self):
+        self.value = self.set("select set_config('my.value', '{}', false)")
+
+    def reset(self):
+        self.conn.execute(self.random.choice(["reset my.value", "reset all", "set my.value to default"]))
+        self.value = None
+
+    def make_table(self):
+        if not self.table:
+            try:
+                self.conn.execute("create temp table mine()")
+                self.table = True
+            except psycopg.errors.ConfigurationLimitExceeded:
+                pass
+
+    def drop_table(self):
+        if self.table:
+            self.conn.execute("drop table mine")
+            self.table = False
+
+    def leave(self):
+        how = self.random.choice(
+            [["select 1"], ["begin", "set my.value = 'left'"], ["select pg_advisory_lock(1)"]]
+        )
+        with contextlib.suppress(
+            psycopg.errors.ConfigurationLimitExceeded, psycopg.errors.LockNotAvailable
+        ):
+            for sql in ["set lock_timeout = '1ms'", *how]:
+                self.conn.execute(sql)
+        self.conn.close()
+        self.connect()
+
+
+def test_many_clients_keep_their_own(make_pooler, threads):
+    """Random steps of many clients over few servers: each finds what it has set and nothing else."""
+    pooler = make_pooler(default_pool_size=5, threads=threads, max_client_conn=200)
+
+    def run(seed):
+        model = Model(pooler, seed)
+        for _ in range(40):
+            model.step()
+            model.check()
+        model.conn.close()
+
+    with ThreadPoolExecutor(12) as clients:
+        list(clients.map(run, range(12)))
+    wait_unpinned(pooler)

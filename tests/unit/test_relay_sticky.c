@@ -125,6 +125,18 @@ doubt(void **state)
 							"2: E(42501|denied) Z(I) C(SELECT 1) Z(I)",
 							"a= end=setting_refused sqlstate=42501", "2= doubt=1"),
 					 100);
+	/* A portal that is suspended has done its work, and says nothing of it. */
+	replay_every_way(&loop,
+					 SCRIPT("a@1", "a: P(|set x = 5) B(|) E S", "1> P(|set x = 5) B(|) E S",
+							"1: 1 2 s Z(I)", "a> 1 2 s Z(I)", "a= set=0 work=1", "1= doubt=1",
+							"a@-"),
+					 100);
+	/* Skipped behind an error, and rolled back with it: nothing was done. */
+	replay_every_way(&loop,
+					 SCRIPT("a@1", "a: P(|bad) B(|) E P(|set x = 5) B(|) E S",
+							"1> P(|bad) B(|) E P(|set x = 5) B(|) E S", "1: E(42601|x) Z(I)",
+							"a> E(42601|x) Z(I)", "a= set=0", "1= doubt=0", "a@-"),
+					 100);
 	/* It leaves in the middle. */
 	replay_every_way(&loop,
 					 SCRIPT("a@1", "a: Q(begin) Q(set x = 5)", "1> Q(begin) Q(set x = 5)",
@@ -247,6 +259,18 @@ policies(void **state)
 	replay_policy = STATE_POLICY_PIN;
 }
 
+/* Bytes whose meaning hangs on client_encoding are not repeated elsewhere. */
+static void
+not_ascii(void **state)
+{
+	(void) state;
+	replay_every_way(&loop,
+					 SCRIPT("a@1", "a: Q(set x = '\xc3\xa9')", "1> Q(set x = '\xc3\xa9')",
+							"1: C(SET) Z(I)", "a> C(SET) Z(I)", "a= set=0 pins=setting", "a@-",
+							"a= pins=setting"),
+					 100);
+}
+
 /* A portal with a name: refused, or the server is in doubt, as its execution is not followed. */
 static void
 named_portals(void **state)
@@ -285,6 +309,7 @@ main(void)
 		cmocka_unit_test(policies),
 		cmocka_unit_test(named_portals),
 		cmocka_unit_test(streams),
+		cmocka_unit_test(not_ascii),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
