@@ -118,7 +118,7 @@ params_diff(const struct params *want, const struct params *fallback, const stru
 {
 	size_t len = 0;
 
-	for (int i = 0; i < PARAMS; i++)
+	for (int i = 0; i < PARAMS && names[i] != NULL; i++)
 	{
 		const char *w = want->value[i] != NULL ? want->value[i] : fallback->value[i];
 		const char *h = have->value[i];

@@ -81,11 +81,16 @@ skip_blanks(struct sqllex *l)
 {
 	for (;;)
 	{
-		while (l->p < l->end && is(*l->p, BLANK))
-			l->p++;
-		if (at(l, 0) == '-' && at(l, 1) == '-')
+		const char *p = l->p;
+
+		while (p < l->end && is(*p, BLANK))
+			p++;
+		l->p = p;
+		if (p + 1 >= l->end || (*p != '-' && *p != '/'))
+			return;
+		if (p[0] == '-' && p[1] == '-')
 			skip_line(l);
-		else if (at(l, 0) == '/' && at(l, 1) == '*')
+		else if (p[0] == '/' && p[1] == '*')
 			skip_block(l);
 		else
 			return;
@@ -94,21 +99,55 @@ skip_blanks(struct sqllex *l)
 
 /* ---- strings ---- */
 
-/* From the opening quote to behind the closing one. */
+/* From the opening quote to behind the closing one, where a quote is written twice. */
+static void
+skip_doubled(struct sqllex *l, char quote)
+{
+	const char *p = l->p + 1;
+
+	for (;;)
+	{
+		p = memchr(p, quote, (size_t) (l->end - p));
+		if (p == NULL)
+		{
+			l->p = l->end;
+			return;
+		}
+		p++;
+		if (p == l->end || *p != quote)
+			break;
+		p++;
+	}
+	l->p = p;
+}
+
+/* The same where a backslash escapes, too. */
+static void
+skip_escaped(struct sqllex *l)
+{
+	const char *p = l->p + 1;
+
+	for (; p < l->end; p++)
+	{
+		if (*p == '\\' && p + 1 < l->end)
+			p++;
+		else if (*p == '\'')
+		{
+			p++;
+			if (p == l->end || *p != '\'')
+				break;
+		}
+	}
+	l->p = p;
+}
+
 static void
 skip_quoted(struct sqllex *l, char quote, bool escapes)
 {
-	for (l->p++; l->p < l->end; l->p++)
-	{
-		if (escapes && *l->p == '\\' && l->p + 1 < l->end)
-			l->p++;
-		else if (*l->p == quote)
-		{
-			l->p++;
-			if (at(l, 0) != quote)
-				return;
-		}
-	}
+	if (escapes)
+		skip_escaped(l);
+	else
+		skip_doubled(l, quote);
 }
 
 /* Whether the string goes on in a later line: only white space with a newline in it (and comments
@@ -260,10 +299,12 @@ sqllex_next(struct sqllex *l, struct sqllex_token *t)
 	{
 		if (!letter_string(l, t))
 		{
+			const char *p = l->p + 1;
+
+			while (p < l->end && is(*p, LATER))
+				p++;
 			t->kind = SQLLEX_WORD;
-			do
-				l->p++;
-			while (l->p < l->end && is(*l->p, LATER));
+			l->p = p;
 		}
 	}
 	else if (is(*l->p, DIGIT) || (*l->p == '.' && is(at(l, 1), DIGIT)))

@@ -193,11 +193,17 @@ query(struct sqlscan *s)
 	s->first_call = sqlscan_is(s, "set_config") || sqlscan_is(s, "pg_catalog");
 	for (; !sqlscan_ended(s); sqlscan_next(s))
 	{
-		if (sqlscan_is(s, "insert") || sqlscan_is(s, "merge"))
-			insert = true;
-		if (!insert && names_temporary(s))
-			sqlscan_keep(s, SQLSCAN_TEMP);
-		if (sqlscan_is_char(&s->t, '('))
+		/* Most words end here. */
+		char first = s->t.kind == SQLLEX_WORD ? (char) (*s->t.start | 0x20) : '\0';
+
+		if (first == 't' || first == 'p')
+		{
+			if (!insert && names_temporary(s))
+				sqlscan_keep(s, SQLSCAN_TEMP);
+		}
+		else if (first == 'i' || first == 'm')
+			insert = insert || sqlscan_is(s, "insert") || sqlscan_is(s, "merge");
+		else if (sqlscan_is_char(&s->t, '('))
 			s->first_call = false;
 	}
 	s->first_call = false;
@@ -243,6 +249,9 @@ rollback(struct sqlscan *s)
 static void
 statement(struct sqlscan *s, const struct sqllex_token *first)
 {
+	/* Cheap, for every INSERT and UPDATE passes here. */
+	if (strchr("swe(rcdulp", *first->start | 0x20) == NULL)
+		return;
 	if (sqllex_is(first, "select") || sqllex_is(first, "with") || sqllex_is(first, "explain") ||
 		sqlscan_is_char(first, '('))
 		query(s);
