@@ -97,6 +97,12 @@ sticky_fini(struct sticky *ss)
 
 /* ---- pins ---- */
 
+static uint8_t
+without(unsigned states, unsigned those)
+{
+	return (uint8_t) (states & ~those);
+}
+
 static bool
 reserve(struct sticky *ss)
 {
@@ -166,7 +172,7 @@ allow(struct sticky *ss, const struct sticky_seen *seen)
 		ss->refusal = &too_many;
 		return false;
 	}
-	count(ss, keep & (uint8_t) ~(ss->pins | ss->fresh));
+	count(ss, without(keep, ss->pins | ss->fresh));
 	ss->fresh |= keep;
 	ss->ask |= seen->maybe;
 	return true;
@@ -478,19 +484,19 @@ write_probe(uint8_t asked, struct pgwriter *out)
 static void
 settle(struct sticky *ss, struct server *server)
 {
-	uint8_t vanished = ss->fresh & UNASKABLE & (uint8_t) ~ss->pins;
+	uint8_t vanished = without(ss->fresh & UNASKABLE, ss->pins);
 
 	if (ss->bad && ss->fresh != 0)
 	{
 		ss->ask |= ss->fresh;
-		ss->fresh &= (uint8_t) ~vanished;
+		ss->fresh = without(ss->fresh, vanished);
 		if (vanished != 0)
 			server->state_doubt = true;
 	}
 	ss->pins |= ss->fresh;
 	ss->fresh = 0;
 	ss->bad = false;
-	ss->ask &= ss->pins & (uint8_t) ~UNASKABLE;
+	ss->ask &= without(ss->pins, UNASKABLE);
 }
 
 enum sticky_hold
@@ -532,7 +538,7 @@ sticky_probed(struct sticky *ss, const struct pgmsg *m)
 			there |= questions[i].state;
 	}
 	if (!r.bad)
-		ss->pins &= (uint8_t) (there | ~ss->asked);
+		ss->pins = without(ss->pins, without(ss->asked, there));
 }
 
 void
