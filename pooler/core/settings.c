@@ -89,7 +89,7 @@ settings_set(struct settings *s, const struct setting *one)
 	if (!settings_fits(s, one))
 		return false;
 	mem = mem_alloc(len);
-	if (before > 0)
+	if (s->mem != NULL)
 		memcpy(mem, s->mem, before);
 	p = stpcpy(mem + before, one->name) + 1;
 	if (one->call)
@@ -176,6 +176,7 @@ static void __attribute__((format(printf, 2, 3))) add(struct text *t, const char
 	int n;
 
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start() is not seen */
 	n = vsnprintf(t->mem + t->len, t->cap - t->len, format, args);
 	va_end(args);
 	if (n < 0 || (size_t) n >= t->cap - t->len)
