@@ -3,7 +3,8 @@
 #
 # Uses the cluster and the pooler of run.sh (starting them if need be) and pgbench. Each figure is
 # the median of PERFKIT_BENCH_ROUNDS rounds (3) of PERFKIT_BENCH_SECONDS (5) each; direct and pooled
-# take turns, so that a slow minute of the machine hits both.
+# take turns, so that a slow minute of the machine hits both. Then CPU, memory and latency beside
+# PgBouncer (tests/bench/beside.py), where that can be had; PERFKIT_BENCH_BESIDE=only does nothing else.
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tools/cluster.sh
@@ -12,6 +13,7 @@
 ROUNDS=${PERFKIT_BENCH_ROUNDS:-3}
 SECONDS_EACH=${PERFKIT_BENCH_SECONDS:-5}
 CLIENT_COUNTS=${PERFKIT_BENCH_CLIENTS:-1 10 50 100}
+BESIDE=${PERFKIT_BENCH_BESIDE:-yes} # yes, no, only
 
 # one_round <port> <clients> <pgbench argument>...: prints `tps average-ms`
 one_round()
@@ -52,16 +54,33 @@ compare()
     done
 }
 
+# direct_and_pooled: throughput and latency
+direct_and_pooled()
+{
+    start_all
+    BENCH=$BASE/var/bench
+    mkdir -p "$BENCH"
+    load_tables
+    say "$(nproc) cores, pool of $POOL_SIZE, medians of $ROUNDS rounds of $SECONDS_EACH s"
+    printf '%-12s %7s %10s %10s %9s %9s\n' workload clients "tps" "tps" "avg ms" "avg ms"
+    printf '%-12s %7s %10s %10s %9s %9s\n' "" "" direct pooled direct pooled
+    compare select-only -S
+    compare extended -S -M extended
+    compare TPC-B
+}
+
+# beside_pgbouncer: says why not where there is none
+beside_pgbouncer()
+{
+    local rival
+    rival=$("$TOP/tools/rival.sh") || return 0
+    say "beside PgBouncer, one thread each, medians of $ROUNDS rounds of $SECONDS_EACH s"
+    /usr/bin/python3 "$TOP/tests/bench/beside.py" --rounds "$ROUNDS" --seconds "$SECONDS_EACH" \
+        "$TOP/pooler/perfkit-pooler" "$rival"
+}
+
 "$TOP/tools/setup.sh" run || exit 1
 use_cluster
 use_programs
-start_all
-BENCH=$BASE/var/bench
-mkdir -p "$BENCH"
-load_tables
-say "$(nproc) cores, pool of $POOL_SIZE, medians of $ROUNDS rounds of $SECONDS_EACH s"
-printf '%-12s %7s %10s %10s %9s %9s\n' workload clients "tps" "tps" "avg ms" "avg ms"
-printf '%-12s %7s %10s %10s %9s %9s\n' "" "" direct pooled direct pooled
-compare select-only -S
-compare extended -S -M extended
-compare TPC-B
+[ "$BESIDE" = only ] || direct_and_pooled
+[ "$BESIDE" = no ] || { build_all && beside_pgbouncer; }

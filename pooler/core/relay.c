@@ -558,6 +558,12 @@ frame_server(struct relay *r, const uint8_t *p, size_t n, const uint8_t **start,
 		end = server_message(r, &m, p + *used, start);
 		if (end != RELAY_GO_ON)
 			return end;
+		if (m.whole && !s->left_swallow && (m.type == 'D' || m.type == 'd'))
+		{
+			/* Rows change nothing, so those behind the first need no more than their lengths. */
+			s->left = 0;
+			*used += pgmsg_run(p + *used, n - *used, m.type);
+		}
 	}
 	return RELAY_GO_ON;
 }

@@ -21,7 +21,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 
-#define LOOP_READ_SIZE 65536                 /* bytes one recv() may bring */
+#define LOOP_READ_SIZE 262144                /* bytes one recv() may bring */
 #define LOOP_READ_SLACK (2 * LOOP_READ_SIZE) /* room in front of it for what a conn had saved */
 
 struct mail

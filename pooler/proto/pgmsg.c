@@ -30,6 +30,22 @@ pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out)
 	return PGMSG_OK;
 }
 
+size_t
+pgmsg_run(const uint8_t *p, size_t n, uint8_t type)
+{
+	size_t used = 0;
+
+	while (n - used >= PGMSG_HEADER && p[used] == type)
+	{
+		uint32_t length = load_u32(p + used + 1);
+
+		if (length < 4 || length > PGMSG_MAX_LEN || length >= n - used)
+			break;
+		used += length + 1;
+	}
+	return used;
+}
+
 /* A type byte is never NUL, which strchr() would find. */
 static bool
 type_among(uint8_t type, const char *types)

@@ -37,6 +37,10 @@ struct pgmsg
 /* Looks at the message that starts at p. NEED_MORE: fewer than 5 bytes. BAD: impossible length. */
 enum pgmsg_result pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out);
 
+/* How many bytes at p are whole messages of this type, one behind the other; a length that is
+ * impossible ends them. For rows, of which nothing but their end is of interest. */
+size_t pgmsg_run(const uint8_t *p, size_t n, uint8_t type);
+
 /* Whether a type byte may come from a client after startup / from a server at all. */
 bool pgmsg_frontend_type(uint8_t type);
 bool pgmsg_backend_type(uint8_t type);

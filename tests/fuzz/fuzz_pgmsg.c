@@ -55,12 +55,25 @@ read_fields(const uint8_t *body, size_t n)
 	}
 }
 
+/* A run is what message by message would have found. */
+static void
+run_like_messages(const uint8_t *data, size_t size)
+{
+	struct pgmsg m;
+	size_t used = 0;
+
+	while (pgmsg_peek(data + used, size - used, &m) == PGMSG_OK && m.whole && m.type == data[0])
+		used += m.total;
+	CHECK(size == 0 || pgmsg_run(data, size, data[0]) == used);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pgmsg m;
 	size_t used = 0;
 
+	run_like_messages(data, size);
 	while (pgmsg_peek(data + used, size - used, &m) == PGMSG_OK)
 	{
 		CHECK(m.total >= PGMSG_HEADER && m.body_len == m.total - PGMSG_HEADER);

@@ -19,6 +19,7 @@ seed()
 seed pgmsg query 'Q\0\0\0\15SELECT 1\0'
 seed pgmsg batch 'P\0\0\0\10\0\0\0\0B\0\0\0\14\0\0\0\0\0\0\0\0E\0\0\0\11\0\0\0\0\0S\0\0\0\4'
 seed pgmsg error 'E\0\0\0\45SERROR\0VERROR\0C42601\0Mno\0Dd\0Hh\0\0Z\0\0\0\5I'
+seed pgmsg rows 'D\0\0\0\4D\0\0\0\6xyD\0\0\0\5zC\0\0\0\4'
 seed pgmsg cut 'd\177\377\377\377abc'
 seed pgmsg too_long 'd\377\377\377\377'
 seed pgmsg too_short 'S\0\0\0\3'

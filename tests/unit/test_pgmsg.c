@@ -60,6 +60,26 @@ lengths_at_the_limits(void **state)
 	}
 }
 
+/* Cut at every byte: only whole messages of the one type, up to the first of another. */
+static void
+a_run_ends_where_its_messages_do(void **state)
+{
+	static const uint8_t bytes[] = {'D', 0, 0, 0, 4, 'D', 0, 0, 0, 6, 'D', 'D', 'C', 0, 0, 0, 4};
+
+	(void) state;
+	for (size_t n = 0; n <= sizeof(bytes); n++)
+	{
+		uint8_t *copy = malloc(n > 0 ? n : 1);
+
+		memcpy(copy, bytes, n);
+		assert_int_equal(pgmsg_run(copy, n, 'D'), n < 5 ? 0 : n < 12 ? 5 : 12);
+		assert_int_equal(pgmsg_run(copy, n, 'C'), 0);
+		free(copy);
+	}
+	assert_int_equal(pgmsg_run((const uint8_t *) "D\0\0\0\3", 5, 'D'), 0);
+	assert_int_equal(pgmsg_run((const uint8_t *) "D\377\377\377\377", 5, 'D'), 0);
+}
+
 static void
 types_by_direction(void **state)
 {
@@ -184,6 +204,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_header_needs_five_bytes),
 		cmocka_unit_test(lengths_at_the_limits),
+		cmocka_unit_test(a_run_ends_where_its_messages_do),
 		cmocka_unit_test(types_by_direction),
 		cmocka_unit_test(a_reader_reads_what_is_there),
 		cmocka_unit_test(a_reader_past_the_end_stays_bad),
