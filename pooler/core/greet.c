@@ -25,6 +25,7 @@
 #include "core/admin.h"
 #include "core/auth.h"
 #include "core/registry.h"
+#include "core/replicate.h"
 #include "core/serve.h"
 #include "core/session.h"
 #include "proto/pgmsg.h"
@@ -119,7 +120,7 @@ take_parameter(struct session *s, const struct startup_param *p)
 
 	if (i >= 0)
 	{
-		if (strlen(p->value) >= PARAMS_MAX_VALUE)
+		if (s->replicate == NULL && strlen(p->value) >= PARAMS_MAX_VALUE)
 		{
 			snprintf(text, sizeof(text), "startup parameter \"%s\" is too long", params_name(i));
 			session_fatal(s, "22023", text);
@@ -128,6 +129,9 @@ take_parameter(struct session *s, const struct startup_param *p)
 		params_set(&s->params, i, p->value);
 		return true;
 	}
+	/* A server of its own is asked for whatever the client asks for. */
+	if (s->replicate != NULL || str_equal_nocase(p->name, "replication"))
+		return true;
 	if (str_equal_nocase(p->name, "user") || str_equal_nocase(p->name, "database") ||
 		conf_list_has(s->shard->conf->ignore_startup_parameters, p->name))
 		return true;
@@ -240,8 +244,12 @@ authenticated(struct session *s)
 		return;
 	}
 	conf_limits(conf, db, s->user, &limits);
-	if (take_shared_places(s, conf, &limits))
-		serve_start(s, registry_pool(s->shard->registry, conf, db, s->database, s->user));
+	if (!take_shared_places(s, conf, &limits))
+		return;
+	serve_start(s,
+				s->replicate != NULL
+					? registry_replication_pool(s->shard->registry, conf, db, s->database, s->user)
+					: registry_pool(s->shard->registry, conf, db, s->database, s->user));
 }
 
 /* Sends what the step produced, then acts on its result. */
@@ -285,9 +293,15 @@ started(struct session *s, const struct startup *packet)
 {
 	uint8_t mem[8192];
 	struct pgwriter w;
+	struct pgw_error e;
 
 	if (!take_names(s, packet) || !take_place(s))
 		return;
+	if (!replicate_asked(packet, &s->replicate, &e))
+	{
+		session_end(s, &e, e.message);
+		return;
+	}
 	for (uint32_t i = 0; i < packet->n_params; i++)
 		if (!take_parameter(s, &packet->params[i]))
 			return;

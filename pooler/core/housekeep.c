@@ -181,6 +181,8 @@ update_pool(struct pool_entry *e, const struct conf *old, const struct conf *new
 	{
 		conf_limits(new, db, e->pool.user, &limits);
 		registry_pool_limits(new, &limits, &pool_limits);
+		if (e->pool.replication)
+			pool_limits.min = 0; /* core/server_own: nothing is kept there */
 	}
 	else
 	{

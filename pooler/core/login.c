@@ -31,7 +31,7 @@ login_new(const char *user, const char *database, const char *password)
 	struct login *l = mem_zalloc(sizeof(*l));
 
 	l->user = mem_strdup(user);
-	l->database = mem_strdup(database);
+	l->database = database == NULL ? NULL : mem_strdup(database);
 	l->password = password == NULL ? NULL : mem_strdup(password);
 	buf_init(&l->welcome);
 	return l;
@@ -52,13 +52,23 @@ login_free(struct login *l)
 }
 
 void
+login_ask(struct login *l, const uint8_t *params, size_t n)
+{
+	l->asked = params;
+	l->asked_len = n;
+}
+
+void
 login_startup(struct login *l, const struct params *settings, struct pgwriter *out)
 {
 	pgw_startup_begin(out, PROTOCOL_3_0);
 	pgw_cstr(out, "user");
 	pgw_cstr(out, l->user);
-	pgw_cstr(out, "database");
-	pgw_cstr(out, l->database);
+	if (l->database != NULL)
+	{
+		pgw_cstr(out, "database");
+		pgw_cstr(out, l->database);
+	}
 	for (int i = 0; i < PARAMS; i++)
 	{
 		if (settings->value[i] == NULL)
@@ -66,6 +76,7 @@ login_startup(struct login *l, const struct params *settings, struct pgwriter *o
 		pgw_cstr(out, params_name(i));
 		pgw_cstr(out, settings->value[i]);
 	}
+	pgw_bytes(out, l->asked, l->asked_len);
 	pgw_startup_end(out);
 }
 

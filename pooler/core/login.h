@@ -29,7 +29,9 @@ enum login_result
 struct login
 {
 	char *user;
-	char *database;
+	char *database;       /* NULL: none is named */
+	const uint8_t *asked; /* more for the startup packet; not owned */
+	size_t asked_len;
 	char *password; /* NULL: none known; wiped when freed */
 	struct scram_client scram;
 	struct buf welcome; /* the ParameterStatus messages as they came */
@@ -44,6 +46,10 @@ struct login
 };
 
 struct login *login_new(const char *user, const char *database, const char *password);
+
+/* Parameters to stand in the first packet, names and values by turns; kept by the caller until
+ * then. */
+void login_ask(struct login *l, const uint8_t *params, size_t n);
 void login_free(struct login *l);
 
 /* The first packet. settings: values to log in with (NULL ones are left to the server). */

@@ -87,6 +87,7 @@ struct pool_name
 {
 	const char *database; /* as the client asked for it */
 	const char *user;     /* as the client logged in */
+	bool replication;     /* the pool beside theirs whose servers are one session's each */
 };
 
 /* What may change at RELOAD; set under the lock. */
@@ -118,6 +119,8 @@ struct pool
 	struct lock lock;
 	char *database;
 	char *user;
+	bool replication;              /* struct pool_name; set once by core/registry.c */
+	_Atomic(struct pool *) beside; /* of the same names, for replication; NULL: none yet */
 	int n_loops;
 	struct pool_limits limits; /* lock */
 	struct list *idle;         /* [n_loops]; lock */

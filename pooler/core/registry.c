@@ -221,11 +221,14 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 	struct pool_limits pool_limits;
 
 	registry_pool_limits(conf, limits, &pool_limits);
+	if (name->replication)
+		pool_limits.min = 0; /* nothing is kept there */
 	pool_init(&e->pool, name, &pool_limits, r->n_shards);
 	e->local = new_locals(r, &e->pool, limits);
 	e->pool.local = e->local;
 	for (int i = 0; i < QUOTA_KINDS; i++)
 		quota_join(quotas[i], &e->pool.seat[i], &e->pool);
+	e->pool.replication = name->replication;
 	/* Nobody knows it yet, so its own lock is not needed: locks never nest (P4). */
 	e->pool.counts.paused = is_paused(r, name->database);
 	e->next = atomic_load(&r->pools);
@@ -233,20 +236,21 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 	return e;
 }
 
-struct pool *
-registry_pool(struct registry *r, const struct conf *conf, const struct conf_database *db,
-			  const char *database, const char *user)
+static struct pool *
+find_pool(struct registry *r, const struct conf *conf, const struct conf_database *db,
+		  const struct pool_name *name)
 {
-	const struct pool_name name = {.database = database, .user = user};
+	const char *database = name->database;
+	const char *user = name->user;
 	size_t db_len = strlen(database) + 1;
-	size_t key_len = db_len + strlen(user);
+	size_t key_len = db_len + strlen(user) + name->replication; /* with the zero byte, if so */
 	char *key = mem_alloc(key_len + 1);
 	struct quota *quotas[QUOTA_KINDS];
 	struct conf_limits limits;
 	struct pool_entry *e;
 
 	memcpy(key, database, db_len);
-	memcpy(key + db_len, user, key_len - db_len + 1);
+	strcpy(key + db_len, user);
 	conf_limits(conf, db, user, &limits);
 	/* Whoever the clients are, their servers log in as the forced user. */
 	quotas[QUOTA_DATABASE] = registry_quota(r, conf, QUOTA_DATABASE, database);
@@ -256,7 +260,7 @@ registry_pool(struct registry *r, const struct conf *conf, const struct conf_dat
 	HASH_FIND(hh, r->by_name, key, key_len, e);
 	if (e == NULL)
 	{
-		e = add_pool(r, conf, &name, &limits, quotas);
+		e = add_pool(r, conf, name, &limits, quotas);
 		e->name = key;
 		HASH_ADD_KEYPTR(hh, r->by_name, e->name, key_len, e);
 		key = NULL;
@@ -264,6 +268,26 @@ registry_pool(struct registry *r, const struct conf *conf, const struct conf_dat
 	lock_release(&r->pools_lock);
 	free(key);
 	return &e->pool;
+}
+
+struct pool *
+registry_pool(struct registry *r, const struct conf *conf, const struct conf_database *db,
+			  const char *database, const char *user)
+{
+	const struct pool_name name = {.database = database, .user = user};
+
+	return find_pool(r, conf, db, &name);
+}
+
+struct pool *
+registry_replication_pool(struct registry *r, const struct conf *conf,
+						  const struct conf_database *db, const char *database, const char *user)
+{
+	const struct pool_name name = {.database = database, .user = user, .replication = true};
+	struct pool *p = find_pool(r, conf, db, &name);
+
+	atomic_store(&registry_pool(r, conf, db, database, user)->beside, p);
+	return p;
 }
 
 void

@@ -104,6 +104,12 @@ void registry_fini(struct registry *r);
 struct pool *registry_pool(struct registry *r, const struct conf *conf,
 						   const struct conf_database *db, const char *database, const char *user);
 
+/* The one beside it for clients that replicate: their servers are their own (core/server_own). SHOW
+ * POOLS adds it to the row of the ordinary one. */
+struct pool *registry_replication_pool(struct registry *r, const struct conf *conf,
+									   const struct conf_database *db, const char *database,
+									   const char *user);
+
 /* Limits from a snapshot, for registry_pool and RELOAD. */
 void registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
 						  struct pool_limits *out);

@@ -27,8 +27,10 @@
 #include "core/refuse.h"
 #include "core/registry.h"
 #include "core/relay.h"
+#include "core/replicate.h"
 #include "core/serve_prefix.h"
 #include "core/server.h"
+#include "core/server_own.h"
 #include "core/session.h"
 #include "core/welcome.h"
 #include "proto/pgmsg.h"
@@ -143,6 +145,16 @@ after_relay(struct session *s, enum relay_end end)
 			return false;
 	}
 	return true;
+}
+
+/* Bytes of a client that has a server. */
+static void
+client_input(struct session *s, const uint8_t *p, size_t n)
+{
+	s->request_wall_us = clock_wall_us();
+	s->relay.max_statement = max_statement(s);
+	after_relay(
+		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
 }
 
 /* Sends the first bytes to a server just attached. */
@@ -299,11 +311,14 @@ go_on_with_saved(struct session *s)
 	conn_read_start(&s->conn);
 	if (s->state == SESSION_IDLE && conn_saved(&s->conn, &p, &n))
 		idle_input(s, p, n);
+	else if (s->state == SESSION_ACTIVE && conn_saved(&s->conn, &p, &n))
+		client_input(s, p, n);
 }
 
-/* Logged in: AuthenticationOk has been sent; the rest of what PostgreSQL says at start follows. */
+/* Logged in: AuthenticationOk has been sent; the rest of what PostgreSQL says at start follows.
+ * own: what the session's own server said, NULL for the pool's. */
 static void
-greet(struct session *s)
+greet(struct session *s, const struct buf *own)
 {
 	struct buf out;
 	uint8_t mem[SESSION_KEY_MAX + 32];
@@ -319,12 +334,15 @@ greet(struct session *s)
 		return;
 	}
 	buf_init(&out);
-	if (!sticky_greet(&s->relay.sticky, &s->params, &server_welcome(s->pool)->params))
+	if (own != NULL)
+		buf_append(&out, buf_data(own), buf_len(own));
+	else if (sticky_greet(&s->relay.sticky, &s->params, &server_welcome(s->pool)->params))
+		welcome_write(server_welcome(s->pool), &s->params, &out);
+	else
 	{
 		session_fatal(s, "22023", "startup parameters are too long to be kept");
 		return;
 	}
-	welcome_write(server_welcome(s->pool), &s->params, &out);
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_backend_key(&w, s->slot.pid, s->key, s->key_len);
 	pgw_ready(&w, 'I');
@@ -340,8 +358,37 @@ greet(struct session *s)
 	if (s->shard->conf->log_connections)
 		log_info("%s: login", session_label(s, label, sizeof(label)));
 	session_set_state(s, SESSION_IDLE);
+	if (own != NULL)
+		attach(s, s->relay.server);
 	session_watch_time(s, clock_now_us());
 	go_on_with_saved(s);
+}
+
+static void
+own_server(void *arg, const struct buf *welcome, const struct pgw_error *error)
+{
+	struct session *s = arg;
+
+	if (error != NULL)
+		session_end(s, error, "no server for replication");
+	else
+		greet(s, welcome);
+}
+
+/* The server that a session waited for before it could be greeted. */
+static void
+first_server(struct session *s, struct server *server)
+{
+	if (s->replicate != NULL)
+	{
+		server_own_take(server, s->shard);
+		s->relay.server = server;
+		replicate_dial(s->replicate, server, own_server, s);
+		return;
+	}
+	server_attach(server, s->shard, NULL, NULL);
+	server_release(server, false);
+	greet(s, NULL);
 }
 
 void
@@ -353,7 +400,8 @@ serve_start(struct session *s, struct pool *pool)
 	bool full;
 
 	s->pool = pool;
-	s->mode = registry_local(s->shard, pool)->limits.pool_mode;
+	s->mode =
+		s->replicate != NULL ? POOL_SESSION : registry_local(s->shard, pool)->limits.pool_mode;
 	s->relay.stats = &registry_local(s->shard, pool)->stats;
 	s->relay.rewrite.stats = s->relay.stats;
 	s->relay.rewrite.id = s->id;
@@ -366,12 +414,12 @@ serve_start(struct session *s, struct pool *pool)
 	s->waiter.wake = post_grant;
 	pool_session_count(pool, 1);
 	server_want(s->shard, pool); /* min_pool_size */
-	if (server_welcome(pool) != NULL)
+	if (s->replicate == NULL && server_welcome(pool) != NULL)
 	{
-		greet(s);
+		greet(s, NULL);
 		return;
 	}
-	/* Nobody has logged in yet, so there is nothing to greet with. */
+	/* Nobody has logged in yet, so there is nothing to greet with; or its server is its own. */
 	session_set_state(s, SESSION_LOGIN_WAIT);
 	server = take_server(s, clock_now_us(), &nothing, &n, &full);
 	if (full)
@@ -379,11 +427,7 @@ serve_start(struct session *s, struct pool *pool)
 	else if (server == NULL)
 		session_watch_time(s, s->waiter.since_us);
 	else
-	{
-		server_attach(server, s->shard, NULL, NULL);
-		server_release(server, false);
-		greet(s);
-	}
+		first_server(s, server);
 }
 
 /* ---- events ---- */
@@ -392,7 +436,12 @@ serve_start(struct session *s, struct pool *pool)
 static void
 return_grant(struct session *s, struct pool_member *m)
 {
-	if (m != NULL)
+	if (m != NULL && s->replicate != NULL)
+	{
+		server_own_take(server_of(m), s->shard);
+		server_close(server_of(m), "its client has left", false);
+	}
+	else if (m != NULL)
 	{
 		server_attach(server_of(m), s->shard, NULL, NULL);
 		server_release(server_of(m), false);
@@ -431,11 +480,7 @@ granted(struct mail *mail)
 	else if (state == WAITER_REFUSED)
 		refuse(s);
 	else if (state == WAITER_GRANTED && s->state == SESSION_LOGIN_WAIT)
-	{
-		server_attach(server_of(m), s->shard, NULL, NULL);
-		server_release(server_of(m), false);
-		greet(s);
-	}
+		first_server(s, server_of(m));
 	else if (state == WAITER_GRANTED)
 	{
 		s->relay.stats->wait_time += now - s->waiter.since_us;
@@ -508,10 +553,7 @@ client_readable(struct session *s)
 		idle_input(s, p, n);
 		return;
 	}
-	s->request_wall_us = clock_wall_us();
-	s->relay.max_statement = max_statement(s);
-	after_relay(
-		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
+	client_input(s, p, n);
 }
 
 static void

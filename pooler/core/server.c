@@ -73,6 +73,23 @@ server_parameter(struct server *s, const uint8_t *body, size_t n, int *changed)
 	return true;
 }
 
+struct server *
+server_new(struct shard *shard, uint64_t id)
+{
+	struct server *s = mem_zalloc(sizeof(*s));
+
+	s->id = id;
+	s->shard = shard;
+	s->connected_us = clock_now_us();
+	s->connected_wall_us = clock_wall_us();
+	s->request_wall_us = s->connected_wall_us;
+	list_init(&s->node);
+	mail_init(&s->park_mail);
+	ev_io_init(&s->park, NULL, -1, 0);
+	txstate_init(&s->tx);
+	return s;
+}
+
 void
 server_destroy(struct server *s)
 {
@@ -336,6 +353,8 @@ server_fresh(struct server *s, const struct pool_todo *todo)
 	uint8_t byte;
 	ssize_t n;
 
+	if (s->conn.fd < 0)
+		return true; /* a place without a connection: core/server_own */
 	/* Its end may have come in the very batch of events that is being worked off. */
 	if (todo->unpark && !ev_is_pending(&s->park) &&
 		clock_now_us() - s->member.idle_since_us < FRESH_US)

@@ -62,12 +62,16 @@ struct server
 	uint64_t request_wall_us; /* last given to a session */
 	uint32_t backend_pid;
 	uint32_t key_len;
-	uint8_t *key; /* for cancel requests; owned */
-	char *host;   /* where it is connected: an address or a socket directory; owned */
+	uint8_t *key;            /* for cancel requests; owned */
+	const char *replication; /* kind of its session's replication; NULL: shared, as most are */
+	char *host;              /* where it is connected: an address or a socket directory; owned */
 	int port;
 	struct settings settings; /* what its clients have set beside `params` (core/sticky) */
 	bool state_doubt; /* what else they have left is not known: DISCARD ALL before anyone else */
 };
+
+/* One that is not connected yet and in no pool. */
+struct server *server_new(struct shard *shard, uint64_t id);
 
 /*
  * False when a server that pool_checkout() took out of an idle list has something to say, most

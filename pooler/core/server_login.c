@@ -24,11 +24,13 @@
 #include "core/login.h"
 #include "core/registry.h"
 #include "core/server.h"
+#include "core/server_own.h"
 #include "core/welcome.h"
 #include "net/dial.h"
 #include "net/listen.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
+#include "proto/startup.h"
 
 #define DEFAULT_SOCKET_DIR "/var/run/postgresql"
 
@@ -48,7 +50,8 @@ struct attempt
 	ev_timer timer; /* server_connect_timeout */
 	uint64_t id;
 	uint64_t started_us;
-	uint32_t generation; /* of the pool then */
+	uint32_t generation;         /* of the pool then */
+	const struct login_own *own; /* NULL: for the pool */
 };
 
 static void
@@ -65,6 +68,20 @@ free_attempt(struct attempt *a)
 	free(a);
 }
 
+/* The same where only one session waits for it. */
+static void
+failed_own(struct attempt *a, const char *text, const char *sqlstate)
+{
+	const struct pgw_error e = {
+		.severity = "FATAL",
+		.sqlstate = sqlstate != NULL ? sqlstate : "08006",
+		.message = text,
+	};
+
+	a->own->done(a->own->arg, NULL, &e);
+	free_attempt(a);
+}
+
 /* No server came of it: back-off, and with `refusal` an answer to everyone who waits. */
 static void
 failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
@@ -76,6 +93,11 @@ failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
 
 	log_warning("s%llu %s/%s: server login failed: %s", (unsigned long long) a->id, pool->database,
 				pool->user, text);
+	if (a->own != NULL)
+	{
+		failed_own(a, text, refusal_sqlstate);
+		return;
+	}
 	if (refusal_sqlstate != NULL)
 	{
 		pool_login_refused(pool, refusal_sqlstate, text);
@@ -156,37 +178,46 @@ asynchronous(const uint8_t *p, size_t n)
 	return true;
 }
 
+/* What the login has told goes over to the server, and the socket too. */
 static void
-logged_in(struct attempt *a, uint8_t *rest, size_t n)
+hand_over(struct attempt *a, struct server *s)
 {
-	struct server *s = mem_zalloc(sizeof(*s));
 	struct login *l = a->login;
 	char label[160];
 
-	keep_welcome(a);
 	conn_leave(&a->conn);
-	s->id = a->id;
-	s->shard = a->shard;
-	s->connected_us = clock_now_us();
-	s->connected_wall_us = clock_wall_us();
-	s->request_wall_us = s->connected_wall_us;
 	s->backend_pid = l->backend_pid;
 	s->key_len = l->key_len;
 	s->key = mem_alloc(l->key_len + 1);
 	memcpy(s->key, l->key, l->key_len);
 	s->params = a->params;
 	params_init(&a->params);
-	list_init(&s->node);
-	mail_init(&s->park_mail);
-	ev_io_init(&s->park, NULL, -1, 0);
-	txstate_init(&s->tx);
-	pool_member_init(&s->member, a->pool, a->shard->loop.index, a->generation);
+	free(s->host);
 	peer(s, a->conn.fd, a);
 	conn_open(&s->conn, &a->shard->loop, a->conn.fd, quiet);
 	a->conn.fd = -1;
-	list_append(&a->shard->servers, &s->node);
 	log_info("%s: new connection to %s:%d, backend pid %u", server_label(s, label, sizeof(label)),
 			 s->host, s->port, s->backend_pid);
+}
+
+static void
+logged_in(struct attempt *a, uint8_t *rest, size_t n)
+{
+	struct server *s;
+
+	if (a->own != NULL)
+	{
+		hand_over(a, a->own->server);
+		conn_save(&a->own->server->conn, rest, n);
+		a->own->done(a->own->arg, &a->login->welcome, NULL);
+		free_attempt(a);
+		return;
+	}
+	keep_welcome(a);
+	s = server_new(a->shard, a->id);
+	pool_member_init(&s->member, a->pool, a->shard->loop.index, a->generation);
+	hand_over(a, s);
+	list_append(&a->shard->servers, &s->node);
 	free_attempt(a);
 	server_logged_in(s, rest, n);
 }
@@ -211,7 +242,8 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 					failed(a, "server sent more than it was asked for", "08P01");
 				return false;
 			case LOGIN_REFUSED:
-				failed(a, a->login->text, hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
+				failed(a, a->login->text,
+					   a->own != NULL || hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
 				return false;
 			case LOGIN_BAD:
 				failed(a, a->login->text, a->login->sqlstate);
@@ -258,7 +290,7 @@ static void
 connected(void *arg, int fd, const char *error)
 {
 	struct attempt *a = arg;
-	uint8_t mem[4096];
+	uint8_t mem[4096 + STARTUP_MAX_LEN];
 	struct pgwriter w;
 
 	a->dial = NULL;
@@ -278,9 +310,14 @@ connected(void *arg, int fd, const char *error)
 static void
 timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 {
+	struct attempt *a = w->data;
+
 	(void) ev;
 	(void) revents;
-	failed(w->data, "server_connect_timeout", NULL);
+	if (a->host == NULL)
+		failed(a, "the database is not configured any more", "3D000");
+	else
+		failed(a, "server_connect_timeout", NULL);
 }
 
 /* The password to log in with: of the forced user, or the plain one of auth_file. */
@@ -307,38 +344,78 @@ settings_of(const struct conf_database *db, struct params *settings)
 	params_set(settings, PARAM_APPLICATION_NAME, db->application_name);
 }
 
-void
-server_login_start(struct shard *shard, struct pool *pool)
+static struct attempt *
+attempt_new(struct shard *shard, struct pool *pool, const struct login_own *own)
 {
-	const struct conf *conf = shard->conf;
-	const struct conf_database *db = conf_find_database(conf, pool->database);
-	const char *user = db != NULL && db->user != NULL ? db->user : pool->user;
-	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : pool->database;
 	struct attempt *a = mem_zalloc(sizeof(*a));
 
 	conn_init(&a->conn);
 	list_append(&shard->logins, &a->node);
 	a->shard = shard;
 	a->pool = pool;
+	a->own = own;
 	a->generation = pool_generation(pool);
 	a->id = atomic_fetch_add(&shard->registry->next_id, 1) + 1;
 	a->started_us = clock_now_us();
-	ev_timer_init(&a->timer, timed_out, (double) conf->server_connect_timeout_us / 1e6, 0.);
+	ev_timer_init(&a->timer, timed_out, 0., 0.);
 	a->timer.data = a;
+	return a;
+}
+
+/* Failure is never told before this returns. */
+static struct attempt *
+start(struct shard *shard, struct pool *pool, const struct login_own *own)
+{
+	const struct conf *conf = shard->conf;
+	const struct conf_database *db = conf_find_database(conf, pool->database);
+	const char *user = db != NULL && db->user != NULL ? db->user : pool->user;
+	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : pool->database;
+	struct attempt *a = attempt_new(shard, pool, own);
+
 	if (db == NULL)
 	{
-		failed(a, "the database is not configured any more", "3D000");
-		return;
+		ev_timer_start(shard->loop.ev, &a->timer);
+		return a;
 	}
 	a->host = mem_strdup(db->host != NULL                   ? db->host
 						 : conf->unix_socket_dir[0] != '\0' ? conf->unix_socket_dir
 															: DEFAULT_SOCKET_DIR);
 	a->port = db->port;
-	a->login = login_new(user, dbname, password_of(conf, db, user));
+	a->login =
+		login_new(user, own != NULL && own->physical ? NULL : dbname, password_of(conf, db, user));
+	if (own != NULL)
+		login_ask(a->login, own->params, own->len);
 	settings_of(db, &a->settings);
 	if (conf->server_connect_timeout_us > 0)
+	{
+		ev_timer_set(&a->timer, (double) conf->server_connect_timeout_us / 1e6, 0.);
 		ev_timer_start(shard->loop.ev, &a->timer);
+	}
 	a->dial = dial_start(&shard->loop, a->host, a->port, connected, a);
+	return a;
+}
+
+void
+server_login_start(struct shard *shard, struct pool *pool)
+{
+	if (pool->replication)
+		server_own_place(shard, pool);
+	else
+		start(shard, pool, NULL);
+}
+
+struct attempt *
+server_login_own(const struct login_own *own)
+{
+	return start(own->server->shard, own->server->member.pool, own);
+}
+
+void
+server_login_cancel(struct attempt **a)
+{
+	if (*a != NULL)
+		free_attempt(*a);
+	*a = NULL;
 }
 
 void

@@ -26,6 +26,7 @@
 #include "core/abandon.h"
 #include "core/auth.h"
 #include "core/cancel.h"
+#include "core/replicate.h"
 #include "core/server.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
@@ -123,7 +124,10 @@ session_watch_time(struct session *s, uint64_t since_us)
 	const struct conf_limits *l = limits(s);
 	uint64_t d = 0;
 
-	if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
+	/* Streaming is one query that never ends. */
+	if (s->replicate != NULL && s->state == SESSION_ACTIVE)
+		d = 0;
+	else if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
 	{
 		d = sooner(0, since_us, l->query_wait_timeout_us);
 		if (s->state == SESSION_WAITING && !s->notified)
@@ -136,7 +140,7 @@ session_watch_time(struct session *s, uint64_t since_us)
 		d = sooner(0, s->relay.request_us, query_limit(s));
 	else
 		d = sooner(0, since_us, l->idle_transaction_timeout_us);
-	if (s->state == SESSION_ACTIVE && s->relay.server->tx.status != 'I')
+	if (s->replicate == NULL && s->state == SESSION_ACTIVE && s->relay.server->tx.status != 'I')
 		d = sooner(d, s->relay.assigned_us, l->transaction_timeout_us);
 	if (d != s->deadline_us)
 		session_deadline(s, d);
@@ -151,6 +155,7 @@ session_free_if_done(struct session *s)
 		return;
 	params_fini(&s->params);
 	relay_fini(&s->relay);
+	replicate_free(s->replicate);
 	free(s->database);
 	free(s->user);
 	free(s);
@@ -170,8 +175,10 @@ drop_server(struct session *s, bool cancel)
 		return;
 	cancel_drop_held(s->shard, server);
 	relay_abandon(&s->relay);
-	if (!server->statements_lost && txstate_releasable(&server->tx) && server->left == 0 &&
-		!server->partial_in && buf_len(&server->conn.in) == 0 && !conn_blocked(&server->conn))
+	if (s->replicate != NULL)
+		server_close(server, "its client has left", true);
+	else if (!server->statements_lost && txstate_releasable(&server->tx) && server->left == 0 &&
+			 !server->partial_in && buf_len(&server->conn.in) == 0 && !conn_blocked(&server->conn))
 		server_release(server, reset);
 	else
 		abandon_start(s->shard, server, cancel);
@@ -185,6 +192,7 @@ leave(struct session *s)
 	ev_timer_stop(shard->loop.ev, &s->timer);
 	auth_free(s->auth);
 	s->auth = NULL;
+	replicate_hang_up(s->replicate);
 	registry_remove(shard, &s->slot);
 	OPENSSL_cleanse(s->key, sizeof(s->key));
 	list_remove(&s->node);

@@ -31,6 +31,7 @@
 #define SESSION_ADDR_MAX 46
 
 struct auth;
+struct replicate;
 
 enum session_state
 {
@@ -81,7 +82,8 @@ struct session
 	uint64_t request_wall_us; /* last request */
 	char *database;           /* as asked for; owned */
 	char *user;
-	struct auth *auth; /* while it lasts */
+	struct auth *auth;           /* while it lasts */
+	struct replicate *replicate; /* NULL: an ordinary client; owned */
 	char addr[SESSION_ADDR_MAX];
 	uint16_t port; /* 0: unix socket */
 };

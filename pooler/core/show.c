@@ -68,6 +68,27 @@ balance(const struct conf_database *db)
 	return db->load_balance_hosts == 0 ? "disable" : "round-robin";
 }
 
+/* With those of the pool beside it whose servers replicate: a pool is one row to whoever reads them
+ * by name. */
+static void
+whole_counts(struct pool *p, struct pool_counts *c)
+{
+	struct pool *beside = atomic_load(&p->beside);
+	struct pool_counts more;
+
+	pool_counts(p, c);
+	if (beside == NULL)
+		return;
+	pool_counts(beside, &more);
+	for (int i = 0; i < MEMBER_STATES; i++)
+		c->by_state[i] += more.by_state[i];
+	c->waiters += more.waiters;
+	c->sessions += more.sessions;
+	if (c->oldest_wait_us == 0 ||
+		(more.oldest_wait_us != 0 && more.oldest_wait_us < c->oldest_wait_us))
+		c->oldest_wait_us = more.oldest_wait_us;
+}
+
 static void
 pool_row(const struct conf *conf, struct pool_entry *e, uint64_t now, struct buf *out)
 {
@@ -77,7 +98,7 @@ pool_row(const struct conf *conf, struct pool_entry *e, uint64_t now, struct buf
 	uint64_t wait;
 	struct row r;
 
-	pool_counts(&e->pool, &c);
+	whole_counts(&e->pool, &c);
 	if (db != NULL)
 		conf_limits(conf, db, e->pool.user, &limits);
 	wait = c.oldest_wait_us != 0 && now > c.oldest_wait_us ? now - c.oldest_wait_us : 0;
@@ -111,7 +132,7 @@ show_pools(struct show *show)
 			  "database user #cl_active #cl_waiting #cl_active_cancel_req #cl_waiting_cancel_req "
 			  "#sv_active #sv_active_cancel #sv_being_canceled #sv_idle #sv_used #sv_tested "
 			  "#sv_login #maxwait #maxwait_us pool_mode load_balance_hosts");
-	registry_foreach_pool(e, show->session->shard->registry)
+	registry_foreach_pool(e, show->session->shard->registry) if (!e->pool.replication)
 		pool_row(show->session->shard->conf, e, now, &show->answer);
 	show_finish(show);
 }
@@ -280,7 +301,7 @@ lists_finish(struct gather *g)
 	registry_foreach_pool(e, g->registry)
 	{
 		pool_counts(&e->pool, &c);
-		pools++;
+		pools += !e->pool.replication;
 		idle += c.by_state[MEMBER_IDLE];
 		used += c.total - c.by_state[MEMBER_IDLE];
 	}

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "core/registry.h"
+#include "core/replicate.h"
 #include "core/rows.h"
 #include "core/server.h"
 #include "core/session.h"
@@ -64,7 +65,7 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	row_text(&r, "C");
 	row_text(&r, s->user != NULL ? s->user : "(nouser)");
 	row_text(&r, s->database != NULL ? s->database : "(nodb)");
-	row_text(&r, "none");
+	row_text(&r, replicate_name(s->replicate));
 	row_text(&r, session_state_name(s));
 	row_text(&r, s->addr);
 	row_int(&r, s->port);
@@ -114,7 +115,7 @@ server_row(const struct server *s, struct buf *out)
 	row_text(&r, "S");
 	row_text(&r, p->user);
 	row_text(&r, p->database);
-	row_text(&r, "none");
+	row_text(&r, s->replication != NULL ? s->replication : "none");
 	row_text(&r, member_state_name(s->member.state));
 	row_text(&r, s->host[0] == '/' || s->host[0] == '@' ? "unix" : s->host);
 	row_int(&r, s->port);

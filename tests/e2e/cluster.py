@@ -29,6 +29,7 @@ autovacuum = off
 shared_buffers = 32MB
 log_line_prefix = '%m [%p] %u@%d '
 restart_after_crash = on
+wal_level = logical
 """
 
 HBA = """
@@ -36,6 +37,7 @@ local all all trust
 host all carol 127.0.0.1/32 scram-sha-256
 host all hashed 127.0.0.1/32 md5
 host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
 """
 
 PORT_ATTEMPTS = 5
