@@ -396,7 +396,7 @@ on_answer(struct txstate *tx, uint8_t type, struct tx_reply *out)
 	if (may_copy && (type == 'd' || type == 'c'))
 	{
 		if (!tx->copy_out)
-			return false;
+			return tx->copy_both && type == 'd'; /* X10 */
 		tx->copy_out = type == 'd';
 		return true;
 	}

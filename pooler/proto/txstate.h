@@ -39,6 +39,9 @@
  *       nothing here.
  *   X9  A client that has sent P B D E C or H without Sync since keeps the server, even when all
  *       was answered.
+ *   X10 In CopyBoth CopyData may come behind the server's CopyDone: a WAL sender that has read the
+ *       client's CopyDone says its own at once, and a keep-alive that was due may follow
+ *       (WalSndWaitForWal()). Clients ignore it.
  *
  * A CopyDone or CopyFail that is fed while a request may yet begin a COPY stands in the queue as a
  * marker behind that request; `tag` counts neighbours. Markers are never the oldest entry.

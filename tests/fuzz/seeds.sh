@@ -55,6 +55,7 @@ seed txstate copy_in '>PBESdcS<12GCZI'
 seed txstate copy_in_query '>QSdcdcS<GCGEZIZI'
 seed txstate copy_failed '>PBES<12GE>S<ZIZI'
 seed txstate copy_both '>Q<Wdd>ddc<dcTDCZI'
+seed txstate copy_both_keepalive '>Q<Wd>c<dcdCZI'
 seed txstate growing '>QQQQQQQQQQQQQQQQQQQQQQQQ<ZIZIZIZIZIZI>PBESPBES<ZIZI='
 seed txstate finding_copy_outlives_its_request '>E<WcI'
 

@@ -1,5 +1,5 @@
 /*
- * test_txstate.c - the rules X1 to X9 as short conversations.
+ * test_txstate.c - the rules X1 to X10 as short conversations.
  *
  * A script is a row of words:
  *
@@ -294,6 +294,7 @@ copy_out_and_copy_both(void **state)
 		{"error in copy out, extended", "c:PBESS s:12HdE ->B s:ZI ->B s:ZI ->R"},
 		{"both, ended by the client", "c:Q s:Wdd c:ddc ->B s:ddcC ->B s:ZI ->R"},
 		{"both, ended by the server", "c:Q s:Wdc c:ddc s:CZI ->R"},
+		{"both, a keep-alive behind the end", "c:Q s:Wd c:c s:dcddCZI ->R"},
 		{"both, timeline follows", "c:Q s:Wdc c:c s:TDC ->B s:CZI ->R"},
 		{"both, end fed before the answer", "c:Qc s:Wdc ->B s:CZI ->R"},
 		{"both, server shuts down", "c:Q s:WddC ->B"}, {"both, error", "c:Q s:WdEZI ->R"},
