@@ -65,7 +65,7 @@ clean-run: ## stop, and remove ./run with its cluster
 check: ## set up, build, run every test (a few minutes)
 	@MAKE="$(MAKE)" tools/check.sh
 
-check-long: ## check, the sanitizer builds, the fuzzers, and what depends on timing again and again
+check-long: ## check, sanitizer builds, an hour of fuzzing, stress, PostgreSQL's own suite, rounds (hours)
 	@MAKE="$(MAKE)" tools/check.sh --long
 
 check-unit: ## C unit tests of the pooler
@@ -99,7 +99,7 @@ lint: ## clang-format, clang-tidy, cppcheck, warnings as errors, shellcheck, pyf
 format: ## rewrite all C files with clang-format
 	@find pg_ext pooler tests -name '*.[ch]' -not -path '*/build/*' -exec clang-format -i {} +
 
-bench: ## throughput and latency, direct and pooled, over several client counts
+bench: ## throughput and latency, direct and pooled; CPU, memory and latency beside PgBouncer
 	@MAKE="$(MAKE)" tools/bench.sh
 
 ##@ Help

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
-# Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz. Servers run as
+# Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz, stress, pool_stress,
+# pgsuite, which --long runs too. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -11,8 +12,9 @@
 . "$TOP/tools/cluster.sh"
 
 ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
-OTHER_SUITES=(fuzz) # named by check-asan and check-long
-FUZZ_SECONDS=0      # a target; 0 replays the corpus
+OTHER_SUITES=(fuzz stress pool_stress pgsuite) # named by check-asan and check-long
+FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
+STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
 SUITE_SECONDS=300 # a suite that takes longer hangs; sanitizer builds get twice that
 VARIANT=default
 LONG=no
@@ -100,14 +102,15 @@ suite_sizes()
 
 # unit: a program that ends badly without naming a failed test (a crash, a sanitizer's report) counts
 # as one failed test
-suite_unit()
+# run_unit <test_*.c>...
+run_unit()
 {
     local source name one code unrandomized=()
     # ThreadSanitizer does not know the memory layouts of the latest kernels' randomization
     if [ "$VARIANT" = tsan ] && setarch -R true 2> /dev/null; then
         unrandomized=(setarch -R)
     fi
-    for source in "$TOP"/tests/unit/test_*.c; do
+    for source in "$@"; do
         name=$(basename "$source" .c)
         one=$BASE/check/unit-$name.log
         code=0
@@ -121,6 +124,11 @@ suite_unit()
         { printf '%s\n' "-- $name"; cat "$one"; } >> "$LOG"
         rm -f "$one"
     done
+}
+
+suite_unit()
+{
+    run_unit "$TOP"/tests/unit/test_*.c
 }
 
 # run_pg_regress <program> <outputdir> <inputdir> <test>...
@@ -193,7 +201,8 @@ suite_tap()
     fi
 }
 
-suite_e2e()
+# run_pytest <file or folder>...
+run_pytest()
 {
     local dir code=0 summary errors
     dir=$(fresh_dir e2e)
@@ -201,7 +210,7 @@ suite_e2e()
         cd "$SRC"
         bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PERFKIT_POOLER="$(pooler_binary)" \
             PYTHONDONTWRITEBYTECODE=1 HOME="$dir" \
-            /usr/bin/python3 -m pytest -q -n auto -p no:cacheprovider --basetemp="$dir/tmp" --durations=10 "$SRC/tests/e2e"
+            /usr/bin/python3 -m pytest -q -n auto -p no:cacheprovider --basetemp="$dir/tmp" --durations=10 "$@"
     ) || code=$?
     summary=$(grep -E '(passed|failed|error|skipped).* in [0-9.]+s' "$LOG" | tail -n 1 || true)
     PASSED=$(number_before passed "$summary")
@@ -212,6 +221,44 @@ suite_e2e()
     if [ "$code" != 0 ] && [ "$FAILED" = 0 ]; then
         FAILED=1
     fi
+}
+
+suite_e2e()
+{
+    run_pytest "$SRC/tests/e2e"
+}
+
+# stress: two hundred clients that leave, cancel and lose their servers, once a pool mode
+suite_stress()
+{
+    local SUITE_SECONDS=$((SUITE_SECONDS + 4 * STRESS_SECONDS))
+    export PERFKIT_STRESS_SECONDS=$STRESS_SECONDS
+    run_pytest "$SRC/tests/e2e/test_stress.py"
+    unset PERFKIT_STRESS_SECONDS
+}
+
+# pool_stress: the pool alone, four loops at once; for the ThreadSanitizer build
+suite_pool_stress()
+{
+    local SUITE_SECONDS=$((SUITE_SECONDS + 2 * STRESS_SECONDS))
+    export PERFKIT_STRESS_SECONDS=$STRESS_SECONDS
+    run_unit "$TOP/tests/unit/test_pool_stress.c"
+    unset PERFKIT_STRESS_SECONDS
+}
+
+# pgsuite: PostgreSQL's own regression suite, whose inputs are downloaded once
+suite_pgsuite()
+{
+    local dir inputs=$BASE/pgsuite
+    dir=$(fresh_dir pgsuite)
+    if ! "$TOP/tools/pgsource.sh" "$inputs" >> "$LOG" 2>&1; then
+        FAILED=1
+        return 0
+    fi
+    /usr/bin/python3 "$TOP/tests/pgsuite/run.py" "$(pooler_binary)" "$inputs/regress" "$dir" >> "$LOG" 2>&1 || FAILED=1
+    PASSED=$(count "$LOG" '^ok - ')
+    FAILED=$((FAILED + $(count "$LOG" '^not ok - ')))
+    [ "$FAILED" = 0 ] || cat "$dir/differences" >> "$LOG" || true
 }
 
 # crash: starts and kills a cluster of its own, so it runs as the caller
@@ -230,11 +277,11 @@ suite_crash()
 # fuzz: one test a target
 suite_fuzz()
 {
-    local source target
-    for source in "$TOP"/tests/fuzz/fuzz_*.c; do
+    local source target targets=("$TOP"/tests/fuzz/fuzz_*.c)
+    for source in "${targets[@]}"; do
         target=$(basename "$source" .c)
         target=${target#fuzz_}
-        if "$TOP/tests/fuzz/run.sh" "$FUZZ_SECONDS" "$target" >> "$LOG" 2>&1; then
+        if "$TOP/tests/fuzz/run.sh" "$((FUZZ_SECONDS / ${#targets[@]}))" "$target" >> "$LOG" 2>&1; then
             PASSED=$((PASSED + 1))
             printf 'ok - %s\n' "$target" >> "$LOG"
         else
@@ -343,17 +390,20 @@ run_suites()
     done
 }
 
-# run_long: everything, the fuzzers for a while, then the timing-dependent suites again and again
+# run_long: everything, the sanitizer builds, the fuzzers for an hour, the storms, PostgreSQL's own suite, then
+# the timing-dependent suites again and again
 run_long()
 {
     local round
     SUITES=("${ALL_SUITES[@]}")
     run_suites
-    VARIANT=asan SUITES=(unit fuzz e2e) FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-60}
+    VARIANT=asan SUITES=(unit fuzz e2e) FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-3600}
     run_suites
-    VARIANT=tsan SUITES=(unit e2e)
+    VARIANT=tsan SUITES=(unit e2e pool_stress)
     run_suites
-    VARIANT=default SUITES=(regress isolation tap e2e crash)
+    VARIANT=default SUITES=(stress pgsuite)
+    run_suites
+    SUITES=(regress isolation tap e2e crash)
     for round in $(seq "${PERFKIT_LONG_ROUNDS:-5}"); do
         say "round $round"
         run_suites
