@@ -26,18 +26,6 @@ ROOT=$TOP/run/roots/$RELEASE
 ROOT_LOG=$ROOT.log
 SOURCE=home/tester/perfkit # in the root
 
-# mirror: prints where this system's packages come from
-mirror()
-{
-    local uri
-    have apt-get || die "another Debian release is made from apt's sources, and there is no apt"
-    # shellcheck disable=SC2016 # apt's placeholders
-    uri=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
-        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
-    [ -n "$uri" ] || die "apt's sources name no Debian archive: run this on Debian, or after apt-get update"
-    printf '%s\n' "$uri"
-}
-
 # make_root: with debootstrap, which may not know the newest releases: they are made as sid is
 make_root()
 {
@@ -48,7 +36,7 @@ make_root()
         die "debootstrap cannot be installed (log: $ROOT_LOG)"
     [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
     rm -rf "$ROOT.new"
-    debootstrap --variant=minbase --include=ca-certificates,make,procps "$RELEASE" "$ROOT.new" "$(mirror)" "$script" \
+    debootstrap --variant=minbase --include=ca-certificates,make,procps "$RELEASE" "$ROOT.new" "$(debian_mirror)" "$script" \
         < /dev/null > "$ROOT_LOG" 2>&1 ||
         { tail -n 5 "$ROOT_LOG" >&2; die "debootstrap of $RELEASE failed (log: $ROOT_LOG)"; }
     chroot "$ROOT.new" useradd --create-home tester

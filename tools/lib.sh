@@ -185,6 +185,18 @@ need_space()
     [ "$free" -ge "$2" ] || die "only $free MB free on the disk of $1: make room for $2 MB"
 }
 
+# debian_mirror: prints where this system's packages of Debian itself come from, for debootstrap
+debian_mirror()
+{
+    local uri
+    have apt-get || die "another Debian release is made from apt's sources, and there is no apt"
+    # shellcheck disable=SC2016 # apt's placeholders
+    uri=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
+        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
+    [ -n "$uri" ] || die "apt's sources name no Debian archive: run this on Debian, or after apt-get update"
+    printf '%s\n' "$uri"
+}
+
 # -- ports and processes ---------------------------------------------------------------------------
 
 # free_port <preferred>: prints it if nothing listens there, else a free one of the system's choice

@@ -13,22 +13,13 @@ SUITE=${PERFKIT_RIVAL_SUITE:-forky}
 CACHE=${PERFKIT_CACHE:-/var/cache/perfkit}
 ROOT=$CACHE/rival-$SUITE
 
-# debian_mirror: prints where apt gets Debian's own packages
-debian_mirror()
-{
-    # shellcheck disable=SC2016 # apt's own variable
-    { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' || true; } |
-        sed -n 's|/*$||; /\/debian$/p' | sed -n 1p
-}
-
 # unpack_rival: fills ROOT; the packages are unpacked, never configured, so that no script of theirs runs
 unpack_rival()
 {
     local mirror package
     [ "$(id -u)" = 0 ] || die "unpacking PgBouncer of Debian $SUITE takes root: run as root once, or set PERFKIT_PGBOUNCER="
     have debootstrap || die "debootstrap is missing: apt-get install debootstrap, or set PERFKIT_PGBOUNCER="
-    mirror=$(debian_mirror)
-    [ -n "$mirror" ] || die "apt knows no Debian mirror: set PERFKIT_PGBOUNCER="
+    mirror=$(debian_mirror) || exit 1
     mkdir -p "$CACHE"
     rm -rf "$ROOT" "$ROOT.new"
     # An old debootstrap has no script named like a new suite; sid's is the same
