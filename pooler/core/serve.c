@@ -31,6 +31,7 @@
 #include "core/serve_prefix.h"
 #include "core/server.h"
 #include "core/server_own.h"
+#include "core/serve_waiting.h"
 #include "core/session.h"
 #include "core/welcome.h"
 #include "proto/pgmsg.h"
@@ -500,40 +501,6 @@ post_grant(struct pool_waiter *w)
 	loop_post(&s->shard->loop, &s->mail, granted);
 }
 
-/* Whether what the client has sent so far ends with a Terminate: then its work is to be done
- * although it has gone. */
-static bool
-goodbye_is_saved(const struct session *s)
-{
-	const struct buf *in = &s->conn.in;
-	size_t done = 0;
-	struct pgmsg m;
-
-	while (done < buf_len(in) &&
-		   pgmsg_peek(buf_data(in) + done, buf_len(in) - done, &m) == PGMSG_OK && m.whole)
-	{
-		if (m.type == 'X')
-			return true;
-		done += m.total;
-	}
-	return false;
-}
-
-/* A client that waits says something: only its end matters now. */
-static void
-waiting_event(struct session *s)
-{
-	uint8_t byte;
-	ssize_t n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-	if (n == 0 && goodbye_is_saved(s))
-		conn_read_stop(&s->conn);
-	else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
-		session_end(s, NULL, "client connection lost while waiting");
-	else if (n > 0)
-		conn_read_stop(&s->conn);
-}
-
 static void
 client_readable(struct session *s)
 {
@@ -567,7 +534,7 @@ client_event(struct conn *c, int revents)
 	if ((revents & EV_READ) == 0)
 		return;
 	if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
-		waiting_event(s);
+		serve_waiting_event(s);
 	else if (s->state == SESSION_ACTIVE && s->busy > 0 && txstate_quiet(&s->relay.server->tx))
 		conn_read_stop(&s->conn); /* a cancel of ours that came late must not hit the next query */
 	else

@@ -81,8 +81,7 @@ server_new(struct shard *shard, uint64_t id)
 	s->id = id;
 	s->shard = shard;
 	s->connected_us = clock_now_us();
-	s->connected_wall_us = clock_wall_us();
-	s->request_wall_us = s->connected_wall_us;
+	s->connected_wall_us = s->request_wall_us = clock_wall_us();
 	list_init(&s->node);
 	mail_init(&s->park_mail);
 	ev_io_init(&s->park, NULL, -1, 0);
