@@ -247,7 +247,8 @@ def test_it_waits_for_a_place(make_pooler, cluster, threads):
     first.vanish()
     for client, name in zip(waiting, ("waiting 0", "waiting 2")):
         assert client.read_until("Z")
-        assert [n for n, _ in walsenders(cluster)] == [name]
+        # the backend of the one before may need a moment to notice
+        wait_until(lambda name=name: [n for n, _ in walsenders(cluster)] == [name], name)
         client.close()
 
 
