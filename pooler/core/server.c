@@ -30,14 +30,12 @@
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
-#define US_PER_S 1e6
 #define RESET_LIMIT_S 10.
 #define FRESH_US 50000 /* idle for less on the own loop: its park watcher would have told */
 
 static void give_back(struct server *s);
 static void send_park_mail(struct server *s, struct shard *to);
 static void park_event(struct ev_loop *ev, ev_io *w, int revents);
-static void reap_event(struct ev_loop *ev, ev_timer *w, int revents);
 
 /* ---- small things ---- */
 
@@ -136,24 +134,6 @@ send_park_mail(struct server *s, struct shard *to)
 }
 
 static void
-reap_later(struct shard *shard, struct pool *pool)
-{
-	struct pool_local *t = registry_local(shard, pool);
-	uint64_t timeout = shard->conf->server_idle_timeout_us;
-
-	if (t->reap.data == NULL)
-	{
-		ev_timer_init(&t->reap, reap_event, 0., 0.);
-		t->reap.data = t;
-	}
-	if (timeout > 0 && !ev_is_active(&t->reap))
-	{
-		ev_timer_set(&t->reap, (double) timeout / US_PER_S, 0.);
-		ev_timer_start(shard->loop.ev, &t->reap);
-	}
-}
-
-static void
 start_park(struct shard *shard, struct server *s)
 {
 	if (s->park.data != shard)
@@ -163,79 +143,12 @@ start_park(struct shard *shard, struct server *s)
 		s->park.data = shard;
 	}
 	ev_io_start(shard->loop.ev, &s->park);
-	reap_later(shard, s->member.pool);
-}
-
-static void
-retry_event(struct ev_loop *ev, ev_timer *w, int revents)
-{
-	struct pool_local *t = w->data;
-	struct pool_todo todo;
-
-	(void) ev;
-	(void) revents;
-	pool_retry(t->pool, clock_now_us(), &todo);
-	server_todo(t->shard, t->pool, NULL, &todo);
-}
-
-static void
-reap_event(struct ev_loop *ev, ev_timer *w, int revents)
-{
-	struct pool_local *t = w->data;
-	uint64_t timeout = t->shard->conf->server_idle_timeout_us;
-	uint64_t now = clock_now_us();
-	struct pool_member *m;
-	struct pool_todo todo;
-	uint64_t since;
-
-	(void) revents;
-	while (timeout > 0 && now > timeout &&
-		   (m = pool_take_idle(t->pool, t->shard->loop.index, now - timeout + 1, &todo)) != NULL)
-	{
-		server_todo(t->shard, t->pool, server_of(m), &todo);
-		list_append(&t->shard->servers, &server_of(m)->node);
-		server_close(server_of(m), "server_idle_timeout", true);
-	}
-	since = pool_oldest_idle(t->pool, t->shard->loop.index);
-	if (since == 0 || timeout == 0)
-		return;
-	/* What is older was kept for min_pool_size: it is looked at again a whole period later. */
-	ev_timer_set(w, (double) (since + timeout > now ? since + timeout - now : timeout) / US_PER_S,
-				 0.);
-	ev_timer_start(ev, w);
-}
-
-static void
-reserve_event(struct ev_loop *ev, ev_timer *w, int revents)
-{
-	struct pool_local *t = w->data;
-	struct pool_todo todo;
-
-	(void) ev;
-	(void) revents;
-	pool_reserve_due(t->pool, clock_now_us(), &todo);
-	server_todo(t->shard, t->pool, NULL, &todo);
-}
-
-/* One of a pool's timers on this loop, from the real now. */
-static void
-start_timer(struct pool_local *t, ev_timer *w, void (*event)(struct ev_loop *, ev_timer *, int),
-			uint64_t after_us)
-{
-	struct ev_loop *ev = t->shard->loop.ev;
-
-	ev_timer_stop(ev, w);
-	ev_now_update(ev);
-	ev_timer_init(w, event, (double) after_us / US_PER_S, 0.);
-	w->data = t;
-	ev_timer_start(ev, w);
+	server_timers_reap(shard, s->member.pool);
 }
 
 void
 server_todo(struct shard *shard, struct pool *pool, struct server *s, const struct pool_todo *todo)
 {
-	struct pool_local *local = registry_local(shard, pool);
-
 	if (todo->unpark)
 		ev_io_stop(shard->loop.ev, &s->park);
 	if (todo->mail_home != POOL_NO_LOOP)
@@ -247,9 +160,9 @@ server_todo(struct shard *shard, struct pool *pool, struct server *s, const stru
 	if (todo->wake != NULL)
 		todo->wake->wake(todo->wake);
 	if (todo->retry_us > 0)
-		start_timer(local, &local->retry, retry_event, todo->retry_us);
+		server_timers_retry(shard, pool, todo->retry_us);
 	if (todo->reserve_us > 0)
-		start_timer(local, &local->reserve, reserve_event, todo->reserve_us);
+		server_timers_reserve(shard, pool, todo->reserve_us);
 	if (todo->dial)
 		shard->registry->start_login(shard, pool);
 	if (todo->freed != 0 || todo->blocked != NULL)
@@ -590,18 +503,4 @@ server_cancel_end(struct server *s, bool settled)
 		start_reset(s);
 	else if (txstate_releasable(&s->tx) && buf_len(&s->conn.in) == 0)
 		give_back(s);
-}
-
-void
-server_trim(struct shard *shard, struct pool *pool, bool all)
-{
-	struct pool_member *m;
-	struct pool_todo todo;
-
-	while ((m = pool_take_idle(pool, shard->loop.index, all ? UINT64_MAX : 0, &todo)) != NULL)
-	{
-		server_todo(shard, pool, server_of(m), &todo);
-		list_append(&shard->servers, &server_of(m)->node);
-		server_close(server_of(m), all ? "paused" : "no place in the pool any more", true);
-	}
 }

@@ -140,4 +140,15 @@ server_of(struct pool_member *m)
 	return list_entry(m, struct server, member);
 }
 
+/* ---- server_timers.c ---- */
+
+/* pool_retry() after so long. */
+void server_timers_retry(struct shard *shard, struct pool *pool, uint64_t after_us);
+
+/* pool_reserve_due() after so long. */
+void server_timers_reserve(struct shard *shard, struct pool *pool, uint64_t after_us);
+
+/* A server lies idle at this loop: server_idle_timeout counts, unless it does already. */
+void server_timers_reap(struct shard *shard, struct pool *pool);
+
 #endif

@@ -6,6 +6,7 @@ is there afterwards is what was there in the middle, when everybody had left onc
 no server in use, no descriptor, no memory.
 """
 
+import contextlib
 import faulthandler
 import os
 import random
@@ -174,7 +175,8 @@ class Storm:
                 pids = list(self.pooler.server_pids())
                 if pids and time.monotonic() > next_crash:
                     next_crash += crash_every
-                    os.kill(random.choice(pids), signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+                        os.kill(random.choice(pids), signal.SIGKILL)
                 elif pids:
                     self.pooler.cluster.sql(f"select pg_terminate_backend({random.choice(pids)})")
             except psycopg.OperationalError:
