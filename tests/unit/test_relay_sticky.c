@@ -5,6 +5,9 @@
 
 #include "replay.h"
 
+/* Lines of these scripts are put together from macros:
+ * NOLINTBEGIN(bugprone-suspicious-missing-comma) */
+
 #define PROBE_LISTEN "1> Q(SELECT EXISTS (SELECT FROM pg_catalog.pg_listening_channels()))"
 #define ONE_ROW(value) "1: T(x) D({01}\x01{03}\x01" value ") C(SELECT 1) Z(I)"
 
@@ -314,3 +317,5 @@ main(void)
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
+
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
