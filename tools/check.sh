@@ -365,6 +365,9 @@ build_for_check()
     if [ "$VARIANT" = default ]; then
         build_all
         install_private
+    else
+        # the tests run against the private PostgreSQL, whichever the pooler's build
+        "$TOP/tools/pgtree.sh" "$BASE/pg" || exit 1
     fi
     case " ${SUITES[*]} " in
         *" unit "*) targets=(all unit-build) ;;
