@@ -33,6 +33,7 @@
 #include "planlive.h"
 #include "planning.h"
 #include "planseen.h"
+#include "selection.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 
@@ -226,6 +227,8 @@ pause_segment(PerfkitExecution *e)
 		return;
 	perfkit_execution_end_segment(e, perfkit_clock_ns());
 	perfkit_execution_add_usage(e);
+	if (e->serial != 0)
+		perfkit_execution_leave_slot(e);
 }
 
 
@@ -236,7 +239,8 @@ start_executor(QueryDesc *query_desc, int eflags)
 	PerfkitExecution *owner = perfkit_planlive_owner(e);
 	Frame frame;
 
-	if (owner != NULL && perfkit_planlive_wanted(query_desc) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+	if (owner != NULL && perfkit_planlive_wanted(query_desc) &&
+		!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && !perfkit_selection_left_out(owner))
 		perfkit_planlive_start(owner, query_desc);
 	enter(&frame, e);
 	PG_TRY();
@@ -405,8 +409,10 @@ note_plan(PerfkitExecution *e, const PlannedStmt *plan)
 void
 perfkit_capture_finish(PerfkitExecution *e)
 {
-	bool wanted = e->news != 0 || perfkit_publish_slow(perfkit_publish_spent_ns(e));
-
+	bool wanted =
+		!perfkit_selection_left_out(e) &&
+		(e->news != 0 || e->persisted || perfkit_publish_slow(perfkit_publish_spent_ns(e)) ||
+		 perfkit_selection_sampled(e));
 	if (wanted)
 	{
 		/* Before what is taken now adds its own. */
@@ -474,7 +480,7 @@ end_executor(QueryDesc *query_desc)
 	if (!e->whole)
 		perfkit_execution_add_usage(e);
 	e->plan_desc = query_desc;
-	if (unlikely(perfkit_log_new_plans != PERFKIT_NEW_PLANS_OFF))
+	if (unlikely(perfkit_log_new_plans != PERFKIT_NEW_PLANS_OFF) && !perfkit_selection_left_out(e))
 		note_plan(e, query_desc->plannedstmt);
 	perfkit_capture_finish(e);
 }

@@ -70,7 +70,7 @@ keep_text(PerfkitExecution *e)
 
 
 void
-perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow)
+perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool wanted)
 {
 	if (perfkit_commit_parked == NULL && commit_follows(e) && keep_text(e))
 	{
@@ -79,7 +79,7 @@ perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow)
 		perfkit_commit_parked = e;
 		return;
 	}
-	if (slow)
+	if (wanted)
 		perfkit_publish(db, e, NULL);
 	perfkit_execution_close(e);
 }

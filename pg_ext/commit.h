@@ -25,8 +25,8 @@
  */
 extern void perfkit_commit_arm(void);
 
-/* A statement of the client has succeeded: park its slot, or publish it if slow and close it. */
-extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool slow);
+/* A statement of the client has succeeded: park its slot, or publish it if wanted and close it. */
+extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool wanted);
 
 /*
  * May the commit that follows fail or take time?  COMMIT knows nothing yet of what

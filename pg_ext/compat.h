@@ -142,4 +142,25 @@
 #define PERFKIT_OWNS_DATABASE(oid, role) pg_database_ownercheck(oid, role)
 #endif
 
+/* 16 wants what check hooks leave behind from its own allocator, which 15 keeps to itself. */
+#if PG_VERSION_NUM >= 160000
+#define PERFKIT_GUC_MALLOC(size) guc_malloc(LOG, size)
+#define PERFKIT_GUC_FREE(pointer) guc_free(pointer)
+#else
+#define PERFKIT_GUC_MALLOC(size) malloc(size)
+#define PERFKIT_GUC_FREE(pointer) free(pointer)
+#endif
+
+/* 17 numbers backends by their PGPROC, and 16 renamed the way to their status. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_MY_PROC_NUMBER MyProcNumber
+#else
+#define PERFKIT_MY_PROC_NUMBER (MyProc->pgprocno)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define PERFKIT_BACKEND_STATUS(i) pgstat_get_local_beentry_by_index(i)
+#else
+#define PERFKIT_BACKEND_STATUS(i) pgstat_fetch_stat_local_beentry(i)
+#endif
+
 #endif /* PERFKIT_COMPAT_H */

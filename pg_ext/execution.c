@@ -13,10 +13,14 @@
  */
 #include "execution.h"
 
+#include <sys/resource.h>
+
 #include "access/xact.h"
 #include "content.h"
+#include "guc.h"
 #include "miscadmin.h"
 #include "publish.h"
+#include "selection.h"
 #include "utils/memutils.h"
 
 /* More than anybody nests on purpose; what is deeper is counted, not followed. */
@@ -42,7 +46,7 @@ executor_gone(void *arg)
 	/* A portal dropped before its end is a success with the rows so far. */
 	if (db != NULL && !e->running)
 	{
-		if (perfkit_publish_slow(perfkit_publish_spent_ns(e)))
+		if (perfkit_publish_slow(perfkit_publish_spent_ns(e)) || perfkit_selection_sampled(e))
 			perfkit_content_take_failed(e);
 		perfkit_publish(db, e, NULL);
 	}
@@ -96,6 +100,12 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->has_jit = false;
 	e->workers_planned = -1;
 	e->workers_launched = -1;
+	e->serial = 0;
+	e->persisted = false;
+	e->sampled = false;
+	e->has_cpu = false;
+	e->blocking_pid = 0;
+	e->waits[0].ms = 0;
 	return e;
 }
 
@@ -122,12 +132,72 @@ perfkit_execution_find(const QueryDesc *query_desc)
 }
 
 
+/* The CPU time of this process, leader only: parallel workers have their own. */
+static void
+cpu_now(struct timeval cpu[2])
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	cpu[0] = usage.ru_utime;
+	cpu[1] = usage.ru_stime;
+}
+
+
+static void
+begin_cpu(PerfkitExecution *e)
+{
+	if (!e->has_cpu)
+		e->cpu_ms[0] = e->cpu_ms[1] = 0;
+	e->has_cpu = true;
+	cpu_now(e->cpu_at);
+}
+
+
+static void
+add_cpu(PerfkitExecution *e)
+{
+	struct timeval now[2];
+
+	cpu_now(now);
+	for (int i = 0; i < 2; i++)
+	{
+		e->cpu_ms[i] += (now[i].tv_sec - e->cpu_at[i].tv_sec) * 1000.0 +
+						(now[i].tv_usec - e->cpu_at[i].tv_usec) / 1000.0;
+	}
+}
+
+
 void
-perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
+perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns)
 {
 	e->segment_ns = now_ns;
 	e->buffers_at = pgBufferUsage;
 	e->wal_at = pgWalUsage;
+	if (unlikely(perfkit_track_cpu))
+		begin_cpu(e);
+}
+
+
+void
+perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
+{
+	perfkit_execution_resume_segment(e, now_ns);
+	if (e->level == 0)
+		e->serial = perfkit_slot_enter(e);
+	else
+		perfkit_slot_set_depth(e->level);
+}
+
+
+void
+perfkit_execution_leave_slot(PerfkitExecution *e)
+{
+	PerfkitSlotFound found = perfkit_slot_leave(e);
+
+	if (found.sequence != 0)
+		e->id = perfkit_shared->boot + (int64) found.sequence;
+	e->persisted |= found.persisted;
 }
 
 
@@ -151,6 +221,8 @@ perfkit_execution_add_usage(PerfkitExecution *e)
 	}
 	BufferUsageAccumDiff(&e->buffers, &pgBufferUsage, &e->buffers_at);
 	WalUsageAccumDiff(&e->wal, &pgWalUsage, &e->wal_at);
+	if (unlikely(e->has_cpu))
+		add_cpu(e);
 }
 
 
@@ -193,6 +265,10 @@ perfkit_execution_add_jit(PerfkitExecution *e, const EState *estate)
 void
 perfkit_execution_close(PerfkitExecution *e)
 {
+	if (e->serial != 0)
+		perfkit_execution_leave_slot(e);
+	else if (e->level > 0)
+		perfkit_slot_set_depth(e->level - 1);
 	e->state = PERFKIT_SLOT_FREE;
 	e->query_desc = NULL;
 	if (e->content != NULL)
@@ -246,8 +322,16 @@ perfkit_execution_sweep(void)
 int64
 perfkit_execution_id(PerfkitExecution *e)
 {
+	uint64 number = 0;
+
+	if (e->id != 0)
+		return e->id;
+	if (e->serial != 0)
+		number = perfkit_slot_number(e->serial);
+	if (number == 0)
+		number = pg_atomic_add_fetch_u64(&perfkit_shared->sequence, 1);
+
 	/* Beginning at the clock makes ids unique across restarts without storing anything. */
-	if (e->id == 0)
-		e->id = perfkit_shared->boot + pg_atomic_add_fetch_u64(&perfkit_shared->sequence, 1);
+	e->id = perfkit_shared->boot + (int64) number;
 	return e->id;
 }

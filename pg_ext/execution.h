@@ -24,6 +24,7 @@
 #include "nodes/params.h"
 #include "record.h"
 #include "shmem.h"
+#include "slot.h"
 #include "tcop/cmdtag.h"
 
 typedef struct PerfkitContent PerfkitContent;
@@ -35,7 +36,7 @@ typedef enum PerfkitExecutionState
 	PERFKIT_SLOT_PARKED /* done, waits for its commit (commit.h) */
 } PerfkitExecutionState;
 
-typedef struct PerfkitExecution
+struct PerfkitExecution
 {
 	PerfkitExecutionState state;
 	QueryDesc *query_desc;           /* the key; NULL: a utility statement */
@@ -80,7 +81,16 @@ typedef struct PerfkitExecution
 	PerfkitJit jit; /* if has_jit */
 	int workers_planned;
 	int workers_launched;
-} PerfkitExecution;
+
+	uint32 serial;  /* under which it runs in the slot; 0: it does not */
+	bool persisted; /* a row was written while it ran */
+	bool sampled;   /* drawn, though it is fast */
+	bool has_cpu;
+	int blocking_pid;                     /* 0: none was seen */
+	struct timeval cpu_at[2];             /* user, system, at the start of the open segment */
+	double cpu_ms[2];                     /* sum of the closed segments, if has_cpu */
+	PerfkitWait waits[PERFKIT_MAX_WAITS]; /* if the first ms is not 0 */
+};
 
 /* Read by every statement: hidden, so that the compiler knows where they are. */
 #pragma GCC visibility push(hidden)
@@ -129,8 +139,14 @@ perfkit_execution_of(const QueryDesc *query_desc)
 extern void perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns);
 extern void perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns);
 
+/* The next segment of what has not left its slot (slot.h): its row and waits stay its own. */
+extern void perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns);
+
 /* Adds the blocks and WAL used since begin_segment. */
 extern void perfkit_execution_add_usage(PerfkitExecution *e);
+
+/* Its slot (slot.h) is free again; what was found in it is taken over. */
+extern void perfkit_execution_leave_slot(PerfkitExecution *e);
 
 /* Ends a segment that an error left open, usage included; harmless when none is. */
 extern void perfkit_execution_stop(PerfkitExecution *e, int64 now_ns);

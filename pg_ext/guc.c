@@ -12,6 +12,7 @@
 #include <limits.h>
 
 #include "guc.h"
+#include "selection.h"
 #include "utils/guc.h"
 
 int perfkit_slow_query_threshold = 50;
@@ -20,6 +21,10 @@ bool perfkit_track_utility = true;
 bool perfkit_log_errors = true;
 int perfkit_log_errors_rate = 100;
 int perfkit_record_rate = 1000;
+double perfkit_sample_rate = 0;
+char *perfkit_excluded_users = "";
+char *perfkit_excluded_applications = "";
+char *perfkit_excluded_queryids = "";
 int perfkit_max_query_size = 16 * 1024;
 bool perfkit_capture_parameters = true;
 int perfkit_max_parameter_size = 1024;
@@ -28,8 +33,14 @@ int perfkit_live_plan_min_cost = 100000;
 int perfkit_max_plan_size = 64 * 1024;
 int perfkit_log_new_plans = PERFKIT_NEW_PLANS_OFF;
 int perfkit_max_plans = 5000;
+bool perfkit_track_cpu = false;
+bool perfkit_track_waits = true;
+int perfkit_wait_sample_interval = 100;
+int perfkit_persist_running_after = 10 * 1000;
+bool perfkit_log_json = false;
 int perfkit_flush_interval = 1000;
 int perfkit_slow_query_retention = 14 * 24 * 60;
+int perfkit_slow_query_max_size = 5 * 1024 * 1024;
 int perfkit_performance_retention = 2 * 24 * 60;
 int perfkit_max_databases = 8;
 int perfkit_ring_size = 4096;
@@ -60,14 +71,16 @@ typedef enum SettingKind
 {
 	SETTING_BOOL,
 	SETTING_INT,
-	SETTING_ENUM
+	SETTING_REAL,
+	SETTING_ENUM,
+	SETTING_STRING
 } SettingKind;
 
 typedef struct Setting
 {
 	const char *name;
 	SettingKind kind;
-	void *variable; /* bool or int, holds the default */
+	void *variable; /* bool, int, double or char *, holds the default */
 	int min;
 	int max;
 	GucContext set_by;
@@ -75,6 +88,8 @@ typedef struct Setting
 	const struct config_enum_entry *options;
 	const char *summary;
 	const char *detail;
+	GucStringCheckHook check; /* of a SETTING_STRING */
+	GucStringAssignHook assign;
 } Setting;
 
 #define ONE_MB (1024 * 1024)
@@ -96,6 +111,21 @@ static const Setting settings[] = {
 	{"perfkit.record_rate", SETTING_INT, &perfkit_record_rate, 0, INT_MAX, PGC_SUSET, 0, NULL,
 	 "Most statements logged per second and database.",
 	 "0 means no limit; what is over it is counted as dropped_rate."},
+	{"perfkit.sample_rate", SETTING_REAL, &perfkit_sample_rate, 0, 1, PGC_SUSET, 0, NULL,
+	 "Share of the statements below the threshold that are logged too.",
+	 "A row so drawn has reason sampled and stands for sample_weight executions."},
+	{"perfkit.excluded_users", SETTING_STRING, &perfkit_excluded_users, 0, 0, PGC_SUSET,
+	 GUC_LIST_INPUT, NULL, "Sessions of these roles are not logged, their errors neither.",
+	 "A list of names; the role is the one that logged in.", perfkit_selection_check_users,
+	 perfkit_selection_assign_users},
+	{"perfkit.excluded_applications", SETTING_STRING, &perfkit_excluded_applications, 0, 0,
+	 PGC_SUSET, GUC_LIST_INPUT, NULL,
+	 "Statements of these applications are not logged, their errors neither.",
+	 "A list of application names; a * at the end of one stands for any ending.",
+	 perfkit_selection_check_applications, perfkit_selection_assign_applications},
+	{"perfkit.excluded_queryids", SETTING_STRING, &perfkit_excluded_queryids, 0, 0, PGC_SUSET,
+	 GUC_LIST_INPUT, NULL, "Statements with these queryids are not logged, their errors neither.",
+	 "A list of numbers.", perfkit_selection_check_queryids, perfkit_selection_assign_queryids},
 	{"perfkit.max_query_size", SETTING_INT, &perfkit_max_query_size, 128, ONE_MB, PGC_SUSET,
 	 GUC_UNIT_BYTE, NULL, "Longer query texts are cut to this size.", NULL},
 	{"perfkit.capture_parameters", SETTING_BOOL, &perfkit_capture_parameters, 0, 0, PGC_SUSET, 0,
@@ -116,12 +146,28 @@ static const Setting settings[] = {
 	 "changed: if the statement was seen with another plan; all: also when it is new; off."},
 	{"perfkit.max_plans", SETTING_INT, &perfkit_max_plans, 8, 10 * 1000 * 1000, PGC_POSTMASTER, 0,
 	 NULL, "Statements whose plans are remembered for perfkit.log_new_plans.", NULL},
+	{"perfkit.track_cpu", SETTING_BOOL, &perfkit_track_cpu, 0, 0, PGC_SUSET, 0, NULL,
+	 "The CPU time of statements is measured, with two system calls for each.", NULL},
+	{"perfkit.track_waits", SETTING_BOOL, &perfkit_track_waits, 0, 0, PGC_SUSET, 0, NULL,
+	 "Statements past the threshold have their waits sampled.", NULL},
+	{"perfkit.wait_sample_interval", SETTING_INT, &perfkit_wait_sample_interval, 10, 60 * 1000,
+	 PGC_SIGHUP, GUC_UNIT_MS, NULL, "Time between two looks at the statements that run.",
+	 "While nothing runs the worker looks once per flush_interval."},
+	{"perfkit.persist_running_after", SETTING_INT, &perfkit_persist_running_after, -1, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MS, NULL, "A statement still running after this time gets its row now.",
+	 "Its outcome is running until it ends; -1 waits for the end."},
+	{"perfkit.log_json", SETTING_BOOL, &perfkit_log_json, 0, 0, PGC_SIGHUP, 0, NULL,
+	 "Each row stored is also written to the server log, as one line of JSON.", NULL},
 	{"perfkit.flush_interval", SETTING_INT, &perfkit_flush_interval, 10, 60 * 60 * 1000, PGC_SIGHUP,
 	 GUC_UNIT_MS, NULL, "Time between two writes of captured statements to the table.",
 	 "At most this much is lost in a crash."},
 	{"perfkit.slow_query_retention", SETTING_INT, &perfkit_slow_query_retention, 0, INT_MAX,
 	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of slow_query_log are kept.",
 	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.slow_query_max_size", SETTING_INT, &perfkit_slow_query_max_size, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_KB, NULL, "How large slow_query_log may grow, indexes included.",
+	 "The oldest days are dropped over it; if that is not enough new rows are counted as "
+	 "dropped_max_size. 0 is no limit."},
 	{"perfkit.performance_retention", SETTING_INT, &perfkit_performance_retention, 0, INT_MAX,
 	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of performance_log are kept.",
 	 "A day is dropped when all of it is older; 0 keeps everything."},
@@ -151,6 +197,16 @@ perfkit_guc_init(void)
 				DefineCustomIntVariable(s->name, s->summary, s->detail, s->variable,
 										*(int *) s->variable, s->min, s->max, s->set_by, s->flags,
 										NULL, NULL, NULL);
+				break;
+			case SETTING_REAL:
+				DefineCustomRealVariable(s->name, s->summary, s->detail, s->variable,
+										 *(double *) s->variable, s->min, s->max, s->set_by,
+										 s->flags, NULL, NULL, NULL);
+				break;
+			case SETTING_STRING:
+				DefineCustomStringVariable(s->name, s->summary, s->detail, s->variable,
+										   *(char **) s->variable, s->set_by, s->flags, s->check,
+										   s->assign, NULL);
 				break;
 			case SETTING_ENUM:
 				DefineCustomEnumVariable(s->name, s->summary, s->detail, s->variable,

@@ -38,18 +38,29 @@ extern int perfkit_slow_query_threshold; /* ms; -1 off, 0 everything */
 extern int perfkit_track;                /* PerfkitTrack */
 extern bool perfkit_track_utility;
 extern bool perfkit_log_errors;
-extern int perfkit_log_errors_rate; /* per second and database; 0 no limit */
-extern int perfkit_record_rate;     /* per second and database; 0 no limit */
-extern int perfkit_max_query_size;  /* bytes */
+extern int perfkit_log_errors_rate;  /* per second and database; 0 no limit */
+extern int perfkit_record_rate;      /* per second and database; 0 no limit */
+extern double perfkit_sample_rate;   /* 0 to 1, of the statements below the threshold */
+extern char *perfkit_excluded_users; /* these three are matched by selection.h */
+extern char *perfkit_excluded_applications;
+extern char *perfkit_excluded_queryids;
+extern int perfkit_max_query_size; /* bytes */
 extern bool perfkit_capture_parameters;
-extern int perfkit_max_parameter_size;    /* bytes, of one value */
-extern int perfkit_capture_plan;          /* PerfkitCapturePlan */
-extern int perfkit_live_plan_min_cost;    /* the planner's units; -1 off */
-extern int perfkit_max_plan_size;         /* bytes */
-extern int perfkit_log_new_plans;         /* PerfkitLogNewPlans */
-extern int perfkit_max_plans;             /* statements in planseen.h's table */
+extern int perfkit_max_parameter_size; /* bytes, of one value */
+extern int perfkit_capture_plan;       /* PerfkitCapturePlan */
+extern int perfkit_live_plan_min_cost; /* the planner's units; -1 off */
+extern int perfkit_max_plan_size;      /* bytes */
+extern int perfkit_log_new_plans;      /* PerfkitLogNewPlans */
+extern int perfkit_max_plans;          /* statements in planseen.h's table */
+extern int perfkit_max_parameter_size; /* bytes, of one value */
+extern bool perfkit_track_cpu;
+extern bool perfkit_track_waits;
+extern int perfkit_wait_sample_interval;  /* ms */
+extern int perfkit_persist_running_after; /* ms; -1 never */
+extern bool perfkit_log_json;
 extern int perfkit_flush_interval;        /* ms */
 extern int perfkit_slow_query_retention;  /* minutes; 0 for ever */
+extern int perfkit_slow_query_max_size;   /* kB; 0 no limit */
 extern int perfkit_performance_retention; /* minutes; 0 for ever */
 extern int perfkit_max_databases;
 extern int perfkit_ring_size; /* kB */

@@ -23,6 +23,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "compat.h"
 #include "handsoff.h"
@@ -43,7 +44,8 @@
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS (60 * 1000)
 #define NO_SLOT_RETRY_MS 5000
-#define LONG_RUN_MS (60 * 1000) /* a worker that lived this long had no trouble starting */
+#define STANDBY_PROBE_MS (5 * 60 * 1000) /* CREATE EXTENSION comes unseen, by replication */
+#define LONG_RUN_MS (60 * 1000)          /* a worker that lived this long had no trouble starting */
 
 /* datconnlimit of a database whose DROP was interrupted */
 #define CONNLIMIT_INVALID (-2)
@@ -54,6 +56,7 @@ typedef struct Database
 	bool seen;
 	bool usable; /* a worker may connect */
 	bool absent; /* probed: no extension there */
+	TimestampTz probed_at;
 	BackgroundWorkerHandle *handle;
 	TimestampTz started_at;
 	TimestampTz retry_at;
@@ -63,6 +66,7 @@ typedef struct Database
 static HTAB *databases = NULL;
 static TimestampTz next_scan = 0;
 static bool warned_no_slot = false;
+static bool standby = false; /* at the last look */
 
 
 static void
@@ -182,6 +186,7 @@ ended(Database *d, TimestampTz now)
 	if (db == NULL && perfkit_shared->probed_absent == d->oid)
 	{
 		d->absent = true;
+		d->probed_at = now;
 		return;
 	}
 	if (db != NULL && (db->dropped || !db->worker_failed))
@@ -263,6 +268,29 @@ no_slot(Database *d, TimestampTz now, int waiting)
 			(errmsg("perfkit: no background worker is free, captured statements wait unstored"),
 			 errhint("Set max_worker_processes to at least %d in postgresql.conf and restart.",
 					 max_worker_processes + waiting)));
+}
+
+
+/*
+ * On a standby, and over its promotion, what a probe has found does not stay true: the
+ * extension is created and dropped by replication, which pokes nobody.
+ */
+static void
+doubt_absence(TimestampTz now)
+{
+	bool promoted = standby && !RecoveryInProgress();
+	HASH_SEQ_STATUS status;
+	Database *d;
+
+	if (!standby && !RecoveryInProgress())
+		return;
+	standby = !promoted;
+	hash_seq_init(&status, databases);
+	while ((d = hash_seq_search(&status)) != NULL)
+	{
+		if (promoted || TimestampDifferenceExceeds(d->probed_at, now, STANDBY_PROBE_MS))
+			d->absent = false;
+	}
 }
 
 
@@ -381,6 +409,7 @@ perfkit_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		probes = reap(now);
+		doubt_absence(now);
 		scan(now);
 		start_wanted(now, probes);
 		perfkit_shmem_give_rings(); /* those that are free now, too */

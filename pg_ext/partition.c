@@ -5,6 +5,7 @@
  *	  create: CREATE TABLE day (LIKE parent) -> member of the extension -> ATTACH
  *	  client: log_metric() makes the day itself if the worker has not been there
  *	  drop:   both locks without waiting -> released by the extension -> DROP
+ *	          by age, or the oldest while all are larger than the log may be
  *
  * Members of the extension are not dumped and go with DROP EXTENSION; a member
  * cannot be dropped, so it is released first.  ATTACH lets readers and writers
@@ -25,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -32,18 +34,21 @@
 
 #define SCHEMA "perfkit"
 
-/* One partitioned table: its name and the setting that ends its rows' lives. */
+/* One partitioned table: its name and the settings that end its rows' lives. */
 typedef struct Log
 {
 	const char *table;
-	const int *retention; /* minutes; 0: for ever */
+	const int *retention;   /* minutes; 0: for ever */
+	const int *max_size_kb; /* 0: any; NULL: there is no such setting */
 } Log;
 
 static const Log logs[] = {
-	{"slow_query_log", &perfkit_slow_query_retention},
-	{"performance_log", &perfkit_performance_retention},
+	{"slow_query_log", &perfkit_slow_query_retention, &perfkit_slow_query_max_size},
+	{"performance_log", &perfkit_performance_retention, NULL},
 };
 
+
+static bool full = false; /* slow_query_log has no room left, at the last upkeep */
 
 /* Settings of a session that say where its new tables go, and their defaults. */
 static const struct
@@ -167,8 +172,8 @@ ensure(const char *table, int day)
 }
 
 
-/* Drops one old partition if nobody uses it or its parent; else counts that. */
-static void
+/* Drops one old partition if nobody uses it or its parent; else counts that: false. */
+static bool
 retire(PerfkitDatabase *db, Oid parent, Oid partition)
 {
 	char *name = get_rel_name(partition);
@@ -177,10 +182,32 @@ retire(PerfkitDatabase *db, Oid parent, Oid partition)
 		!ConditionalLockRelationOid(partition, AccessExclusiveLock))
 	{
 		perfkit_count(db, PERFKIT_RETENTION_BLOCKED, 1);
-		return;
+		return false;
 	}
 	run(psprintf("ALTER EXTENSION perfkit DROP TABLE " SCHEMA ".%s", quote_identifier(name)));
 	run(psprintf("DROP TABLE " SCHEMA ".%s", quote_identifier(name)));
+	return true;
+}
+
+
+/* The oldest partition of days before `before`, or InvalidOid. */
+static Oid
+oldest_before(const Log *log, Oid parent, int before)
+{
+	Oid result = InvalidOid;
+	ListCell *lc;
+
+	foreach (lc, find_inheritance_children(parent, NoLock))
+	{
+		char *name = get_rel_name(lfirst_oid(lc));
+		int day;
+
+		if (name == NULL || !day_in_name(log->table, name, &day) || day >= before)
+			continue;
+		before = day;
+		result = lfirst_oid(lc);
+	}
+	return result;
 }
 
 
@@ -189,23 +216,43 @@ static Oid
 expired(const Log *log, Oid parent, TimestampTz now)
 {
 	TimestampTz limit = now - *log->retention * USECS_PER_MINUTE;
-	int oldest = day_of(limit); /* this day has rows that must stay */
-	Oid result = InvalidOid;
-	ListCell *lc;
 
 	if (*log->retention == 0)
 		return InvalidOid;
+	return oldest_before(log, parent, day_of(limit)); /* that day has rows that must stay */
+}
+
+
+/* Bytes of all partitions, with indexes; one that somebody has locked counts as empty. */
+static int64
+size_of(Oid parent)
+{
+	int64 bytes = 0;
+	ListCell *lc;
+
 	foreach (lc, find_inheritance_children(parent, NoLock))
 	{
-		char *name = get_rel_name(lfirst_oid(lc));
-		int day;
+		Oid partition = lfirst_oid(lc);
 
-		if (name == NULL || !day_in_name(log->table, name, &day) || day >= oldest)
-			continue;
-		oldest = day;
-		result = lfirst_oid(lc);
+		if (ConditionalLockRelationOid(partition, AccessShareLock) &&
+			get_rel_name(partition) != NULL)
+			bytes += DatumGetInt64(
+				DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(partition)));
 	}
-	return result;
+	return bytes;
+}
+
+
+/* Is the log over its size?  Then `partition` is the day to go, InvalidOid if only today is left.
+ */
+static bool
+over_size(const Log *log, Oid parent, TimestampTz now, Oid *partition)
+{
+	*partition = InvalidOid;
+	if (*log->max_size_kb == 0 || size_of(parent) <= *log->max_size_kb * INT64CONST(1024))
+		return false;
+	*partition = oldest_before(log, parent, day_of(now));
+	return true;
 }
 
 
@@ -233,21 +280,56 @@ end(void)
 static bool
 retire_one(PerfkitDatabase *db, const Log *log, TimestampTz now)
 {
-	uint64 blocked = pg_atomic_read_u64(&db->counters[PERFKIT_RETENTION_BLOCKED]);
 	Oid parent;
 	Oid partition;
-	bool more = false;
+	bool dropped = false;
 
 	begin();
 	parent = get_relname_relid(log->table, get_namespace_oid(SCHEMA, false));
 	partition = OidIsValid(parent) ? expired(log, parent, now) : InvalidOid;
 	if (OidIsValid(partition))
-	{
-		retire(db, parent, partition);
-		more = pg_atomic_read_u64(&db->counters[PERFKIT_RETENTION_BLOCKED]) == blocked;
-	}
+		dropped = retire(db, parent, partition);
 	end();
-	return more;
+	return dropped;
+}
+
+
+/* The same for the day that must go for its size; notes whether that was enough. */
+static bool
+retire_for_size(PerfkitDatabase *db, const Log *log, TimestampTz now)
+{
+	Oid parent;
+	Oid partition = InvalidOid;
+	bool dropped = false;
+	bool over;
+
+	if (log->max_size_kb == NULL)
+		return false;
+	begin();
+	parent = get_relname_relid(log->table, get_namespace_oid(SCHEMA, false));
+	over = OidIsValid(parent) && over_size(log, parent, now, &partition);
+	if (OidIsValid(partition))
+		dropped = retire(db, parent, partition);
+	end();
+	if (dropped)
+		perfkit_count(db, PERFKIT_RETENTION_BY_SIZE, 1);
+	else if (over && !full)
+		ereport(
+			WARNING,
+			(errmsg("perfkit: %s is as large as perfkit.slow_query_max_size allows", log->table),
+			 errdetail("New rows are dropped, and counted as dropped_max_size, until there is "
+					   "room."),
+			 errhint("Raise the setting, or the threshold; no older day is left to drop, or "
+					 "somebody reads it.")));
+	full = over;
+	return dropped;
+}
+
+
+bool
+perfkit_partition_full(void)
+{
+	return full;
 }
 
 
@@ -265,7 +347,7 @@ perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now)
 	end();
 	for (size_t i = 0; i < lengthof(logs); i++)
 	{
-		while (retire_one(db, &logs[i], now))
+		while (retire_one(db, &logs[i], now) || retire_for_size(db, &logs[i], now))
 			CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -17,6 +17,9 @@
 /* Makes today's and tomorrow's partitions, drops what retention allows.  Own transactions. */
 extern void perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now);
 
+/* Whether slow_query_log was, at the last upkeep, over its size and nothing could be dropped. */
+extern bool perfkit_partition_full(void);
+
 /*
  * Makes today's partition of performance_log for a row of a client, should the worker
  * not have done so.  Inside a transaction, SPI connected; as the extension's owner.

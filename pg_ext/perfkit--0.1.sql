@@ -90,6 +90,10 @@ CREATE TABLE perfkit.slow_query_log (
 	UNIQUE (started_at, boot, sequence)
 ) PARTITION BY RANGE (started_at);
 
+-- By which the end of a statement finds the row written while it ran; nearly empty.
+CREATE INDEX slow_query_log_unfinished_idx ON perfkit.slow_query_log (boot, sequence)
+	WHERE outcome IN ('running', 'crashed');
+
 COMMENT ON TABLE perfkit.slow_query_log IS
 	'one row per captured statement and execution; a partition per UTC day, dropped after perfkit.slow_query_retention';
 
@@ -101,8 +105,8 @@ DECLARE
 	texts CONSTANT text[] := ARRAY[
 		'id', 'number of the row, unique and growing',
 		'started_at', 'when the server began to work on the statement',
-		'ended_at', 'when it had finished, its commit included',
-		'duration_ms', 'time the server spent on it: parse, plan, execute, commit; without the client''s think time',
+		'ended_at', 'when it had finished, its commit included; NULL when that was not seen',
+		'duration_ms', 'time the server spent on it: parse, plan, execute, commit; without the client''s think time; so far, while it runs or when it crashed',
 		'planning_ms', 'planning; NULL when the plan was taken from a cache',
 		'execution_ms', 'the executor''s share, or the utility statement''s; NULL when it never got so far',
 		'queryid', 'as in pg_stat_statements; NULL for statements that failed before analysis',
@@ -162,10 +166,10 @@ DECLARE
 		'jit_deform_time', 'ms (PostgreSQL 17)',
 		'parallel_workers_to_launch', 'parallel workers planned (PostgreSQL 18)',
 		'parallel_workers_launched', 'parallel workers that came (PostgreSQL 18)',
-		'cpu_user_time', 'ms (not filled yet)',
-		'cpu_sys_time', 'ms (not filled yet)',
-		'waits', 'wait events seen while it ran (not filled yet)',
-		'blocking_pid', 'who held the lock it waited for (not filled yet)',
+		'cpu_user_time', 'ms in user mode, of the leader; NULL unless perfkit.track_cpu',
+		'cpu_sys_time', 'ms in the kernel, of the leader; NULL unless perfkit.track_cpu',
+		'waits', 'what it waited for past the threshold, and for how many ms, estimated from samples; CPU: it did not wait; NULL: no sample',
+		'blocking_pid', 'process that held the lock it waited for longer than deadlock_timeout',
 		'truncated', 'what of query, tags, parameters and plan was cut or left out; NULL: nothing',
 		'boot', 'life of the server''s shared memory it was captured in',
 		'sequence', 'its number in that life'];
@@ -231,9 +235,42 @@ SELECT * FROM perfkit.slow_queries WHERE outcome <> 'ok';
 COMMENT ON VIEW perfkit.failed_queries IS
 	'statements that were cancelled, timed out, failed or never finished, newest first';
 
+CREATE FUNCTION perfkit._active(OUT pid integer, OUT started_at timestamptz,
+	OUT elapsed_ms double precision, OUT queryid bigint, OUT nesting_level integer, OUT userid oid,
+	OUT id bigint, OUT client_addr text, OUT client_port integer, OUT application_name text,
+	OUT command_tag text, OUT query text, OUT wait_event_type text, OUT wait_event text,
+	OUT waits jsonb, OUT blocking_pid integer)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'perfkit_active'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
+COMMENT ON FUNCTION perfkit._active() IS 'the rows of view active_queries, from shared memory';
+
+CREATE VIEW perfkit.active_queries AS
+SELECT
+	a.pid, a.started_at, a.elapsed_ms, a.queryid, a.nesting_level,
+	pg_catalog.current_database() AS database,
+	pg_catalog.pg_get_userbyid(a.userid) AS username,
+	a.client_addr::inet AS client_addr, a.client_port, a.application_name, a.command_tag, a.query,
+	a.wait_event_type, a.wait_event,
+	CASE WHEN a.wait_event_type = 'Lock' THEN pg_catalog.pg_blocking_pids(a.pid) ELSE '{}' END AS blocking_pids,
+	a.waits, a.id
+FROM perfkit._active() a
+ORDER BY a.started_at;
+
+COMMENT ON VIEW perfkit.active_queries IS
+	'statements of this database that run now, past the threshold of their sessions, oldest first; texts of others only for pg_read_all_stats';
+GRANT SELECT ON perfkit.active_queries TO PUBLIC;
+
 SELECT perfkit._comment_columns('perfkit.slow_query_log');
 SELECT perfkit._comment_columns('perfkit.slow_queries');
 SELECT perfkit._comment_columns('perfkit.failed_queries');
+SELECT perfkit._comment_columns('perfkit.active_queries');
+COMMENT ON COLUMN perfkit.active_queries.nesting_level IS 'how deep it is in functions now; 0 unless perfkit.track is all';
+COMMENT ON COLUMN perfkit.active_queries.elapsed_ms IS 'time since started_at';
+COMMENT ON COLUMN perfkit.active_queries.wait_event_type IS 'as in pg_stat_activity; NULL: it does not wait';
+COMMENT ON COLUMN perfkit.active_queries.wait_event IS 'as in pg_stat_activity; NULL: it does not wait';
+COMMENT ON COLUMN perfkit.active_queries.blocking_pids IS 'who blocks it now, while it waits for a lock';
+COMMENT ON COLUMN perfkit.active_queries.id IS 'number its row has or will have in slow_query_log; NULL while none was given';
 DROP FUNCTION perfkit._comment_columns(regclass);
 
 GRANT SELECT ON perfkit.slow_query_log TO pg_read_all_stats;

@@ -62,7 +62,7 @@ take(PerfkitExecution *owner, QueryDesc *query_desc, PerfkitPlanKind kind)
 	perfkit_execution_end_segment(owner, perfkit_clock_ns());
 	perfkit_execution_add_usage(owner);
 	perfkit_content_take_plan(db, owner, query_desc, kind);
-	perfkit_execution_begin_segment(owner, perfkit_clock_ns());
+	perfkit_execution_resume_segment(owner, perfkit_clock_ns());
 }
 
 

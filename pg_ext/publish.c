@@ -10,12 +10,14 @@
  */
 #include "publish.h"
 
+#include "address.h"
 #include "common/ip.h"
 #include "content.h"
 #include "guc.h"
 #include "redact.h"
 #include "miscadmin.h"
 #include "source.h"
+#include "selection.h"
 #include "storage/bufmgr.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -30,27 +32,12 @@
 static const char *
 client_address(int *port)
 {
-	static char host[NI_MAXHOST];
+	static char host[NI_MAXHOST] = "";
 	static int client_port = -1;
 	static bool known = false;
-	char service[NI_MAXSERV];
-	char *scope;
 
-	if (!known && MyProcPort != NULL &&
-		(MyProcPort->raddr.addr.ss_family == AF_INET ||
-		 MyProcPort->raddr.addr.ss_family == AF_INET6) &&
-		pg_getnameinfo_all(&MyProcPort->raddr.addr, MyProcPort->raddr.salen, host, sizeof(host),
-						   service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-	{
-		client_port = atoi(service);
-
-		/* inet has no place for an IPv6 scope */
-		scope = strchr(host, '%');
-		if (scope != NULL)
-			*scope = '\0';
-	}
-	else if (!known)
-		host[0] = '\0';
+	if (!known && MyProcPort != NULL)
+		client_port = perfkit_address_text(&MyProcPort->raddr, host, sizeof(host));
 	known = true;
 	*port = client_port;
 	return host;
@@ -116,6 +103,12 @@ fill_fixed(PerfkitRecord *record, PerfkitExecution *e, const PerfkitFailure *fai
 		fill_usage(&record->usage, &e->buffers, &e->wal);
 	if (e->has_jit)
 		record->jit = e->jit;
+	record->cpu_user_ms = e->has_cpu ? e->cpu_ms[0] : -1;
+	record->cpu_sys_ms = e->has_cpu ? e->cpu_ms[1] : -1;
+	record->blocking_pid = e->blocking_pid;
+	if (e->waits[0].ms > 0)
+		memcpy(record->waits, e->waits, sizeof(record->waits));
+	record->replaces = e->persisted;
 	record->jit_deform = PERFKIT_HAS_JIT_DEFORM;
 	record->io_timing = track_io_timing;
 	record->local_io_timing = track_io_timing && PERFKIT_HAS_LOCAL_TIMES;
@@ -226,7 +219,8 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 }
 
 
-static void
+/* True when the record is in the ring; else it is counted why not. */
+static bool
 put(PerfkitDatabase *db, PerfkitRecord *record)
 {
 	PerfkitRing *ring = perfkit_shmem_ring(db);
@@ -234,7 +228,7 @@ put(PerfkitDatabase *db, PerfkitRecord *record)
 	if (ring == NULL)
 	{
 		perfkit_count(db, PERFKIT_DROPPED_NO_RING, 1);
-		return;
+		return false;
 	}
 	if (record->plan_kind != PERFKIT_PLAN_KIND_NONE && !perfkit_ring_fits(ring, record->length))
 	{
@@ -246,7 +240,7 @@ put(PerfkitDatabase *db, PerfkitRecord *record)
 		case PERFKIT_RING_STORED:
 			if (perfkit_ring_used(ring) > WAKE_AT(ring) && db->worker_latch != NULL)
 				SetLatch(db->worker_latch);
-			break;
+			return true;
 		case PERFKIT_RING_FULL:
 			perfkit_count(db, PERFKIT_DROPPED_RING_FULL, 1);
 			break;
@@ -254,6 +248,27 @@ put(PerfkitDatabase *db, PerfkitRecord *record)
 			perfkit_count(db, PERFKIT_DROPPED_TOO_LARGE, 1);
 			break;
 	}
+	return false;
+}
+
+
+/* Why the statement has a row; false when it is worth none. */
+static bool
+find_reason(const PerfkitExecution *e, const PerfkitFailure *failure, PerfkitReason *reason)
+{
+	if (e->persisted)
+		*reason = PERFKIT_REASON_LONG_RUNNING;
+	else if (perfkit_publish_slow(perfkit_publish_spent_ns(e)))
+		*reason = PERFKIT_REASON_THRESHOLD;
+	else if (failure != NULL && perfkit_log_errors)
+		*reason = PERFKIT_REASON_ERROR;
+	else if (failure == NULL && e->news != 0)
+		*reason = e->news;
+	else if (failure == NULL && e->sampled)
+		*reason = PERFKIT_REASON_SAMPLED;
+	else
+		return false;
+	return true;
 }
 
 
@@ -263,6 +278,9 @@ within_rate(PerfkitDatabase *db, PerfkitReason reason)
 {
 	int64 second = GetCurrentTimestamp() / USECS_PER_SEC;
 
+	/* It has its row, which must not stay as it is. */
+	if (reason == PERFKIT_REASON_LONG_RUNNING)
+		return true;
 	if (reason == PERFKIT_REASON_ERROR)
 	{
 		if (perfkit_shmem_within_rate(&db->error_window, second, perfkit_log_errors_rate))
@@ -280,15 +298,14 @@ within_rate(PerfkitDatabase *db, PerfkitReason reason)
 void
 perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *failure)
 {
-	bool slow = perfkit_publish_slow(perfkit_publish_spent_ns(e));
-	bool wanted = slow || (failure != NULL ? perfkit_log_errors : e->news != 0);
-	PerfkitReason reason = slow ? PERFKIT_REASON_THRESHOLD : PERFKIT_REASON_ERROR;
+	PerfkitReason reason;
 	PerfkitRecord *record;
 
-	if (!wanted)
+	/* From here on nobody takes it for one that runs. */
+	if (e->serial != 0)
+		perfkit_execution_leave_slot(e);
+	if (!find_reason(e, failure, &reason) || perfkit_selection_left_out(e))
 		return;
-	if (!slow && failure == NULL)
-		reason = e->news;
 	perfkit_count(db, PERFKIT_CAPTURED, 1);
 	if (!within_rate(db, reason))
 		return;
@@ -299,9 +316,11 @@ perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *
 		return;
 	}
 	record->reason = reason;
+	record->sample_weight = reason == PERFKIT_REASON_SAMPLED ? 1 / perfkit_sample_rate : 1;
 	fill_fixed(record, e, failure);
 	fill_texts(db, record, e, failure);
 	if (e->content != NULL)
 		fill_content(db, record, e->content);
-	put(db, record);
+	if (!put(db, record) && e->persisted)
+		perfkit_slot_leave_end(record);
 }

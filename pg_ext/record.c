@@ -35,13 +35,14 @@ static const char *const outcome_names[] = {
 	[PERFKIT_TERMINATED] = "terminated",
 	[PERFKIT_RECOVERY_CONFLICT] = "recovery_conflict",
 	[PERFKIT_CLIENT_GONE] = "client_gone",
+	[PERFKIT_RUNNING] = "running",
+	[PERFKIT_CRASHED] = "crashed",
 };
 
 static const char *const reason_names[] = {
-	[PERFKIT_REASON_THRESHOLD] = "threshold",
-	[PERFKIT_REASON_ERROR] = "error",
-	[PERFKIT_REASON_FIRST_SEEN] = "first_seen",
-	[PERFKIT_REASON_PLAN_CHANGED] = "plan_changed",
+	[PERFKIT_REASON_THRESHOLD] = "threshold",       [PERFKIT_REASON_ERROR] = "error",
+	[PERFKIT_REASON_SAMPLED] = "sampled",           [PERFKIT_REASON_FIRST_SEEN] = "first_seen",
+	[PERFKIT_REASON_PLAN_CHANGED] = "plan_changed", [PERFKIT_REASON_LONG_RUNNING] = "long_running",
 };
 
 static const char *const plan_kind_names[] = {
@@ -70,6 +71,21 @@ const char *
 perfkit_plan_kind_name(PerfkitPlanKind kind)
 {
 	return plan_kind_names[kind];
+}
+
+
+void
+perfkit_wait_add(PerfkitWait waits[PERFKIT_MAX_WAITS], uint32 event, uint32 ms)
+{
+	int i = 0;
+
+	while (i < PERFKIT_MAX_WAITS - 1 && waits[i].ms > 0 && waits[i].event != event)
+		i++;
+	if (waits[i].ms == 0)
+		waits[i].event = event;
+	else if (waits[i].event != event)
+		waits[i].event = PERFKIT_OTHER_WAITS;
+	waits[i].ms += ms;
 }
 
 

@@ -15,7 +15,7 @@
 #include "datatype/timestamp.h"
 
 /* Raise it with every change of PerfkitRecord: old state files are then refused. */
-#define PERFKIT_RECORD_VERSION 4
+#define PERFKIT_RECORD_VERSION 6
 #define PERFKIT_RECORD_LAYOUT ((PERFKIT_RECORD_VERSION << 16) | (uint32) sizeof(PerfkitRecord))
 
 typedef enum PerfkitOutcome
@@ -27,15 +27,19 @@ typedef enum PerfkitOutcome
 	PERFKIT_LOCK_TIMEOUT,
 	PERFKIT_TERMINATED,
 	PERFKIT_RECOVERY_CONFLICT,
-	PERFKIT_CLIENT_GONE
+	PERFKIT_CLIENT_GONE,
+	PERFKIT_RUNNING, /* of records that the worker makes */
+	PERFKIT_CRASHED
 } PerfkitOutcome;
 
 typedef enum PerfkitReason
 {
 	PERFKIT_REASON_THRESHOLD,
 	PERFKIT_REASON_ERROR,
+	PERFKIT_REASON_SAMPLED,
 	PERFKIT_REASON_FIRST_SEEN,
-	PERFKIT_REASON_PLAN_CHANGED
+	PERFKIT_REASON_PLAN_CHANGED,
+	PERFKIT_REASON_LONG_RUNNING
 } PerfkitReason;
 
 /* What column plan_kind says. */
@@ -97,6 +101,17 @@ typedef struct PerfkitJit
 	double deform_ms;
 } PerfkitJit;
 
+/* One kind of wait of a statement, estimated from samples. */
+typedef struct PerfkitWait
+{
+	uint32 event; /* as in PGPROC; 0: it was not waiting */
+	uint32 ms;    /* 0: this and all that follow are empty */
+} PerfkitWait;
+
+/* The last place takes what finds no other: events of several kinds together. */
+#define PERFKIT_MAX_WAITS 8
+#define PERFKIT_OTHER_WAITS PG_UINT32_MAX
+
 typedef struct PerfkitRecord
 {
 	uint32 length; /* of everything, texts included */
@@ -113,19 +128,25 @@ typedef struct PerfkitRecord
 	double planning_ms;  /* < 0: not planned in this execution */
 	double execution_ms; /* < 0: it never got so far */
 	double commit_ms;    /* < 0: not the last of a transaction that wrote */
-	int64 queryid;       /* 0: none */
-	int64 plan_id;       /* 0: none */
-	int64 rows;          /* < 0: not known */
+	double sample_weight;
+	double cpu_user_ms; /* < 0: not measured */
+	double cpu_sys_ms;
+	int64 queryid; /* 0: none */
+	int64 plan_id; /* 0: none */
+	int64 rows;    /* < 0: not known */
 	int32 nesting_level;
 	int32 client_port;     /* -1: none */
 	int32 sqlstate;        /* encoded; 0: none */
 	int32 workers_planned; /* -1: not known to this PostgreSQL */
 	int32 workers_launched;
+	int32 blocking_pid; /* 0: none was seen */
+	PerfkitWait waits[PERFKIT_MAX_WAITS];
 	uint8 outcome;       /* PerfkitOutcome */
 	uint8 reason;        /* PerfkitReason */
 	uint8 plan_kind;     /* PerfkitPlanKind */
 	uint8 truncated;     /* PerfkitTruncated */
 	bool has_parameters; /* though there may be none that could be told */
+	bool replaces;       /* the row that was written while it ran */
 	bool io_timing;
 	bool local_io_timing;
 	bool jit_deform; /* deform_ms means something */
@@ -134,6 +155,9 @@ typedef struct PerfkitRecord
 	uint32 text_length[PERFKIT_N_TEXTS];
 	char text[FLEXIBLE_ARRAY_MEMBER];
 } PerfkitRecord;
+
+/* Adds to the waits of one kind, or to the last place when there are too many kinds. */
+extern void perfkit_wait_add(PerfkitWait waits[PERFKIT_MAX_WAITS], uint32 event, uint32 ms);
 
 /* The word in column outcome or reason. */
 extern const char *perfkit_outcome_name(PerfkitOutcome outcome);

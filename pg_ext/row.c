@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 /* The columns filled now, in the order in which perfkit_row_fill() fills them. */
@@ -78,6 +79,10 @@ const PerfkitRowColumn perfkit_row_columns[] = {
 	{"jit_deform_time", FLOAT8OID, ""},
 	{"parallel_workers_to_launch", INT4OID, ""},
 	{"parallel_workers_launched", INT4OID, ""},
+	{"cpu_user_time", FLOAT8OID, ""},
+	{"cpu_sys_time", FLOAT8OID, ""},
+	{"waits", JSONBOID, ""},
+	{"blocking_pid", INT4OID, ""},
 	{"truncated", TEXTARRAYOID, ""},
 	{"boot", INT8OID, ""},
 	{"sequence", INT8OID, ""},
@@ -279,6 +284,54 @@ put_truncated(PerfkitRow *row, int truncated)
 }
 
 
+/* The name of a wait: type:event as pg_stat_activity has them. */
+static const char *
+wait_name(uint32 event)
+{
+	if (event == PERFKIT_OTHER_WAITS)
+		return "other";
+	return event == 0
+			   ? "CPU"
+			   : psprintf("%s:%s", pgstat_get_wait_event_type(event), pgstat_get_wait_event(event));
+}
+
+
+Datum
+perfkit_row_waits(const PerfkitWait waits[PERFKIT_MAX_WAITS])
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *object;
+
+	if (waits[0].ms == 0)
+		return (Datum) 0;
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < PERFKIT_MAX_WAITS && waits[i].ms > 0; i++)
+	{
+		const char *name = wait_name(waits[i].event);
+		JsonbValue key = json_string(name, strlen(name));
+		JsonbValue ms = {.type = jbvNumeric};
+
+		ms.val.numeric = int64_to_numeric(waits[i].ms);
+		(void) pushJsonbValue(&state, WJB_KEY, &key);
+		(void) pushJsonbValue(&state, WJB_VALUE, &ms);
+	}
+	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbPGetDatum(JsonbValueToJsonb(object));
+}
+
+
+static void
+put_cpu_and_waits(PerfkitRow *row, const PerfkitRecord *record)
+{
+	Datum waits = perfkit_row_waits(record->waits);
+
+	put_float8(row, record->cpu_user_ms, record->cpu_user_ms < 0);
+	put_float8(row, record->cpu_sys_ms, record->cpu_sys_ms < 0);
+	put(row, waits, waits == (Datum) 0);
+	put_int4(row, record->blocking_pid, record->blocking_pid == 0);
+}
+
+
 static void
 put_identity(PerfkitRow *row, const PerfkitRecord *record, const char *database)
 {
@@ -308,25 +361,26 @@ static void
 put_usage(PerfkitRow *row, const PerfkitRecord *record)
 {
 	const PerfkitUsage *u = &record->usage;
-	bool no_times = !record->io_timing;
-	bool no_local_times = !record->local_io_timing;
+	bool unknown = record->outcome == PERFKIT_RUNNING;
+	bool no_times = unknown || !record->io_timing;
+	bool no_local_times = unknown || !record->local_io_timing;
 
 	for (int i = 0; i < 4; i++)
-		put_int8(row, u->shared_blks[i], false);
+		put_int8(row, u->shared_blks[i], unknown);
 	for (int i = 0; i < 4; i++)
-		put_int8(row, u->local_blks[i], false);
+		put_int8(row, u->local_blks[i], unknown);
 	for (int i = 0; i < 2; i++)
-		put_int8(row, u->temp_blks[i], false);
+		put_int8(row, u->temp_blks[i], unknown);
 	for (int i = 0; i < 2; i++)
 		put_float8(row, u->shared_blk_times[i], no_times);
 	for (int i = 0; i < 2; i++)
 		put_float8(row, u->local_blk_times[i], no_local_times);
 	for (int i = 0; i < 2; i++)
 		put_float8(row, u->temp_blk_times[i], no_times);
-	put_int8(row, u->wal_records, false);
-	put_int8(row, u->wal_fpi, false);
-	put_int8(row, u->wal_bytes, false);
-	put_int8(row, u->wal_buffers_full, u->wal_buffers_full < 0);
+	put_int8(row, u->wal_records, unknown);
+	put_int8(row, u->wal_fpi, unknown);
+	put_int8(row, u->wal_bytes, unknown);
+	put_int8(row, u->wal_buffers_full, unknown || u->wal_buffers_full < 0);
 }
 
 
@@ -335,12 +389,14 @@ put_jit(PerfkitRow *row, const PerfkitRecord *record)
 {
 	const PerfkitJit *j = &record->jit;
 
-	put_int8(row, j->functions, false);
-	put_float8(row, j->generation_ms, false);
-	put_float8(row, j->inlining_ms, false);
-	put_float8(row, j->optimization_ms, false);
-	put_float8(row, j->emission_ms, false);
-	put_float8(row, j->deform_ms, !record->jit_deform);
+	bool unknown = record->outcome == PERFKIT_RUNNING;
+
+	put_int8(row, j->functions, unknown);
+	put_float8(row, j->generation_ms, unknown);
+	put_float8(row, j->inlining_ms, unknown);
+	put_float8(row, j->optimization_ms, unknown);
+	put_float8(row, j->emission_ms, unknown);
+	put_float8(row, j->deform_ms, unknown || !record->jit_deform);
 	put_int4(row, record->workers_planned, record->workers_planned < 0);
 	put_int4(row, record->workers_launched, record->workers_launched < 0);
 }
@@ -353,7 +409,7 @@ perfkit_row_fill(PerfkitRow *row, const PerfkitRecord *record, const char *datab
 	row->n = 0;
 	put_int8(row, record->id, false);
 	put(row, TimestampTzGetDatum(record->started_at), false);
-	put(row, TimestampTzGetDatum(record->ended_at), false);
+	put(row, TimestampTzGetDatum(record->ended_at), record->outcome == PERFKIT_RUNNING);
 	put_float8(row, record->duration_ms, false);
 	put_float8(row, record->planning_ms, record->planning_ms < 0);
 	put_float8(row, record->execution_ms, record->execution_ms < 0);
@@ -366,11 +422,12 @@ perfkit_row_fill(PerfkitRow *row, const PerfkitRecord *record, const char *datab
 	put_string(row, record->sqlstate != 0 ? unpack_sql_state(record->sqlstate) : NULL);
 	put_record_text(row, record, PERFKIT_TEXT_MESSAGE);
 	put_string(row, perfkit_reason_name(record->reason));
-	put_float8(row, 1, false);
+	put_float8(row, record->sample_weight, false);
 	put_float8(row, record->commit_ms, record->commit_ms < 0);
 	put(row, ObjectIdGetDatum(record->userid), false);
 	put_usage(row, record);
 	put_jit(row, record);
+	put_cpu_and_waits(row, record);
 	put_truncated(row, record->truncated);
 	put_int8(row, record->boot, false);
 	put_int8(row, record->sequence, false);

@@ -10,7 +10,7 @@
 
 #include "record.h"
 
-#define PERFKIT_ROW_COLUMNS 62
+#define PERFKIT_ROW_COLUMNS 66
 
 typedef struct PerfkitRowColumn
 {
@@ -31,5 +31,8 @@ typedef struct PerfkitRow
 
 /* Fills the row; its values are palloc'd.  Reads the catalog for names of roles. */
 extern void perfkit_row_fill(PerfkitRow *row, const PerfkitRecord *record, const char *database);
+
+/* Waits as a jsonb of event and milliseconds, palloc'd; 0 when there are none. */
+extern Datum perfkit_row_waits(const PerfkitWait waits[PERFKIT_MAX_WAITS]);
 
 #endif /* PERFKIT_ROW_H */

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "planseen.h"
 #include "shmem.h"
+#include "slot.h"
 #include "state.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
@@ -69,7 +70,8 @@ static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(rings_end(), PG_CACHE_LINE_SIZE), perfkit_planseen_memory());
+	return add_size(add_size(rings_end(), PG_CACHE_LINE_SIZE),
+					add_size(perfkit_slot_memory(), perfkit_planseen_memory()));
 }
 
 
@@ -107,9 +109,8 @@ init_entry(PerfkitDatabase *db)
 
 
 static void
-init_shared(Size size)
+init_shared(void)
 {
-	memset(perfkit_shared, 0, size);
 	pg_atomic_init_u32(&perfkit_shared->generation, 1);
 	pg_atomic_init_u32(&perfkit_shared->rescan, 0);
 	pg_atomic_init_u64(&perfkit_shared->sequence, 0);
@@ -122,7 +123,6 @@ init_shared(Size size)
 		init_entry(&perfkit_shared->databases[i]);
 	for (int i = 0; i < perfkit_shared->n_rings; i++)
 		perfkit_ring_init(ring_at(i), (Size) perfkit_ring_size * 1024);
-	perfkit_planseen_init(ring_at(perfkit_shared->n_rings));
 }
 
 
@@ -131,13 +131,19 @@ startup(void)
 {
 	bool found;
 	Size size = total_memory();
+	char *slots;
 
 	if (next_startup_hook)
 		next_startup_hook();
 	perfkit_shared = ShmemInitStruct("perfkit", size, &found);
+	if (!found)
+		memset(perfkit_shared, 0, size);
+	slots = (char *) CACHELINEALIGN(perfkit_shared) + rings_end();
+	perfkit_slot_init(slots, !found);
 	if (found)
 		return;
-	init_shared(size);
+	init_shared();
+	perfkit_planseen_init(slots + perfkit_slot_memory());
 
 	/* Postmaster, or the only process of single-user mode. */
 	if (!IsUnderPostmaster)
@@ -152,6 +158,18 @@ perfkit_shmem_init(void)
 	shmem_request_hook = request;
 	next_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup;
+}
+
+
+void
+perfkit_shmem_require(void)
+{
+	if (perfkit_shared != NULL)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("perfkit must be loaded when the server starts"),
+					errhint("Put this line into postgresql.conf and restart the server: "
+							"shared_preload_libraries = 'perfkit'")));
 }
 
 

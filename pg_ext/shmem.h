@@ -36,6 +36,7 @@
 	X(DROPPED_RATE, "dropped_rate", "over perfkit.record_rate")                                    \
 	X(DROPPED_ERRORS_RATE, "dropped_errors_rate",                                                  \
 	  "failed statements over perfkit.log_errors_rate")                                            \
+	X(DROPPED_MAX_SIZE, "dropped_max_size", "rows over perfkit.slow_query_max_size")               \
 	X(DROPPED_INVALID, "dropped_invalid", "rows the table refused")                                \
 	X(DROPPED_NO_MEMORY, "dropped_no_memory", "no memory for the record in the backend")           \
 	X(FLUSH_ERRORS, "flush_errors", "failed attempts to write rows or to look after partitions")   \
@@ -48,7 +49,11 @@
 	X(EXPLAIN_FAILED, "explain_failed", "plans that could not be taken")                           \
 	X(UNTRACKED_DEPTH, "untracked_depth", "executions nested too deep to be followed")             \
 	X(RETENTION_BLOCKED, "retention_blocked",                                                      \
-	  "times an old day was in use and could not be dropped")
+	  "times an old day was in use and could not be dropped")                                      \
+	X(RETENTION_BY_SIZE, "retention_by_size",                                                      \
+	  "days dropped early: see perfkit.slow_query_max_size")                                       \
+	X(RUNNING_ROWS, "running_rows", "rows written for statements that were still running")         \
+	X(CRASHED_ROWS, "crashed_rows", "of them, those whose end was never seen")
 
 typedef enum PerfkitCounter
 {
@@ -114,6 +119,9 @@ typedef struct PerfkitShared
 
 /* NULL unless the library came by shared_preload_libraries. */
 extern PerfkitShared *perfkit_shared;
+
+/* An error that says what is missing from postgresql.conf, unless the library was preloaded. */
+extern void perfkit_shmem_require(void);
 
 /* In a process of perfkit itself: its own statements are not captured. */
 extern bool perfkit_exempt;

@@ -16,6 +16,7 @@
 #include "partition.h"
 #include "planseen.h"
 #include "shmem.h"
+#include "slot.h"
 #include "utils/builtins.h"
 #include "utils/elog.h"
 #include "utils/guc.h"
@@ -28,18 +29,6 @@
 
 PG_FUNCTION_INFO_V1(perfkit_status);
 PG_FUNCTION_INFO_V1(perfkit_log_metric);
-
-
-static void
-need_library(void)
-{
-	if (perfkit_shared != NULL)
-		return;
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("perfkit must be loaded when the server starts"),
-					errhint("Put this line into postgresql.conf and restart the server: "
-							"shared_preload_libraries = 'perfkit'")));
-}
 
 
 /* One row of the status view. */
@@ -124,8 +113,9 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 		"statements forgotten to remember others");
 	row(result, "shared_memory_bytes",
 		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
-				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_planseen_memory()),
-		"rings, counters and plans of all databases");
+				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_slot_memory() +
+				 perfkit_planseen_memory()),
+		"rings, counters and plans of all databases, and a slot for each backend");
 }
 
 
@@ -159,7 +149,7 @@ perfkit_status(PG_FUNCTION_ARGS)
 {
 	PerfkitDatabase *db;
 
-	need_library();
+	perfkit_shmem_require();
 	db = perfkit_shmem_find(MyDatabaseId);
 	InitMaterializedSRF(fcinfo, 0);
 	counter_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
@@ -246,7 +236,7 @@ perfkit_log_metric(PG_FUNCTION_ARGS)
 {
 	double value;
 
-	need_library();
+	perfkit_shmem_require();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("metric, value and labels must not be null"),

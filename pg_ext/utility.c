@@ -27,6 +27,7 @@
 #include "guc.h"
 #include "handsoff.h"
 #include "miscadmin.h"
+#include "selection.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
 
@@ -143,7 +144,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 		return NULL;
 	e->tag = m->tag;
 	e->params = params;
-	e->live = m->adopts_plan;
+	e->live = m->adopts_plan && !perfkit_selection_left_out(e);
 	e->plan_desc = NULL;
 	e->rows = -1;
 	if (m->sets_application)

@@ -4,6 +4,7 @@
  *
  *	  connect -> extension there? -> every flush_interval, or when woken:
  *	      look after partitions (each minute) -> write batches until the ring is empty
+ *	  and every wait_sample_interval, while statements run: look at them (running.h)
  *
  * An error aborts the step, is logged and counted as flush_errors, and makes
  * the worker pause, longer each time; records wait in the ring meanwhile.  The
@@ -29,8 +30,10 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "running.h"
 #include "shmem.h"
 #include "storage/ipc.h"
+#include "unfinished.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -38,13 +41,17 @@
 #include "writer.h"
 
 #define UPKEEP_MS (60 * 1000)
+#define STORM_SHARE 16 /* of slow_query_max_size written: time for a look at the size */
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS (60 * 1000)
 
 static PerfkitDatabase *db = NULL;
 static volatile sig_atomic_t working = false; /* in a transaction: SIGTERM interrupts it */
 static TimestampTz next_upkeep = 0;
-static int back_off_ms = 0; /* 0: the last step went well */
+static Size written = 0;     /* bytes of records since the last upkeep */
+static int back_off_ms = 0;  /* 0: the last step went well */
+static bool started = false; /* rows of an earlier life are settled */
+static bool active = false;  /* a statement ran at the last look */
 
 
 /* SIGTERM: a quiet end between transactions, an interrupt within one. */
@@ -210,6 +217,30 @@ flush_step(void)
 }
 
 
+static bool
+start_step(void)
+{
+	perfkit_unfinished_start(db);
+	return true;
+}
+
+
+static bool
+close_step(void)
+{
+	perfkit_unfinished_close(db);
+	return true;
+}
+
+
+static bool
+look_step(void)
+{
+	perfkit_unfinished_look();
+	return perfkit_running_look(db, !RecoveryInProgress() && back_off_ms == 0);
+}
+
+
 static void
 pause_after_error(void)
 {
@@ -218,22 +249,38 @@ pause_after_error(void)
 }
 
 
-/* Partitions, then batch after batch until the ring is empty. */
+/*
+ * Partitions each minute, and sooner in a storm of rows.  An old day that cannot
+ * be dropped must not keep new rows out: the next try is in a minute.
+ */
+static void
+upkeep(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool done;
+
+	written += perfkit_writer_take_written();
+	if (now < next_upkeep && (perfkit_slow_query_max_size == 0 ||
+							  written / 1024 < (Size) perfkit_slow_query_max_size / STORM_SHARE))
+		return;
+	written = 0;
+	next_upkeep = TimestampTzPlusMilliseconds(now, UPKEEP_MS);
+	(void) guarded(upkeep_step, &done, "partitions could not be looked after");
+}
+
+
+/* Batch after batch until the ring is empty. */
 static void
 work(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	bool more = true;
+	bool closed;
 
-	/* An old day that cannot be dropped must not keep new rows out: next try in a minute. */
-	if (now >= next_upkeep)
-	{
-		(void) guarded(upkeep_step, &more, "partitions could not be looked after");
-		next_upkeep = TimestampTzPlusMilliseconds(now, UPKEEP_MS);
-	}
-	more = true;
+	if (!started)
+		started = guarded(start_step, &closed, "rows of unfinished statements stay as they are");
 	while (more && !ShutdownRequestPending)
 	{
+		upkeep();
 		if (!guarded(flush_step, &more, "captured statements wait unstored"))
 		{
 			if (perfkit_writer_learned())
@@ -246,6 +293,7 @@ work(void)
 		}
 	}
 	back_off_ms = 0;
+	(void) guarded(close_step, &closed, "rows of unfinished statements stay as they are");
 	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_RUNNING);
 	pg_atomic_write_u64(&db->last_flush, (uint64) GetCurrentTimestamp());
 }
@@ -261,11 +309,16 @@ standby_work(void)
 }
 
 
-/* Once after promotion: what the standby has run is not stored. */
+/*
+ * Once after promotion: what the standby has run is not stored.  The launcher
+ * looks again at databases without the extension: it may have come by replication.
+ */
 static void
 promoted(void)
 {
 	perfkit_writer_overwrite(db, false);
+	pg_atomic_write_u32(&perfkit_shared->rescan, 1);
+	perfkit_shmem_wake_launcher();
 }
 
 
@@ -295,36 +348,70 @@ check_extension(void)
 
 
 static void
+reload(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	next_upkeep = 0; /* the retention may be another */
+}
+
+
+/* What is due each flush_interval, and whenever a backend asks for it. */
+static void
+flush(void)
+{
+	static bool standby = false;
+
+	check_extension();
+	if (RecoveryInProgress())
+	{
+		standby = true;
+		standby_work();
+		return;
+	}
+	if (standby)
+		promoted();
+	standby = false;
+	work();
+}
+
+
+/*
+ * Until when to sleep.  Statements that run are looked at more often; while there
+ * were none, once a flush_interval is enough to see the next.
+ */
+static long
+nap_ms(TimestampTz next_flush)
+{
+	long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_flush);
+
+	return active ? Min(ms, perfkit_wait_sample_interval) : ms;
+}
+
+
+static void
 loop(uint32 wait_event)
 {
-	bool standby = false;
+	TimestampTz next_flush = 0;
+	int events = 0;
 
 	while (!ShutdownRequestPending)
 	{
 		if (ConfigReloadPending)
+			reload();
+		if ((events & WL_LATCH_SET) || GetCurrentTimestamp() >= next_flush)
 		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			next_upkeep = 0; /* the retention may be another */
+			flush();
+			next_flush = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 Max(perfkit_flush_interval, back_off_ms));
 		}
-		check_extension();
-		if (RecoveryInProgress())
-		{
-			standby = true;
-			standby_work();
-		}
-		else
-		{
-			if (standby)
-				promoted();
-			standby = false;
-			work();
-		}
+		if (!guarded(look_step, &active, "running statements could not be looked at"))
+			active = false;
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (ShutdownRequestPending)
 			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Max(perfkit_flush_interval, back_off_ms), wait_event);
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						   nap_ms(next_flush), wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -18,12 +18,15 @@
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
+#include "guc.h"
+#include "jsonlog.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "partition.h"
 #include "pgstat.h"
 #include "record.h"
 #include "row.h"
+#include "unfinished.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -41,10 +44,15 @@ typedef struct Batch
 	int64 stored;
 	int64 invalid;
 	int64 strangers; /* records of another database (shmem.c, S1) */
+	int64 over_size;
+	List *ended; /* records of statements that had a row while they ran */
+	List *lines; /* for the server log */
 } Batch;
 
 static char database_name[NAMEDATALEN];
 static SPIPlanPtr insert_plan = NULL;
+static SPIPlanPtr delete_plan = NULL; /* of the row from while it ran */
+static Size written = 0;              /* bytes of records, since somebody asked */
 static MemoryContext batch_memory = NULL;
 static uint64 careful_until = 0; /* ring position up to which rows go one by one */
 static bool learned = false;
@@ -86,11 +94,29 @@ prepare(void)
 	if (insert_plan == NULL)
 		elog(ERROR, "perfkit: SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(insert_plan);
+	delete_plan = SPI_prepare("DELETE FROM perfkit.slow_query_log"
+							  " WHERE outcome IN ('running', 'crashed')"
+							  " AND boot = $1 AND sequence = $2",
+							  2, (Oid[]){INT8OID, INT8OID});
+	if (delete_plan == NULL)
+		elog(ERROR, "perfkit: SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(delete_plan);
+}
+
+
+/* The row of a statement that was still running makes room for what is known now. */
+static void
+remove_running(const PerfkitRecord *record)
+{
+	Datum values[] = {Int64GetDatum(record->boot), Int64GetDatum(record->sequence)};
+
+	if (SPI_execute_plan(delete_plan, values, NULL, false, 0) < 0)
+		elog(ERROR, "perfkit: DELETE failed");
 }
 
 
 static void
-insert(Batch *batch, const PerfkitRecord *record)
+insert(Batch *batch, PerfkitRecord *record)
 {
 	PerfkitRow row;
 
@@ -100,9 +126,17 @@ insert(Batch *batch, const PerfkitRecord *record)
 		known_from = record->started_at - record->started_at % USECS_PER_DAY;
 	}
 	perfkit_row_fill(&row, record, database_name);
+	if (record->replaces)
+		remove_running(record);
 	if (SPI_execute_plan(insert_plan, row.values, row.nulls, false, 0) < 0)
 		elog(ERROR, "perfkit: INSERT failed");
 	batch->stored++;
+	if (record->outcome == PERFKIT_RUNNING)
+		return;
+	if (record->replaces)
+		batch->ended = lappend(batch->ended, record);
+	if (perfkit_log_json)
+		batch->lines = lappend(batch->lines, perfkit_jsonlog_line(&row));
 }
 
 
@@ -118,6 +152,8 @@ take_one(Batch *batch, PerfkitRing *ring, uint32 length)
 		batch->invalid++;
 	else if (record->database != MyDatabaseId)
 		batch->strangers++;
+	else if (perfkit_partition_full() && !record->replaces)
+		batch->over_size++;
 	else
 		insert(batch, record);
 }
@@ -140,18 +176,41 @@ begin(void)
 
 
 static void
-end(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
+commit(void)
 {
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
+}
+
+
+/* What is told of a batch that is committed. */
+static void
+tell(const Batch *batch)
+{
+	ListCell *lc;
+
+	foreach (lc, batch->ended)
+		perfkit_unfinished_remove((uint64) ((PerfkitRecord *) lfirst(lc))->sequence);
+	foreach (lc, batch->lines)
+		ereport(LOG, (errmsg("perfkit: %s", (char *) lfirst(lc)), errhidestmt(true),
+					  errhidecontext(true)));
+}
+
+
+static void
+end(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
+{
+	commit();
 
 	/* No interrupt is served between the commit and this. */
 	perfkit_ring_consume(ring, &batch->cursor);
 	perfkit_count(db, PERFKIT_STORED, batch->stored);
 	perfkit_count(db, PERFKIT_DROPPED_INVALID, batch->invalid);
 	perfkit_count(db, PERFKIT_DROPPED_NO_RING, batch->strangers);
+	perfkit_count(db, PERFKIT_DROPPED_MAX_SIZE, batch->over_size);
+	written += batch->bytes;
 }
 
 
@@ -243,9 +302,36 @@ perfkit_writer_flush(PerfkitDatabase *db)
 	if (perfkit_ring_peek(ring, &batch.cursor) == 0)
 		return false;
 	store(db, ring, &batch);
+	tell(&batch);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(batch_memory);
 	return full(&batch);
+}
+
+
+void
+perfkit_writer_store_running(PerfkitDatabase *db, PerfkitRecord *record)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Batch batch = {0};
+
+	begin();
+	MemoryContextSwitchTo(batch_memory);
+	insert(&batch, record);
+	commit();
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(batch_memory);
+	perfkit_count(db, PERFKIT_RUNNING_ROWS, 1);
+}
+
+
+Size
+perfkit_writer_take_written(void)
+{
+	Size result = written;
+
+	written = 0;
+	return result;
 }
 
 

@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "record.h"
 #include "shmem.h"
 
 /* Once per worker, connected to its database. */
@@ -23,6 +24,15 @@ extern bool perfkit_writer_flush(PerfkitDatabase *db);
 
 /* Whether the last failure taught the writer something, so that it may try again at once. */
 extern bool perfkit_writer_learned(void);
+
+/*
+ * Writes the row of a statement that still runs, in a transaction of its own,
+ * in the place of what was written of it before.  Throws like flush.
+ */
+extern void perfkit_writer_store_running(PerfkitDatabase *db, PerfkitRecord *record);
+
+/* Bytes of records written since the last call. */
+extern Size perfkit_writer_take_written(void);
 
 /*
  * Gives up the oldest records without storing them (dropped_overwritten):
