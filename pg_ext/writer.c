@@ -130,6 +130,9 @@ insert(Batch *batch, PerfkitRecord *record)
 		remove_running(record);
 	if (SPI_execute_plan(insert_plan, row.values, row.nulls, false, 0) < 0)
 		elog(ERROR, "perfkit: INSERT failed");
+
+	/* SPI leaves us in its own memory, which goes before the batch is told of. */
+	MemoryContextSwitchTo(batch_memory);
 	batch->stored++;
 	if (record->outcome == PERFKIT_RUNNING)
 		return;

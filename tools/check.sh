@@ -186,6 +186,8 @@ suite_tap()
 {
     local dir code=0 died
     dir=$(fresh_dir tap)
+    # versions of the extension for tests only
+    cp "$TOP"/tests/tap/share/*.sql "$("$BIN/pg_config" --sharedir)/extension/"
     (
         cd "$dir"
         bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
@@ -193,6 +195,7 @@ suite_tap()
             PERFKIT_POOLER="$(pooler_binary)" \
             prove --verbose --jobs 2 --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$SRC"/tests/tap/*.pl
     ) || code=$?
+    rm -f "$("$BIN/pg_config" --sharedir)"/extension/perfkit--*.test.sql
     PASSED=$(count "$LOG" '^ok [0-9]')
     FAILED=$(count "$LOG" '^not ok [0-9]')
     died=$(count "$LOG" '^  (Parse errors|Non-zero (exit|wait) status)')
