@@ -25,8 +25,12 @@ is(stored($primary, q{application_name = 'primary'}), '1', 'the primary stores')
 $primary->safe_psql('postgres', 'CREATE DATABASE doomed');
 $primary->safe_psql('doomed', 'CREATE EXTENSION perfkit');
 
+$primary->safe_psql('postgres', 'CREATE DATABASE late');
+my $late = $primary->safe_psql('postgres', q{SELECT oid FROM pg_database WHERE datname = 'late'});
+
 $primary->backup('base');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'log_min_messages = debug1');
 $standby->start;
 $primary->wait_for_catchup($standby);
 
@@ -35,6 +39,9 @@ ok(await($standby, $WORKER . q{'postgres'}, '1'), 'the standby has a worker');
 ok(await($standby, q{SELECT detail LIKE '%recovery%' FROM perfkit.status WHERE name = 'worker_pid'}), '... which knows that it is one');
 is(ask($standby, q{SELECT count(*) FROM perfkit.slow_queries WHERE application_name = 'primary'}), '1', 'slow_queries shows the replicated rows');
 is(ask($standby, q{SELECT count(*) FROM perfkit.failed_queries}), '0', 'failed_queries answers');
+is( ask($standby, q{SET perfkit.slow_query_threshold = 0; SET perfkit.track = 'top';
+		SELECT query ~ 'active_queries', nesting_level FROM perfkit.active_queries}),
+	't|0', 'active_queries answers');
 my $lsn = $standby->lsn('replay');
 run_as($standby, 'standby', "SELECT 'on the standby'; SELECT 1/0; CREATE TABLE no (); SELECT perfkit.log_metric('a', 1);");
 my ($out, $err) = run_as($standby, 'standby', "SELECT perfkit.log_metric('a', 1);");
@@ -65,11 +72,19 @@ $standby->restart;
 ok(await($standby, $WORKER . q{'postgres'}, '1'), 'after a restart the standby has a worker again');
 is(counter($standby, 'unclean_starts'), $unclean, '... and the start counts as clean');
 
+# ---- an extension that comes by replication, to a database that was found to have none
+my $probe = qr/starting background worker process "perfkit worker for database $late".*background worker "perfkit worker" \(PID \d+\) exited with exit code 0/s;
+ok(until_true(sub { slurp_file($standby->logfile) =~ $probe }, 'the probe'), 'the standby has looked for the extension in another database');
+is(ask($standby, $WORKER . q{'late'}), '0', '... in vain');
+$primary->safe_psql('late', 'CREATE EXTENSION perfkit');
+$primary->wait_for_catchup($standby);
+
 # ---- promotion
 my $before = ask($standby, 'SELECT count(*) FROM perfkit.slow_query_log');
 run_as($standby, 'standby', "SELECT 'last words of the standby'");
 $standby->promote;
 ok(await($standby, q{SELECT detail = 'running' FROM perfkit.status WHERE name = 'worker_pid'}), 'promoted: the worker writes');
+ok(await($standby, $WORKER . q{'late'}, '1'), '... in the database, too, that was found to have no extension');
 run_as($standby, 'promoted', "SELECT 'first words of the primary'");
 is(stored($standby, q{application_name = 'promoted'}), '1', '... and stores');
 is(stored($standby, q{application_name = 'standby'}), '0', '... but nothing of what the standby ran');
