@@ -34,8 +34,7 @@ PG_FUNCTION_INFO_V1(perfkit_active);
 typedef struct Found
 {
 	int index; /* of the slot */
-	uint32 serial;
-	PerfkitSlotStatement statement;
+	PerfkitSlotView view;
 } Found;
 
 /* One row on its way. */
@@ -74,12 +73,12 @@ may_see(const PgBackendStatus *status)
 
 
 static char *
-redacted(const PerfkitSlotStatement *s, const PgBackendStatus *status)
+redacted(const PerfkitSlotView *v, const PgBackendStatus *status)
 {
 	char *activity = pgstat_clip_activity(status->st_activity_raw);
 	int length;
 	bool cut;
-	const char *text = perfkit_running_text(s, activity, &length, &cut);
+	const char *text = perfkit_running_text(v, activity, &length, &cut);
 	Size room = 4 * (Size) length + 64;
 	PerfkitRedaction redaction = {.out = palloc(room + 1), .size = room};
 
@@ -90,7 +89,7 @@ redacted(const PerfkitSlotStatement *s, const PgBackendStatus *status)
 
 
 static void
-put_client(Cells *cells, const PerfkitSlotStatement *s, const PgBackendStatus *status)
+put_client(Cells *cells, const PerfkitSlotView *v, const PgBackendStatus *status)
 {
 	char host[NI_MAXHOST];
 	int port = perfkit_address_text(&status->st_clientaddr, host, sizeof(host));
@@ -98,8 +97,9 @@ put_client(Cells *cells, const PerfkitSlotStatement *s, const PgBackendStatus *s
 	put_text(cells, host);
 	put(cells, Int32GetDatum(port), port < 0);
 	put_text(cells, status->st_appname);
-	put_text(cells, s->tag != CMDTAG_UNKNOWN ? GetCommandTagName(s->tag) : NULL);
-	put_text(cells, redacted(s, status));
+	put_text(cells,
+			 v->statement.tag != CMDTAG_UNKNOWN ? GetCommandTagName(v->statement.tag) : NULL);
+	put_text(cells, redacted(v, status));
 }
 
 
@@ -108,7 +108,7 @@ put_waits(Cells *cells, const Found *f)
 {
 	const PerfkitSlot *slot = perfkit_slot_at(f->index);
 	uint32 event = *(volatile uint32 *) &GetPGProcByNumber(f->index)->wait_event_info;
-	bool own = slot->waits_serial == f->serial;
+	bool own = slot->waits_serial == f->view.serial;
 	Datum waits = own ? perfkit_row_waits(slot->waits) : (Datum) 0;
 
 	put_text(cells, pgstat_get_wait_event_type(event));
@@ -142,27 +142,26 @@ find_status(int pid)
 static bool
 fill(Cells *cells, const Found *f, int64 now_ns)
 {
-	const PerfkitSlotStatement *s = &f->statement;
+	const PerfkitSlotView *v = &f->view;
 	PerfkitSlot *slot = perfkit_slot_at(f->index);
-	const PgBackendStatus *status = find_status(s->pid);
+	const PgBackendStatus *status = find_status(v->session.pid);
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz started_at = perfkit_running_started_at(s, now, now_ns);
-	uint64 number = perfkit_slot_row(slot, f->serial);
-	PerfkitSlotStatement again;
+	TimestampTz started_at = perfkit_running_started_at(v, now, now_ns);
+	uint64 number = perfkit_slot_row(slot, v->serial);
 
-	if (status == NULL || perfkit_slot_read(slot, &again) != f->serial)
+	if (status == NULL || !perfkit_slot_same(slot, v))
 		return false;
 	cells->n = 0;
-	put(cells, Int32GetDatum(s->pid), false);
+	put(cells, Int32GetDatum(v->session.pid), false);
 	put(cells, TimestampTzGetDatum(started_at), false);
 	put(cells, Float8GetDatum((now - started_at) / 1000.0), false);
-	put(cells, Int64GetDatum(s->queryid), s->queryid == 0);
+	put(cells, Int64GetDatum(v->statement.queryid), v->statement.queryid == 0);
 	put(cells, Int32GetDatum(slot->depth), false);
-	put(cells, ObjectIdGetDatum(s->userid), false);
+	put(cells, ObjectIdGetDatum(v->statement.userid), false);
 	put(cells, Int64GetDatum(perfkit_shared->boot + (int64) number), number == 0);
 	if (may_see(status))
 	{
-		put_client(cells, s, status);
+		put_client(cells, v, status);
 		put_waits(cells, f);
 		return true;
 	}
@@ -192,9 +191,8 @@ perfkit_active(PG_FUNCTION_ARGS)
 		Found *f = &found[n];
 
 		f->index = i;
-		f->serial = perfkit_slot_read(perfkit_slot_at(i), &f->statement);
-		if (f->serial != 0 && f->statement.database == MyDatabaseId &&
-			perfkit_running_slow(&f->statement, now_ns))
+		if (perfkit_slot_read(perfkit_slot_at(i), &f->view) &&
+			f->view.session.database == MyDatabaseId && perfkit_running_slow(&f->view, now_ns))
 			n++;
 	}
 

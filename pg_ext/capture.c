@@ -154,6 +154,7 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 		return NULL;
 	e->queryid = (int64) statement->queryId;
 	e->source = source;
+	e->in_message = source == debug_query_string;
 	e->location = statement->stmt_location;
 	e->length = statement->stmt_len;
 	e->first = false;
@@ -228,7 +229,7 @@ pause_segment(PerfkitExecution *e)
 	perfkit_execution_end_segment(e, perfkit_clock_ns());
 	perfkit_execution_add_usage(e);
 	if (e->serial != 0)
-		perfkit_execution_leave_slot(e);
+		perfkit_slot_leave(e);
 }
 
 

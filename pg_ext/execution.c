@@ -97,13 +97,13 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->planning_ns = -1;
 	e->commit_ns = -1;
 	e->has_usage = false;
-	e->has_jit = false;
 	e->workers_planned = -1;
 	e->workers_launched = -1;
 	e->serial = 0;
 	e->persisted = false;
 	e->sampled = false;
 	e->has_cpu = false;
+	e->has_jit = false;
 	e->blocking_pid = 0;
 	e->waits[0].ms = 0;
 	return e;
@@ -191,17 +191,6 @@ perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
 
 
 void
-perfkit_execution_leave_slot(PerfkitExecution *e)
-{
-	PerfkitSlotFound found = perfkit_slot_leave(e);
-
-	if (found.sequence != 0)
-		e->id = perfkit_shared->boot + (int64) found.sequence;
-	e->persisted |= found.persisted;
-}
-
-
-void
 perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
 {
 	e->active_ns += now_ns - e->segment_ns;
@@ -266,7 +255,7 @@ void
 perfkit_execution_close(PerfkitExecution *e)
 {
 	if (e->serial != 0)
-		perfkit_execution_leave_slot(e);
+		perfkit_slot_leave(e);
 	else if (e->level > 0)
 		perfkit_slot_set_depth(e->level - 1);
 	e->state = PERFKIT_SLOT_FREE;

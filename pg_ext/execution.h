@@ -48,48 +48,50 @@ struct PerfkitExecution
 	bool running; /* inside one of our hooks right now */
 	bool live;    /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
 	uint8 news;   /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
-	bool first;   /* of its message: parse time counts */
 
 	int64 id; /* of its row; 0 until somebody needs it */
-	int64 queryid;
-	Oid userid;
-	const char *source; /* the whole string it came in; not ours */
-	int location;       /* of the statement in it, as in PlannedStmt */
-	int length;
-	ParamListInfo params;    /* not ours; NULL once they may be gone */
-	PerfkitContent *content; /* taken so far, NULL: nothing (content.h) */
-	QueryDesc *plan_desc;    /* if live, and at its end: whose plan; NULL: none */
-	bool plan_instrumented;  /* if live: its nodes count for us alone */
-	CommandTag tag;
+	union
+	{
+		PerfkitSlotStatement told; /* what is told to others while it runs */
+		struct
+		{
+			PERFKIT_SLOT_FIELDS
+		};
+	};
+	const char *source;            /* the whole string it came in; not ours */
+	ParamListInfo params;          /* not ours; NULL once they may be gone */
+	PerfkitContent *content;       /* taken so far, NULL: nothing (content.h) */
+	QueryDesc *plan_desc;          /* if live, and at its end: whose plan; NULL: none */
+	bool plan_instrumented;        /* if live: its nodes count for us alone */
 	char application[NAMEDATALEN]; /* as of the start, utility statements only */
 	int64 rows;                    /* -1: the command has none */
 
-	TimestampTz message; /* start of the client's message it began in */
-	int64 begin_ns;      /* first work on it, planning included */
-	int64 segment_ns;    /* start of the open segment */
-	int64 end_ns;        /* end of the last segment */
-	int64 active_ns;     /* sum of the closed segments */
-	int64 planning_ns;   /* -1: not planned in this execution */
-	int64 commit_ns;     /* -1: no commit belongs to it */
+	int64 segment_ns;  /* start of the open segment */
+	int64 end_ns;      /* end of the last segment */
+	int64 active_ns;   /* sum of the closed segments */
+	int64 planning_ns; /* -1: not planned in this execution */
+	int64 commit_ns;   /* -1: no commit belongs to it */
 
 	BufferUsage buffers_at; /* at the start of the open segment */
 	WalUsage wal_at;
 	bool has_usage;
-	bool has_jit;
 	BufferUsage buffers; /* sum of the closed segments, if has_usage */
 	WalUsage wal;
 	PerfkitJit jit; /* if has_jit */
 	int workers_planned;
 	int workers_launched;
 
+	/* These begin with zeroes: together, so that few stores make them. */
 	uint32 serial;  /* under which it runs in the slot; 0: it does not */
 	bool persisted; /* a row was written while it ran */
 	bool sampled;   /* drawn, though it is fast */
 	bool has_cpu;
+	bool has_jit;
 	int blocking_pid;                     /* 0: none was seen */
-	struct timeval cpu_at[2];             /* user, system, at the start of the open segment */
-	double cpu_ms[2];                     /* sum of the closed segments, if has_cpu */
 	PerfkitWait waits[PERFKIT_MAX_WAITS]; /* if the first ms is not 0 */
+
+	struct timeval cpu_at[2]; /* user, system, at the start of the open segment */
+	double cpu_ms[2];         /* sum of the closed segments, if has_cpu */
 };
 
 /* Read by every statement: hidden, so that the compiler knows where they are. */
@@ -144,9 +146,6 @@ extern void perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns);
 
 /* Adds the blocks and WAL used since begin_segment. */
 extern void perfkit_execution_add_usage(PerfkitExecution *e);
-
-/* Its slot (slot.h) is free again; what was found in it is taken over. */
-extern void perfkit_execution_leave_slot(PerfkitExecution *e);
 
 /* Ends a segment that an error left open, usage included; harmless when none is. */
 extern void perfkit_execution_stop(PerfkitExecution *e, int64 now_ns);

@@ -13,6 +13,7 @@
 
 #include "guc.h"
 #include "selection.h"
+#include "slot.h"
 #include "utils/guc.h"
 
 int perfkit_slow_query_threshold = 50;
@@ -90,6 +91,8 @@ typedef struct Setting
 	const char *detail;
 	GucStringCheckHook check; /* of a SETTING_STRING */
 	GucStringAssignHook assign;
+	GucIntAssignHook assign_int;
+	GucBoolAssignHook assign_bool;
 } Setting;
 
 #define ONE_MB (1024 * 1024)
@@ -97,7 +100,8 @@ typedef struct Setting
 static const Setting settings[] = {
 	{"perfkit.slow_query_threshold", SETTING_INT, &perfkit_slow_query_threshold, -1, INT_MAX,
 	 PGC_SUSET, GUC_UNIT_MS, NULL, "Statements that take at least this long are logged.",
-	 "0 logs every statement, -1 none but the failed ones."},
+	 "0 logs every statement, -1 none but the failed ones.",
+	 .assign_int = perfkit_slot_assign_threshold},
 	{"perfkit.track", SETTING_ENUM, &perfkit_track, 0, 0, PGC_SUSET, 0, track_options,
 	 "Which statements are looked at.",
 	 "top: those sent by clients; all: also those inside functions and procedures; none."},
@@ -149,7 +153,8 @@ static const Setting settings[] = {
 	{"perfkit.track_cpu", SETTING_BOOL, &perfkit_track_cpu, 0, 0, PGC_SUSET, 0, NULL,
 	 "The CPU time of statements is measured, with two system calls for each.", NULL},
 	{"perfkit.track_waits", SETTING_BOOL, &perfkit_track_waits, 0, 0, PGC_SUSET, 0, NULL,
-	 "Statements past the threshold have their waits sampled.", NULL},
+	 "Statements past the threshold have their waits sampled.", NULL,
+	 .assign_bool = perfkit_slot_assign_track_waits},
 	{"perfkit.wait_sample_interval", SETTING_INT, &perfkit_wait_sample_interval, 10, 60 * 1000,
 	 PGC_SIGHUP, GUC_UNIT_MS, NULL, "Time between two looks at the statements that run.",
 	 "While nothing runs the worker looks once per flush_interval."},
@@ -190,13 +195,13 @@ perfkit_guc_init(void)
 		{
 			case SETTING_BOOL:
 				DefineCustomBoolVariable(s->name, s->summary, s->detail, s->variable,
-										 *(bool *) s->variable, s->set_by, s->flags, NULL, NULL,
-										 NULL);
+										 *(bool *) s->variable, s->set_by, s->flags, NULL,
+										 s->assign_bool, NULL);
 				break;
 			case SETTING_INT:
 				DefineCustomIntVariable(s->name, s->summary, s->detail, s->variable,
 										*(int *) s->variable, s->min, s->max, s->set_by, s->flags,
-										NULL, NULL, NULL);
+										NULL, s->assign_int, NULL);
 				break;
 			case SETTING_REAL:
 				DefineCustomRealVariable(s->name, s->summary, s->detail, s->variable,

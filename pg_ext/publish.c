@@ -303,7 +303,7 @@ perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *
 
 	/* From here on nobody takes it for one that runs. */
 	if (e->serial != 0)
-		perfkit_execution_leave_slot(e);
+		perfkit_slot_leave(e);
 	if (!find_reason(e, failure, &reason) || perfkit_selection_left_out(e))
 		return;
 	perfkit_count(db, PERFKIT_CAPTURED, 1);

@@ -104,8 +104,8 @@ typedef struct PerfkitJit
 /* One kind of wait of a statement, estimated from samples. */
 typedef struct PerfkitWait
 {
-	uint32 event; /* as in PGPROC; 0: it was not waiting */
 	uint32 ms;    /* 0: this and all that follow are empty */
+	uint32 event; /* as in PGPROC; 0: it was not waiting */
 } PerfkitWait;
 
 /* The last place takes what finds no other: events of several kinds together. */

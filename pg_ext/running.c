@@ -45,22 +45,22 @@ static Watch *watches = NULL;
 
 
 TimestampTz
-perfkit_running_started_at(const PerfkitSlotStatement *s, TimestampTz now, int64 now_ns)
+perfkit_running_started_at(const PerfkitSlotView *v, TimestampTz now, int64 now_ns)
 {
-	TimestampTz began = now - (now_ns - s->begin_ns) / 1000;
+	TimestampTz began = now - (now_ns - v->statement.begin_ns) / 1000;
 
-	return s->first ? Min(s->message, began) : began;
+	return v->statement.first ? Min(v->statement.message, began) : began;
 }
 
 
 const char *
-perfkit_running_text(const PerfkitSlotStatement *s, const char *activity, int *length, bool *cut)
+perfkit_running_text(const PerfkitSlotView *v, const char *activity, int *length, bool *cut)
 {
 	int whole = strlen(activity);
-	int location = s->location;
+	int location = v->statement.in_message ? v->statement.location : -1;
 
 	*cut = whole >= pgstat_track_activity_query_size - MAX_MULTIBYTE_CHAR_LEN;
-	*length = s->length;
+	*length = v->statement.length;
 	if (location > whole)
 		location = 0;
 	if (location >= 0 && *length > whole - location)
@@ -122,7 +122,7 @@ look_at_lock(PerfkitSlot *slot, Watch *watch, int pid, uint32 event, int64 now_n
 
 
 static void
-sample(PerfkitSlot *slot, Watch *watch, int index, const PerfkitSlotStatement *s, int64 now_ns)
+sample(PerfkitSlot *slot, Watch *watch, int index, const PerfkitSlotView *v, int64 now_ns)
 {
 	uint32 event = *(volatile uint32 *) &GetPGProcByNumber(index)->wait_event_info;
 	int64 ms = (now_ns - watch->counted_ns) / NS_PER_MS;
@@ -131,7 +131,7 @@ sample(PerfkitSlot *slot, Watch *watch, int index, const PerfkitSlotStatement *s
 	if (ms > 0)
 		perfkit_wait_add(slot->waits, event, (uint32) Min(ms, INT_MAX));
 	watch->counted_ns += ms * NS_PER_MS;
-	look_at_lock(slot, watch, s->pid, event, now_ns);
+	look_at_lock(slot, watch, v->session.pid, event, now_ns);
 }
 
 
@@ -158,14 +158,14 @@ backend_status(int pid)
 
 
 static void
-add_texts(PerfkitRecord *record, const PerfkitSlotStatement *s, const PgBackendStatus *status)
+add_texts(PerfkitRecord *record, const PerfkitSlotView *v, const PgBackendStatus *status)
 {
 	char host[NI_MAXHOST];
 	char *activity = pgstat_clip_activity(status->st_activity_raw);
-	const char *tag = s->tag != CMDTAG_UNKNOWN ? GetCommandTagName(s->tag) : "";
+	const char *tag = v->statement.tag != CMDTAG_UNKNOWN ? GetCommandTagName(v->statement.tag) : "";
 	int length;
 	bool cut;
-	const char *text = perfkit_running_text(s, activity, &length, &cut);
+	const char *text = perfkit_running_text(v, activity, &length, &cut);
 
 	record->client_port = perfkit_address_text(&status->st_clientaddr, host, sizeof(host));
 	perfkit_record_add(record, PERFKIT_TEXT_CLIENT_ADDR, host, strlen(host));
@@ -180,15 +180,15 @@ add_texts(PerfkitRecord *record, const PerfkitSlotStatement *s, const PgBackendS
 
 
 static void
-fill(PerfkitRecord *record, const PerfkitSlot *slot, const PerfkitSlotStatement *s, int64 now_ns)
+fill(PerfkitRecord *record, const PerfkitSlot *slot, const PerfkitSlotView *v, int64 now_ns)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	record->database = MyDatabaseId;
-	record->userid = s->userid;
-	record->pid = s->pid;
+	record->userid = v->statement.userid;
+	record->pid = v->session.pid;
 	record->boot = perfkit_shared->boot;
-	record->started_at = perfkit_running_started_at(s, now, now_ns);
+	record->started_at = perfkit_running_started_at(v, now, now_ns);
 	record->duration_ms = (now - record->started_at) / 1000.0;
 	record->planning_ms = -1;
 	record->execution_ms = -1;
@@ -196,7 +196,7 @@ fill(PerfkitRecord *record, const PerfkitSlot *slot, const PerfkitSlotStatement 
 	record->sample_weight = 1;
 	record->cpu_user_ms = -1;
 	record->cpu_sys_ms = -1;
-	record->queryid = s->queryid;
+	record->queryid = v->statement.queryid;
 	record->rows = -1;
 	record->workers_planned = -1;
 	record->workers_launched = -1;
@@ -210,53 +210,50 @@ fill(PerfkitRecord *record, const PerfkitSlot *slot, const PerfkitSlotStatement 
 
 /* Writes its row; nothing happens when it has ended in between. */
 static void
-persist(PerfkitDatabase *db, PerfkitSlot *slot, uint32 serial, const PerfkitSlotStatement *s,
-		int64 now_ns)
+persist(PerfkitDatabase *db, PerfkitSlot *slot, const PerfkitSlotView *v, int64 now_ns)
 {
-	const PgBackendStatus *status = backend_status(s->pid);
+	const PgBackendStatus *status = backend_status(v->session.pid);
 	PerfkitRecord *record = perfkit_record_begin();
-	PerfkitSlotStatement again;
 	uint64 sequence;
 
 	/* The same serial afterwards: so the status is of this statement. */
-	if (status == NULL || record == NULL || perfkit_slot_read(slot, &again) != serial)
+	if (status == NULL || record == NULL || !perfkit_slot_same(slot, v))
 		return;
-	fill(record, slot, s, now_ns);
-	if (slot->waits_serial != serial)
+	fill(record, slot, v, now_ns);
+	if (slot->waits_serial != v->serial)
 	{
 		record->blocking_pid = 0;
 		record->waits[0].ms = 0;
 	}
-	add_texts(record, s, status);
-	sequence = perfkit_slot_persist(slot, serial);
+	add_texts(record, v, status);
+	sequence = perfkit_slot_persist(slot, v->serial);
 	if (sequence == 0)
 		return;
 	record->sequence = (int64) sequence;
 	record->id = perfkit_shared->boot + record->sequence;
 	perfkit_writer_store_running(db, record);
-	perfkit_unfinished_add(sequence, s->pid);
+	perfkit_unfinished_add(sequence, v->session.pid);
 }
 
 
 static void
-look_at(PerfkitDatabase *db, int index, uint32 serial, const PerfkitSlotStatement *s,
-		bool may_store, int64 now_ns)
+look_at(PerfkitDatabase *db, int index, const PerfkitSlotView *v, bool may_store, int64 now_ns)
 {
 	PerfkitSlot *slot = perfkit_slot_at(index);
 	Watch *watch = &watches[index];
-	double elapsed_ms = perfkit_running_elapsed_ms(s, now_ns);
+	double elapsed_ms = perfkit_running_elapsed_ms(v, now_ns);
 
-	if (!perfkit_running_slow(s, now_ns))
+	if (!perfkit_running_slow(v, now_ns))
 		return;
-	if (s->track_waits)
-		sample(slot, watch, index, s, now_ns);
+	if (v->session.track_waits)
+		sample(slot, watch, index, v, now_ns);
 	if (!may_store || perfkit_persist_running_after < 0 ||
 		elapsed_ms < Max(perfkit_persist_running_after, watch->persist_at_ms))
 		return;
 
 	/* Not at once again, should this fail. */
 	watch->persist_at_ms = 2 * elapsed_ms;
-	persist(db, slot, serial, s, now_ns);
+	persist(db, slot, v, now_ns);
 }
 
 
@@ -269,18 +266,17 @@ perfkit_running_look(PerfkitDatabase *db, bool may_store)
 		watches = MemoryContextAllocZero(TopMemoryContext, perfkit_slot_count() * sizeof(Watch));
 	for (int i = 0; i < perfkit_slot_count(); i++)
 	{
-		PerfkitSlotStatement s;
-		uint32 serial = perfkit_slot_read(perfkit_slot_at(i), &s);
+		PerfkitSlotView v;
 
-		if (serial == 0 || s.database != MyDatabaseId)
+		if (!perfkit_slot_read(perfkit_slot_at(i), &v) || v.session.database != MyDatabaseId)
 			continue;
 		active = true;
-		if (watches[i].serial != serial)
+		if (watches[i].serial != v.serial)
 		{
-			watches[i] = (Watch){.serial = serial};
-			watches[i].counted_ns = s.begin_ns + s.threshold_ms * NS_PER_MS;
+			watches[i] = (Watch){.serial = v.serial};
+			watches[i].counted_ns = v.statement.begin_ns + v.session.threshold_ms * NS_PER_MS;
 		}
-		look_at(db, i, serial, &s, may_store, perfkit_clock_ns());
+		look_at(db, i, &v, may_store, perfkit_clock_ns());
 	}
 	return active;
 }

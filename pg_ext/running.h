@@ -12,28 +12,29 @@
 
 /* Milliseconds a statement that is read from a slot has taken, by perfkit_clock_ns(). */
 static inline double
-perfkit_running_elapsed_ms(const PerfkitSlotStatement *s, int64 now_ns)
+perfkit_running_elapsed_ms(const PerfkitSlotView *v, int64 now_ns)
 {
-	return (now_ns - s->begin_ns) / 1000000.0;
+	return (now_ns - v->statement.begin_ns) / 1000000.0;
 }
 
 /* Whether it is past the threshold of its session. */
 static inline bool
-perfkit_running_slow(const PerfkitSlotStatement *s, int64 now_ns)
+perfkit_running_slow(const PerfkitSlotView *v, int64 now_ns)
 {
-	return s->threshold_ms >= 0 && perfkit_running_elapsed_ms(s, now_ns) >= s->threshold_ms;
+	return v->session.threshold_ms >= 0 &&
+		   perfkit_running_elapsed_ms(v, now_ns) >= v->session.threshold_ms;
 }
 
 /* When it began: with its message, if it is the first of that. */
-extern TimestampTz perfkit_running_started_at(const PerfkitSlotStatement *s, TimestampTz now,
+extern TimestampTz perfkit_running_started_at(const PerfkitSlotView *v, TimestampTz now,
 											  int64 now_ns);
 
 /*
  * The statement alone in what pg_stat_activity has of its backend, and whether
  * more of it was cut off there.
  */
-extern const char *perfkit_running_text(const PerfkitSlotStatement *s, const char *activity,
-										int *length, bool *cut);
+extern const char *perfkit_running_text(const PerfkitSlotView *v, const char *activity, int *length,
+										bool *cut);
 
 /*
  * One look at the slots of this worker's database.  True when a statement runs

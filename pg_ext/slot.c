@@ -98,8 +98,10 @@ take_over(void)
 	my_serial = serial & 1 ? next(serial) : serial;
 	pg_atomic_write_u64(&mine->claim, (uint64) my_serial << SERIAL_SHIFT);
 	pg_memory_barrier();
-	mine->statement.pid = MyProcPid;
-	mine->statement.database = MyDatabaseId;
+	mine->session.pid = MyProcPid;
+	mine->session.database = MyDatabaseId;
+	mine->session.threshold_ms = perfkit_slow_query_threshold;
+	mine->session.track_waits = perfkit_track_waits;
 	return true;
 }
 
@@ -107,36 +109,25 @@ take_over(void)
 uint32
 perfkit_slot_enter(const PerfkitExecution *e)
 {
-	PerfkitSlotStatement *s;
 	uint64 known = 0;
 
-	if (mine == NULL && !take_over())
+	if (unlikely(mine == NULL) && !take_over())
 		return 0;
 	if (unlikely(perfkit_selection_excluding) &&
 		perfkit_selection_excluded(application_name, e->queryid))
 		return 0;
-	if (my_serial & 1)
+	if (unlikely(my_serial & 1))
 	{
 		/* An error has left it behind. */
 		my_serial = next(my_serial);
 		pg_atomic_write_u64(&mine->claim, (uint64) my_serial << SERIAL_SHIFT);
 		pg_write_barrier();
 	}
-	s = &mine->statement;
-	s->userid = e->userid;
-	s->threshold_ms = perfkit_slow_query_threshold;
-	s->track_waits = perfkit_track_waits;
-	s->first = e->first;
-	s->tag = (int) e->tag;
-	s->location = e->source == debug_query_string ? e->location : -1;
-	s->length = e->length;
-	s->queryid = e->queryid;
-	s->begin_ns = e->begin_ns;
-	s->message = e->message;
+	mine->statement = e->told;
 	mine->depth = 0;
 
 	/* A portal that goes on after a pause keeps its row. */
-	if (e->id != 0)
+	if (unlikely(e->id != 0))
 		known = (uint64) (e->id - perfkit_shared->boot) | (e->persisted ? PERSISTED : 0);
 	pg_write_barrier();
 	my_serial = next(my_serial);
@@ -145,10 +136,16 @@ perfkit_slot_enter(const PerfkitExecution *e)
 }
 
 
-/* Adds what the worker saw to what was seen before a pause. */
+/* What the worker has left in the slot; added to what was seen before a pause. */
 static void
-take_waits(PerfkitExecution *e)
+take_found(PerfkitExecution *e, uint64 claim)
 {
+	if ((claim & NUMBER_MASK) != 0)
+		e->id = perfkit_shared->boot + (int64) (claim & NUMBER_MASK);
+	if (claim & PERSISTED)
+		e->persisted = true;
+	if (mine->waits_serial != serial_of(claim))
+		return;
 	if (mine->blocking_pid != 0)
 		e->blocking_pid = mine->blocking_pid;
 	for (int i = 0; i < PERFKIT_MAX_WAITS && mine->waits[i].ms > 0; i++)
@@ -156,23 +153,35 @@ take_waits(PerfkitExecution *e)
 }
 
 
-PerfkitSlotFound
+void
 perfkit_slot_leave(PerfkitExecution *e)
 {
-	PerfkitSlotFound found = {0, false};
 	uint32 serial = e->serial;
 	uint64 old;
 
 	e->serial = 0;
-	if (serial != my_serial)
-		return found;
-	my_serial = next(my_serial);
+	if (unlikely(serial != my_serial))
+		return;
+	my_serial = next(serial);
 	old = pg_atomic_exchange_u64(&mine->claim, (uint64) my_serial << SERIAL_SHIFT);
-	found.sequence = old & NUMBER_MASK;
-	found.persisted = (old & PERSISTED) != 0;
-	if (mine->waits_serial == serial)
-		take_waits(e);
-	return found;
+	if (unlikely((old & (PERSISTED | NUMBER_MASK)) != 0 || mine->waits_serial == serial))
+		take_found(e, old);
+}
+
+
+void
+perfkit_slot_assign_threshold(int value, void *extra)
+{
+	if (mine != NULL)
+		mine->session.threshold_ms = value;
+}
+
+
+void
+perfkit_slot_assign_track_waits(bool value, void *extra)
+{
+	if (mine != NULL)
+		mine->session.track_waits = value;
 }
 
 
@@ -245,21 +254,27 @@ perfkit_slot_leave_end(const PerfkitRecord *record)
 }
 
 
-uint32
-perfkit_slot_read(PerfkitSlot *slot, PerfkitSlotStatement *out)
+bool
+perfkit_slot_read(PerfkitSlot *slot, PerfkitSlotView *out)
 {
-	uint32 serial = serial_of(pg_atomic_read_u64(&slot->claim));
-
-	if ((serial & 1) == 0)
-		return 0;
+	out->serial = serial_of(pg_atomic_read_u64(&slot->claim));
+	if ((out->serial & 1) == 0)
+		return false;
 	pg_read_barrier();
-	*out = slot->statement;
+	out->statement = slot->statement;
+	out->session = slot->session;
 	pg_read_barrier();
-	if (serial_of(pg_atomic_read_u64(&slot->claim)) != serial)
-		return 0;
 
 	/* The backend may have died without leaving. */
-	return GetPGProcByNumber((int) ((PaddedSlot *) slot - slots))->pid == out->pid ? serial : 0;
+	return perfkit_slot_same(slot, out) &&
+		   GetPGProcByNumber((int) ((PaddedSlot *) slot - slots))->pid == out->session.pid;
+}
+
+
+bool
+perfkit_slot_same(PerfkitSlot *slot, const PerfkitSlotView *view)
+{
+	return serial_of(pg_atomic_read_u64(&slot->claim)) == view->serial;
 }
 
 
@@ -267,7 +282,7 @@ bool
 perfkit_slot_holds(PerfkitSlot *slot, uint64 sequence)
 {
 	uint64 claim = pg_atomic_read_u64(&slot->claim);
-	PerfkitSlotStatement statement;
+	PerfkitSlotView view;
 
-	return (claim & NUMBER_MASK) == sequence && perfkit_slot_read(slot, &statement) != 0;
+	return (claim & NUMBER_MASK) == sequence && perfkit_slot_read(slot, &view);
 }

@@ -29,25 +29,46 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "record.h"
+#include "tcop/cmdtag.h"
 
 typedef struct PerfkitExecution PerfkitExecution;
 
-/* What a backend tells of its statement. */
+/*
+ * What a backend tells of its statement: fields that PerfkitExecution has too,
+ * so that telling is one copy of 48 bytes.
+ */
+#define PERFKIT_SLOT_FIELDS                                                                        \
+	int64 queryid;                                                                                 \
+	int64 begin_ns;      /* first work on it, planning included */                                 \
+	TimestampTz message; /* start of the client's message it began in */                           \
+	Oid userid;                                                                                    \
+	CommandTag tag;                                                                                \
+	int location; /* of the statement in its source, as in PlannedStmt */                          \
+	int length;                                                                                    \
+	bool first;      /* of its message: parse time counts */                                       \
+	bool in_message; /* its source is the text of the client's message */
+
 typedef struct PerfkitSlotStatement
 {
-	Oid database;
-	int pid;
-	Oid userid;
-	int threshold_ms; /* of this session; -1: it is not to be looked at */
-	bool track_waits; /* of this session */
-	bool first;       /* of its message, at which it began */
-	int tag;          /* CommandTag */
-	int location;     /* in the text of the client's message, as in PlannedStmt */
-	int length;
-	int64 queryid;
-	int64 begin_ns;
-	TimestampTz message;
+	PERFKIT_SLOT_FIELDS
 } PerfkitSlotStatement;
+
+/* Who the backend is, and what its session wants; changes seldom. */
+typedef struct PerfkitSlotSession
+{
+	int pid;
+	Oid database;
+	int threshold_ms; /* -1: it is not to be looked at */
+	bool track_waits;
+} PerfkitSlotSession;
+
+/* Both, as a reader found them. */
+typedef struct PerfkitSlotView
+{
+	uint32 serial;
+	PerfkitSlotStatement statement;
+	PerfkitSlotSession session;
+} PerfkitSlotView;
 
 /* The numbers of a persisted statement whose last record found no room. */
 typedef struct PerfkitSlotEnd
@@ -64,19 +85,13 @@ typedef struct PerfkitSlot
 {
 	pg_atomic_uint64 claim;
 	PerfkitSlotStatement statement; /* SL1 */
-	int depth;                      /* of the innermost execution.  Plain */
-	uint32 waits_serial;            /* SL3, down to here */
-	int blocking_pid;               /* 0: none */
+	PerfkitSlotSession session;
+	int depth;           /* of the innermost execution.  Plain */
+	uint32 waits_serial; /* SL3, down to here */
+	int blocking_pid;    /* 0: none */
 	PerfkitWait waits[PERFKIT_MAX_WAITS];
 	PerfkitSlotEnd end;
 } PerfkitSlot;
-
-/* What leaving found in the slot. */
-typedef struct PerfkitSlotFound
-{
-	uint64 sequence; /* 0: no number was given */
-	bool persisted;
-} PerfkitSlotFound;
 
 /* Bytes of shared memory, and their start; for shmem.c. */
 extern Size perfkit_slot_memory(void);
@@ -85,8 +100,12 @@ extern void perfkit_slot_init(void *memory, bool fresh);
 /* The serial under which the statement runs from now on; 0 without a slot. */
 extern uint32 perfkit_slot_enter(const PerfkitExecution *e);
 
-/* It is over, or pauses; waits and blocking pid go into it. */
-extern PerfkitSlotFound perfkit_slot_leave(PerfkitExecution *e);
+/* It is over, or pauses: its id, whether it has a row, waits and blocking pid go into it. */
+extern void perfkit_slot_leave(PerfkitExecution *e);
+
+/* The settings of this session have changed; the assign hooks of guc.c. */
+extern void perfkit_slot_assign_threshold(int value, void *extra);
+extern void perfkit_slot_assign_track_waits(bool value, void *extra);
 
 /* The number of the row of the statement that runs under `serial`; 0 if none does any more. */
 extern uint64 perfkit_slot_number(uint32 serial);
@@ -102,8 +121,11 @@ extern void perfkit_slot_leave_end(const PerfkitRecord *record);
 extern int perfkit_slot_count(void);
 extern PerfkitSlot *perfkit_slot_at(int index);
 
-/* The serial if a statement runs there, `out` filled; else 0. */
-extern uint32 perfkit_slot_read(PerfkitSlot *slot, PerfkitSlotStatement *out);
+/* Whether a statement runs there; if so the view is filled. */
+extern bool perfkit_slot_read(PerfkitSlot *slot, PerfkitSlotView *out);
+
+/* Whether what a view tells of still runs. */
+extern bool perfkit_slot_same(PerfkitSlot *slot, const PerfkitSlotView *view);
 
 /* The number its row has, or will have; 0 while there is none. */
 extern uint64 perfkit_slot_row(PerfkitSlot *slot, uint32 serial);
