@@ -19,6 +19,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "record.h"
+#include "source.h"
 #include "storage/proc.h"
 #include "tcop/cmdtag.h"
 #include "unfinished.h"
@@ -58,14 +59,14 @@ perfkit_running_text(const PerfkitSlotView *v, const char *activity, int *length
 {
 	int whole = strlen(activity);
 	int location = v->statement.in_message ? v->statement.location : -1;
+	int own = v->statement.length;
 
 	*cut = whole >= pgstat_track_activity_query_size - MAX_MULTIBYTE_CHAR_LEN;
-	*length = v->statement.length;
 	if (location > whole)
-		location = 0;
-	if (location >= 0 && *length > whole - location)
-		*length = 0;
-	return CleanQuerytext(activity, &location, length);
+		location = -1;
+	if (location >= 0 && own > whole - location)
+		own = 0;
+	return perfkit_source_statement(activity, location, own, length);
 }
 
 
