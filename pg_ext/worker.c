@@ -41,14 +41,12 @@
 #include "writer.h"
 
 #define UPKEEP_MS (60 * 1000)
-#define STORM_SHARE 16 /* of slow_query_max_size written: time for a look at the size */
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS (60 * 1000)
 
 static PerfkitDatabase *db = NULL;
 static volatile sig_atomic_t working = false; /* in a transaction: SIGTERM interrupts it */
 static TimestampTz next_upkeep = 0;
-static Size written = 0;     /* bytes of records since the last upkeep */
 static int back_off_ms = 0;  /* 0: the last step went well */
 static bool started = false; /* rows of an earlier life are settled */
 static bool active = false;  /* a statement ran at the last look */
@@ -259,11 +257,9 @@ upkeep(void)
 	TimestampTz now = GetCurrentTimestamp();
 	bool done;
 
-	written += perfkit_writer_take_written();
-	if (now < next_upkeep && (perfkit_slow_query_max_size == 0 ||
-							  written / 1024 < (Size) perfkit_slow_query_max_size / STORM_SHARE))
+	if (now < next_upkeep && !perfkit_writer_stormy())
 		return;
-	written = 0;
+	perfkit_writer_size_known();
 	next_upkeep = TimestampTzPlusMilliseconds(now, UPKEEP_MS);
 	(void) guarded(upkeep_step, &done, "partitions could not be looked after");
 }

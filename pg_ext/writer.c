@@ -35,6 +35,7 @@
 
 #define BATCH_ROWS 1000
 #define BATCH_BYTES (4 * 1024 * 1024)
+#define STORM_SHARE 16 /* of slow_query_max_size written: time for a look at the size */
 
 /* What one call of flush found in the ring. */
 typedef struct Batch
@@ -52,7 +53,7 @@ typedef struct Batch
 static char database_name[NAMEDATALEN];
 static SPIPlanPtr insert_plan = NULL;
 static SPIPlanPtr delete_plan = NULL; /* of the row from while it ran */
-static Size written = 0;              /* bytes of records, since somebody asked */
+static Size written = 0;              /* bytes of records, since the size was looked at */
 static MemoryContext batch_memory = NULL;
 static uint64 careful_until = 0; /* ring position up to which rows go one by one */
 static bool learned = false;
@@ -257,12 +258,36 @@ perfkit_writer_learned(void)
 }
 
 
+/* Bytes of records after which the size of the log is to be looked at. */
+static Size
+size_step(void)
+{
+	if (perfkit_slow_query_max_size == 0)
+		return SIZE_MAX;
+	return (Size) perfkit_slow_query_max_size * 1024 / STORM_SHARE;
+}
+
+
+bool
+perfkit_writer_stormy(void)
+{
+	return written >= size_step();
+}
+
+
+void
+perfkit_writer_size_known(void)
+{
+	written = 0;
+}
+
+
 static bool
 full(const Batch *batch)
 {
 	if (batch->cursor.position < careful_until)
 		return batch->cursor.records >= 1;
-	return batch->cursor.records >= BATCH_ROWS || batch->bytes >= BATCH_BYTES;
+	return batch->cursor.records >= BATCH_ROWS || batch->bytes >= Min(BATCH_BYTES, size_step());
 }
 
 
@@ -325,16 +350,6 @@ perfkit_writer_store_running(PerfkitDatabase *db, PerfkitRecord *record)
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(batch_memory);
 	perfkit_count(db, PERFKIT_RUNNING_ROWS, 1);
-}
-
-
-Size
-perfkit_writer_take_written(void)
-{
-	Size result = written;
-
-	written = 0;
-	return result;
 }
 
 

@@ -31,8 +31,11 @@ extern bool perfkit_writer_learned(void);
  */
 extern void perfkit_writer_store_running(PerfkitDatabase *db, PerfkitRecord *record);
 
-/* Bytes of records written since the last call. */
-extern Size perfkit_writer_take_written(void);
+/* Whether so much was written that the size of the log is to be looked at again. */
+extern bool perfkit_writer_stormy(void);
+
+/* It was. */
+extern void perfkit_writer_size_known(void);
 
 /*
  * Gives up the oldest records without storing them (dropped_overwritten):
