@@ -139,6 +139,25 @@ SELECT selection_flush();
 SELECT query FROM perfkit.slow_query_log WHERE query LIKE 'SELECT a%AS id\_test%' ORDER BY id;
 RESET perfkit.excluded_queryids;
 
+-- ---- plans: samples have theirs; a plan met by what is left out was not seen; what is logged for another
+-- reason stands for itself
+SET perfkit.slow_query_threshold = '1h';
+SET application_name = 'plan test';
+SET perfkit.track = 'top';
+SET perfkit.log_new_plans = 'all';
+SET perfkit.excluded_applications = '"plan test"';
+SELECT a AS plan_test FROM selection_t WHERE a = 4;
+RESET perfkit.excluded_applications;
+SET perfkit.sample_rate = 0.999999;
+SELECT a AS plan_test FROM selection_t WHERE a = 5;
+SELECT a AS plan_test FROM selection_t WHERE a = 6;
+SET perfkit.track = 'none';
+RESET perfkit.sample_rate;
+RESET perfkit.log_new_plans;
+SELECT selection_flush();
+SELECT reason, sample_weight > 1 AS stands_for_more, plan_kind, plan_id IS NOT NULL AS has_id, query FROM perfkit.slow_query_log
+WHERE query LIKE 'SELECT a AS plan\_test%' ORDER BY id;
+
 -- by the role that logged in, for all sessions that have it
 ALTER DATABASE :"db" SET perfkit.excluded_users = 'other, regress_perfkit_slow, "Quoted"';
 ALTER DATABASE :"db" SET perfkit.slow_query_threshold = 0;

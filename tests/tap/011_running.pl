@@ -154,6 +154,46 @@ is( stored($node, qq{application_name = 'waiter' AND outcome = 'ok' AND blocking
 is(stored($node, q{application_name = 'waiter'}), '1', '... it is one row');
 $holder->quit;
 
+# ---- its plan, taken before and after the row was written
+# plan_of(application): how its one row ended, and what it has of its plan
+sub plan_of
+{
+	my ($application) = @_;
+
+	is(stored($node, "application_name = '$application' AND query ~ 'AS plan'"), '1', "$application: one row");
+	return ask($node, qq{SELECT concat_ws('|', outcome, reason, plan_kind, plan_id IS NOT NULL, (jsonb_path_query_first(plan, '\$.**."Actual Rows"') #>> '{}')::float8, id)
+		FROM perfkit.slow_query_log WHERE application_name = '$application' AND query ~ 'AS plan'});
+}
+
+$holder = $node->background_psql('postgres');
+$holder->query_safe('SELECT pg_advisory_lock(42)');
+my @EXPENSIVE = ('SET perfkit.live_plan_min_cost = 0', 'SET max_parallel_workers_per_gather = 0');
+my $LOCKS = 'SELECT count(*) FROM generate_series(1, 3) AS plan WHERE pg_advisory_lock_shared(42) IS NOT NULL';
+my %planned = (
+	'live plan' => begin('live plan', undef, @EXPENSIVE, $LOCKS),
+	'plan at the end' => begin('plan at the end', undef, $LOCKS),
+	'no plan' => begin('no plan', undef, 'SET perfkit.capture_plan = off', $LOCKS),
+	'plan of CTAS' => begin('plan of CTAS', undef, @EXPENSIVE, "CREATE TEMP TABLE x AS $LOCKS"),
+	'plan so far' => begin('plan so far', undef, @EXPENSIVE, 'SELECT count(pg_sleep(0.01)) FROM generate_series(1, 1000000) AS plan'),
+	'plan left out' =>
+	  begin('plan left out', undef, @EXPENSIVE, q{SET perfkit.excluded_applications = '"plan left out"'}, $LOCKS));
+my %id_of;
+for my $application (sort grep { $_ ne 'plan left out' } keys %planned)
+{
+	ok(await($node, "SELECT outcome FROM perfkit.slow_query_log WHERE application_name = '$application' AND query ~ 'AS plan'", 'running'), "$application: it runs");
+	$id_of{$application} = ask($node, "SELECT id FROM perfkit.slow_query_log WHERE application_name = '$application' AND query ~ 'AS plan'");
+}
+$holder->query_safe('SELECT pg_advisory_unlock(42)');
+$holder->quit;
+end_of('plan so far', 'pg_cancel_backend');
+finish($planned{$_}) for sort keys %planned;
+is(plan_of('live plan'), "ok|long_running|actual|t|1|$id_of{'live plan'}", '... the same, with its plan');
+is(plan_of('plan at the end'), "ok|long_running|estimate|t|$id_of{'plan at the end'}", '... the same, with the estimate');
+is(plan_of('no plan'), "ok|long_running|t|$id_of{'no plan'}", '... the same, without a plan');
+is(plan_of('plan of CTAS'), "ok|long_running|actual|t|1|$id_of{'plan of CTAS'}", '... the same, with that of its query');
+like(plan_of('plan so far'), qr/^cancel\|long_running\|partial\|t\|\d+\|$id_of{'plan so far'}$/, '... the same, with the plan from before');
+is(stored($node, q{application_name = 'plan left out' AND query ~ 'generate_series'}), '0', 'one that is left out has none');
+
 # ---- a portal that pauses
 {
 	my $client = PerfkitWire->new($node, 'postgres', application_name => 'portal');
