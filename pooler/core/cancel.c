@@ -192,10 +192,13 @@ cancel_go_on(struct shard *shard, struct server *server)
 	struct cancel *c;
 
 	while (server->n_cancels > 0 && !setting_up(server) && (c = next_held(shard, server)) != NULL)
-		if (ev_is_active(&c->again))
-			end(c, true); /* the query has begun */
+	{
+		/* The query has begun, or there is none: it was a question of our own. */
+		if (ev_is_active(&c->again) || txstate_quiet(&server->tx))
+			end(c, true);
 		else
 			go(c);
+	}
 }
 
 void

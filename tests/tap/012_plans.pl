@@ -184,7 +184,10 @@ like(slurp_file($node->logfile), qr/plan:\s+Query Text: SELECT count\(\*\) FROM 
 
 my $failed = counter($node, 'explain_failed');
 run_as($node, 'storm', join ';', 'SET perfkit.live_plan_min_cost = 0', map { "SELECT $_ / (id - id) FROM t" } 1 .. 200);
-is(plans_of('storm'), join("\n", ('SELECT|error|threshold|estimate|t|-') x 200), 'each of a storm of errors has its row and plan');
+# One that is slow for once is met by the timer before it fails.
+my @storm = split /\n/, plans_of('storm');
+is(scalar(grep { /^SELECT\|error\|threshold\|(estimate|partial)\|t\|-$/ } @storm), 200, 'each of a storm of errors has its row and plan');
+is(scalar(@storm), 200, '... and no more than that');
 is(counter($node, 'explain_failed'), $failed, 'and nothing failed');
 
 # -- plans that are new ----------------------------------------------------------------------------
