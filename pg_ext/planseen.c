@@ -20,6 +20,7 @@
 #include "port/atomics.h"
 
 #define BUCKET_ENTRIES 8
+#define TAKING UINT64_MAX /* no statement's key */
 
 typedef struct Entry
 {
@@ -80,15 +81,21 @@ key_of(Oid database, int64 queryid)
 	uint64 key = ((uint64) queryid ^ database) * UINT64CONST(0x9E3779B97F4A7C15);
 
 	key ^= key >> 32;
-	return key != 0 ? key : 1;
+	return key != 0 && key != TAKING ? key : 1;
 }
 
 
-/* The statement's entry in its bucket; else the one that shall become it. */
+/*
+ * The statement's entry in its bucket; else the one that shall become it, or NULL:
+ * not now.  Each key is read once: all who look for the same statement at once
+ * must come to the same entry, whatever happens to it meanwhile.
+ */
 static Entry *
 find(Entry *bucket, uint64 key, bool *found)
 {
 	Entry *best = NULL;
+	uint64 best_has = 0;
+	bool taking = false;
 
 	*found = true;
 	for (int i = 0; i < BUCKET_ENTRIES; i++)
@@ -98,14 +105,18 @@ find(Entry *bucket, uint64 key, bool *found)
 
 		if (has == key)
 			return entry;
-		if (best != NULL && pg_atomic_read_u64(&best->key) == 0)
+		taking |= has == TAKING;
+		if (best != NULL && best_has == 0)
 			continue;
 		if (best == NULL || has == 0 ||
 			pg_atomic_read_u64(&entry->met) < pg_atomic_read_u64(&best->met))
+		{
 			best = entry;
+			best_has = has;
+		}
 	}
 	*found = false;
-	return best;
+	return taking ? NULL : best;
 }
 
 
@@ -115,17 +126,23 @@ take(Entry *entry, uint64 key)
 {
 	uint64 has = pg_atomic_read_u64(&entry->key);
 
-	if (has == key)
+	if (has == key || has == TAKING)
 		return;
-	if (has != 0)
+	if (has == 0)
 	{
-		/* Q2 */
-		for (int i = 0; i < PERFKIT_PLANS_OF_ONE; i++)
-			pg_atomic_write_u64(&entry->plans[i], 0);
-		pg_atomic_write_u64(&entry->plans_ever, 0);
+		if (pg_atomic_compare_exchange_u64(&entry->key, &has, key))
+			pg_atomic_fetch_add_u64(&table->statements, 1);
+		return;
 	}
-	if (pg_atomic_compare_exchange_u64(&entry->key, &has, key))
-		pg_atomic_fetch_add_u64(has == 0 ? &table->statements : &table->evicted, 1);
+	/* Q2 */
+	if (!pg_atomic_compare_exchange_u64(&entry->key, &has, TAKING))
+		return;
+	for (int i = 0; i < PERFKIT_PLANS_OF_ONE; i++)
+		pg_atomic_write_u64(&entry->plans[i], 0);
+	pg_atomic_write_u64(&entry->plans_ever, 0);
+	pg_write_barrier();
+	pg_atomic_write_u64(&entry->key, key);
+	pg_atomic_fetch_add_u64(&table->evicted, 1);
 }
 
 
@@ -164,10 +181,11 @@ perfkit_planseen_note(Oid database, int64 queryid, int64 plan_id, int64 second)
 	bool found;
 	Entry *entry = find(bucket, key, &found);
 
+	/* When the entry is another's by now this statement is told next time. */
+	if (entry == NULL)
+		return PERFKIT_PLAN_KNOWN;
 	if (!found)
 		take(entry, key);
-
-	/* It may be another's by now: then this statement is told next time. */
 	if (pg_atomic_read_u64(&entry->key) != key)
 		return PERFKIT_PLAN_KNOWN;
 	if (pg_atomic_read_u64(&entry->met) != (uint64) second)
