@@ -1,23 +1,8 @@
 --
 -- Which statements get a row: thresholds of roles, databases and sessions, samples, lists.
 --
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS perfkit;
-RESET client_min_messages;
-
--- Waits until every captured statement is stored; a deadline instead of a sleep.
-CREATE FUNCTION selection_flush() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-	deadline timestamptz := clock_timestamp() + interval '30 s';
-BEGIN
-	WHILE (SELECT value > 0 FROM perfkit.status WHERE name = 'pending')
-		OR (SELECT value = 0 FROM perfkit.status WHERE name = 'worker_pid') LOOP
-		IF clock_timestamp() > deadline THEN
-			RAISE EXCEPTION 'captured statements were not stored';
-		END IF;
-		PERFORM pg_sleep(0.01);
-	END LOOP;
-END $$;
+\getenv source PG_ABS_SRCDIR
+\i :source/tests/regress/setup.sql
 
 -- ---- the threshold of a role, of a database, of a session; the narrower one counts
 CREATE ROLE regress_perfkit_slow LOGIN;
@@ -45,8 +30,9 @@ GRANT SET ON PARAMETER perfkit.slow_query_threshold TO regress_perfkit_slow;
 SET perfkit.slow_query_threshold = 0;
 SELECT 'granted' AS threshold_test;
 \c - :me
+\i :source/tests/regress/setup.sql
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT username = :'me' AS mine, query FROM perfkit.slow_query_log WHERE query LIKE '%threshold\_test' ORDER BY id;
 REVOKE SET ON PARAMETER perfkit.slow_query_threshold FROM regress_perfkit_slow;
 
@@ -68,7 +54,7 @@ INSERT INTO selection_t VALUES (1);
 SET perfkit.sample_rate = 0;
 SELECT 'none';
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT reason, sample_weight, outcome, query FROM perfkit.slow_query_log WHERE application_name = 'every' ORDER BY id;
 
 -- one in four, by chance: 2,000 throws of which 500 +- 100 (five standard deviations) succeed
@@ -87,7 +73,7 @@ SELECT selection_loop(2000);
 SET perfkit.track = 'none';
 SET perfkit.sample_rate = 0;
 RESET perfkit.record_rate;
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT min(sample_weight), max(sample_weight), count(*) BETWEEN 400 AND 600 AS about_500,
 	sum(sample_weight) BETWEEN 1600 AND 2400 AS estimates_2000
 FROM perfkit.slow_query_log WHERE application_name = 'quarter' AND query = 'SELECT 1 AS thrown';
@@ -122,20 +108,20 @@ SET perfkit.excluded_applications = '*';
 SELECT 'left out' AS app_test;
 SET perfkit.excluded_applications = '';
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT application_name, outcome, query FROM perfkit.slow_query_log WHERE query LIKE '%app\_test' ORDER BY id;
 
 SET perfkit.track = 'top';
 SELECT a AS id_test FROM selection_t WHERE a = 1;
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT set_config('perfkit.excluded_queryids', '5,' || queryid || ',6', false) IS NOT NULL AS is_set
 FROM perfkit.slow_query_log WHERE query LIKE 'SELECT a AS id\_test%';
 SET perfkit.track = 'top';
 SELECT a AS id_test FROM selection_t WHERE a = 2;
 SELECT a / 0 AS id_test FROM selection_t WHERE a = 3;
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT query FROM perfkit.slow_query_log WHERE query LIKE 'SELECT a%AS id\_test%' ORDER BY id;
 RESET perfkit.excluded_queryids;
 
@@ -154,7 +140,7 @@ SELECT a AS plan_test FROM selection_t WHERE a = 6;
 SET perfkit.track = 'none';
 RESET perfkit.sample_rate;
 RESET perfkit.log_new_plans;
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT reason, sample_weight > 1 AS stands_for_more, plan_kind, plan_id IS NOT NULL AS has_id, query FROM perfkit.slow_query_log
 WHERE query LIKE 'SELECT a AS plan\_test%' ORDER BY id;
 
@@ -168,10 +154,11 @@ SELECT 'left out' / 0 AS user_test;
 SELECT 'below' AS user_test;
 SELECT 'failed' / 0 AS user_test;
 \c - :me
+\i :source/tests/regress/setup.sql
 SET perfkit.track = 'none';
 ALTER DATABASE :"db" RESET perfkit.excluded_users;
 ALTER DATABASE :"db" RESET perfkit.slow_query_threshold;
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT username, outcome, query FROM perfkit.slow_query_log WHERE query LIKE '%user\_test' ORDER BY id;
 
 -- an application can neither hide nor flood the log
@@ -202,7 +189,7 @@ SELECT 1 AS "cpu outer" FROM (SELECT selection_burn(60)) x WHERE (SELECT selecti
 SELECT pg_sleep(0.2) IS NULL AS "cpu asleep";
 SET perfkit.track_cpu = off;
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT substring(query FROM '"(cpu \w+)"') AS what,
 	cpu_user_time IS NULL AND cpu_sys_time IS NULL AS none,
 	cpu_user_time + cpu_sys_time > 10 AS much,
@@ -217,11 +204,11 @@ SELECT count(*) AS io_off FROM selection_t;
 SET track_io_timing = on;
 SELECT count(*) AS io_on FROM selection_t;
 SET perfkit.track = 'none';
-SELECT selection_flush();
+SELECT pg_temp.flush();
 SELECT query, shared_blk_read_time IS NULL AS shared, temp_blk_write_time IS NULL AS temp, jit_functions, jit_emission_time
 FROM perfkit.slow_query_log WHERE application_name = 'io' AND query LIKE 'SELECT count%' ORDER BY id;
 
-DROP FUNCTION selection_flush(), selection_loop(int), selection_burn(float8);
+DROP FUNCTION selection_loop(int), selection_burn(float8);
 DROP TABLE selection_t;
 DROP ROLE regress_perfkit_slow;
 DROP ROLE regress_perfkit_fast;
