@@ -5,6 +5,7 @@ a loopback port and on a unix socket. `carol` must log in by SCRAM, everybody el
 """
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -137,6 +138,22 @@ class Cluster:
         except psycopg.OperationalError:
             return False
 
+    def crash(self, pid):
+        """kill -9 of a backend; returns when PostgreSQL has restarted itself. It takes new
+        connections until it notices, and ends them then; so somebody is there to see that."""
+        with self.connect() as witness:
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: self._is_gone(witness), "PostgreSQL to notice the crash")
+        self.wait_ready()
+
+    @staticmethod
+    def _is_gone(conn):
+        try:
+            conn.execute("select 1")
+        except psycopg.OperationalError:
+            return True
+        return False
+
     def wait_ready(self):
         """After a crash of a backend: wait until recovery is over."""
         wait_until(lambda: self._accepts(self.port), "PostgreSQL to come back")
@@ -145,7 +162,7 @@ class Cluster:
         """A fast shutdown: backends are terminated, the data is kept."""
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(subprocess.signal.SIGINT)
+        self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout=60)
 
     # ---- questions

@@ -1,8 +1,6 @@
 """Things break: clients vanish, backends are killed, PostgreSQL goes away and comes back."""
 
 import contextlib
-import os
-import signal
 import struct
 
 import psycopg
@@ -171,9 +169,8 @@ def test_backend_killed(make_pooler, cluster, threads):
     working.send(wire.query(SLEEP))
     wait_running(cluster, 1)
     (pid,) = running(cluster)
-    os.kill(pid, signal.SIGKILL)
+    cluster.crash(pid)
     assert len(wire.errors(working.answer())[0]["C"]) == 5
-    cluster.wait_ready()
 
     def served():
         try:
