@@ -15,7 +15,7 @@ ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
 OTHER_SUITES=(fuzz stress pool_stress pgsuite) # named by check-asan and check-long
 FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
 STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
-SUITE_SECONDS=300 # a suite that takes longer hangs; sanitizer builds get twice that
+SUITE_SECONDS=900 # a suite that takes longer hangs, even on a busy machine; sanitizer builds get twice that
 VARIANT=default
 LONG=no
 SUITES=()
@@ -38,6 +38,15 @@ bounded()
     as_server timeout --kill-after=10 "$seconds" "$@" >> "$LOG" 2>&1 < /dev/null || code=$?
     [ "$code" != 124 ] || printf '\nperfkit: the suite was ended after %s s\n' "$seconds" >> "$LOG"
     return "$code"
+}
+
+# end_servers <dir>: the servers with their data in it, which a suite that was ended could not stop
+end_servers()
+{
+    local file
+    while read -r file; do
+        as_server "$BIN/pg_ctl" stop -s -m immediate -D "$(dirname "$file")" >> "$LOG" 2>&1 || true
+    done < <(as_server find "$1" -name postmaster.pid)
 }
 
 # use_sources: sets SRC, a copy of what the tests read if SERVER_USER cannot reach the checkout
@@ -195,6 +204,7 @@ suite_tap()
             PERFKIT_POOLER="$(pooler_binary)" \
             prove --verbose --jobs 2 --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$SRC"/tests/tap/*.pl
     ) || code=$?
+    end_servers "$dir"
     rm -f "$("$BIN/pg_config" --sharedir)"/extension/perfkit--*.test.sql
     PASSED=$(count "$LOG" '^ok [0-9]')
     FAILED=$(count "$LOG" '^not ok [0-9]')
