@@ -256,7 +256,7 @@ send_batch(struct relay *r, struct outgoing *out)
 
 	s->partial_in = r->client_left > 0 && !r->dropping;
 	if (out->n > 0 && r->request_us == 0 && !txstate_quiet(&s->tx))
-		r->request_us = clock_now_us();
+		r->request_us = clock_turn_us();
 	if (!outgoing_flush(out))
 		return false;
 	if (conn_blocked(&s->conn))
@@ -386,7 +386,7 @@ must_be_whole(const struct relay *r, const struct pgmsg *m)
 static void
 count(struct relay *r, const struct tx_reply *reply)
 {
-	uint64_t now = clock_now_us();
+	uint64_t now = clock_turn_us();
 
 	r->stats->query_count++;
 	if (r->request_us != 0)

@@ -50,7 +50,7 @@ max_statement(const struct session *s)
 static void
 attach(struct session *s, struct server *server)
 {
-	uint64_t now = clock_now_us();
+	uint64_t now = clock_turn_us();
 
 	s->relay.server = server;
 	s->relay.assigned_us = now;
@@ -69,7 +69,7 @@ back_to_idle(struct session *s)
 	s->relay.request_us = 0;
 	session_set_state(s, SESSION_IDLE);
 	conn_read_start(&s->conn);
-	session_watch_time(s, clock_now_us());
+	session_watch_time(s, clock_turn_us());
 }
 
 /* The server goes back to the pool; the session is idle again. */
@@ -104,18 +104,18 @@ after_relay(struct session *s, enum relay_end end)
 	switch (end)
 	{
 		case RELAY_GO_ON:
-			session_watch_time(s, clock_now_us());
+			session_watch_time(s, clock_turn_us());
 			return true;
 		case RELAY_RELEASABLE:
 			if (s->mode != POOL_SESSION && !relay_keeps_server(&s->relay))
 				give_server(s);
 			else
-				session_watch_time(s, clock_now_us());
+				session_watch_time(s, clock_turn_us());
 			return true;
 		case RELAY_DOUBTFUL:
 			if (s->mode == POOL_SESSION || sticky_pinned(&s->relay.sticky))
 			{
-				session_watch_time(s, clock_now_us());
+				session_watch_time(s, clock_turn_us());
 				return true;
 			}
 			lose_server(s, "a failed COPY leaves open whether it has answered everything");
@@ -152,7 +152,7 @@ after_relay(struct session *s, enum relay_end end)
 static void
 client_input(struct session *s, const uint8_t *p, size_t n)
 {
-	s->request_wall_us = clock_wall_us();
+	s->request_wall_us = clock_turn_wall_us();
 	s->relay.max_statement = max_statement(s);
 	after_relay(
 		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
@@ -275,8 +275,8 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 
 	while (drop_in_front(s, &p, &n, &m, &gone))
 	{
-		s->request_wall_us = clock_wall_us();
-		server = take_server(s, clock_now_us(), &p, &n, &full);
+		s->request_wall_us = clock_turn_wall_us();
+		server = take_server(s, clock_turn_us(), &p, &n, &full);
 		if (server != NULL)
 		{
 			attach(s, server);
@@ -297,7 +297,7 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 	if (gone)
 		return;
 	conn_save(&s->conn, p, n);
-	session_watch_time(s, clock_now_us());
+	session_watch_time(s, clock_turn_us());
 }
 
 /* ---- greeting ---- */
@@ -361,7 +361,7 @@ greet(struct session *s, const struct buf *own)
 	session_set_state(s, SESSION_IDLE);
 	if (own != NULL)
 		attach(s, s->relay.server);
-	session_watch_time(s, clock_now_us());
+	session_watch_time(s, clock_turn_us());
 	go_on_with_saved(s);
 }
 
@@ -422,7 +422,7 @@ serve_start(struct session *s, struct pool *pool)
 	}
 	/* Nobody has logged in yet, so there is nothing to greet with; or its server is its own. */
 	session_set_state(s, SESSION_LOGIN_WAIT);
-	server = take_server(s, clock_now_us(), &nothing, &n, &full);
+	server = take_server(s, clock_turn_us(), &nothing, &n, &full);
 	if (full)
 		session_fatal(s, refuse_full_queue()->sqlstate, refuse_full_queue()->message);
 	else if (server == NULL)
@@ -470,7 +470,7 @@ granted(struct mail *mail)
 	struct session *s = list_entry(mail, struct session, mail);
 	struct pool_member *m;
 	struct pool_todo todo;
-	uint64_t now = clock_now_us();
+	uint64_t now = clock_turn_us();
 	enum waiter_state state = pool_waiter_woken(s->pool, &s->waiter, now, &m, &todo);
 	uint8_t *p;
 	size_t n;

@@ -225,7 +225,7 @@ too_old(const struct server *s, uint64_t now)
 
 	/* A lifetime of 0 means: use once. So the first return, from its login, never counts. */
 	return s->member.state != MEMBER_LOGIN &&
-		   now - s->connected_us >= local->limits.server_lifetime_us;
+		   now >= s->connected_us + local->limits.server_lifetime_us;
 }
 
 static void
@@ -233,7 +233,7 @@ give_back(struct server *s)
 {
 	struct shard *shard = s->shard;
 	struct pool *pool = s->member.pool;
-	uint64_t now = clock_now_us();
+	uint64_t now = clock_turn_us();
 	struct pool_todo todo;
 
 	if (too_old(s, now))
@@ -269,7 +269,7 @@ server_fresh(struct server *s, const struct pool_todo *todo)
 		return true; /* a place without a connection: core/server_own */
 	/* Its end may have come in the very batch of events that is being worked off. */
 	if (todo->unpark && !ev_is_pending(&s->park) &&
-		clock_now_us() - s->member.idle_since_us < FRESH_US)
+		clock_turn_us() < s->member.idle_since_us + FRESH_US)
 		return true;
 	do
 		n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -284,7 +284,7 @@ server_attach(struct server *s, struct shard *shard, void (*on_event)(struct con
 	s->shard = shard;
 	s->link = link;
 	s->conn.on_event = on_event;
-	s->request_wall_us = clock_wall_us();
+	s->request_wall_us = clock_turn_wall_us();
 	list_append(&shard->servers, &s->node);
 	conn_move(&s->conn, &shard->loop);
 }

@@ -9,7 +9,16 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+
+/* libev calls it when it has waited, before it looks at what has happened. */
+static void
+turn_begins(EV_P)
+{
+	(void) EV_A;
+	clock_turn_begin();
+}
 
 static void
 deliver_all(struct ev_loop *ev, ev_async *w, int revents)
@@ -49,6 +58,7 @@ loop_init(struct loop *l, int index, void *owner)
 	l->read_buffer = mem_alloc(LOOP_READ_SLACK + LOOP_READ_SIZE);
 	lock_init(&l->mail_lock);
 	list_init(&l->mailbox);
+	ev_set_loop_release_cb(l->ev, NULL, turn_begins);
 	ev_async_init(&l->wake, deliver_all);
 	l->wake.data = l;
 	ev_async_start(l->ev, &l->wake);
@@ -64,6 +74,7 @@ loop_fini(struct loop *l)
 	ev_loop_destroy(l->ev);
 	lock_fini(&l->mail_lock);
 	free(l->read_buffer);
+	clock_turn_over();
 }
 
 void

@@ -66,6 +66,39 @@ the_wall_clock_is_a_date_in_microseconds(void **state)
 	assert_in_range(wall_us / 1000000, (uint64_t) before, (uint64_t) after + 1);
 }
 
+static void
+a_turn_has_one_time(void **state)
+{
+	(void) state;
+	clock_set_source(stepped);
+	stepped_us = 10;
+	clock_turn_begin();
+	stepped_us = 11;
+	assert_int_equal(clock_turn_us(), 11); /* that of the first who asks */
+	stepped_us = 20;
+	assert_int_equal(clock_turn_us(), 11);
+	assert_int_equal(clock_now_us(), 20);
+	assert_true(clock_turn_wall_us() == clock_turn_wall_us());
+	clock_turn_begin();
+	assert_int_equal(clock_turn_us(), 20);
+	clock_turn_over();
+	clock_set_source(NULL);
+}
+
+static void
+without_a_loop_it_is_always_now(void **state)
+{
+	(void) state;
+	clock_set_source(stepped);
+	stepped_us = 30;
+	assert_int_equal(clock_turn_us(), 30);
+	stepped_us = 31;
+	assert_int_equal(clock_turn_us(), 31);
+	clock_set_source(NULL);
+	assert_in_range(clock_turn_wall_us() / 1000000, (uint64_t) time(NULL) - 1,
+					(uint64_t) time(NULL) + 1);
+}
+
 int
 main(void)
 {
@@ -73,6 +106,8 @@ main(void)
 		cmocka_unit_test(a_source_replaces_the_monotonic_clock),
 		cmocka_unit_test(now_is_never_zero),
 		cmocka_unit_test(the_monotonic_clock_does_not_go_back),
+		cmocka_unit_test(a_turn_has_one_time),
+		cmocka_unit_test(without_a_loop_it_is_always_now),
 		cmocka_unit_test(the_wall_clock_is_a_date_in_microseconds),
 	};
 

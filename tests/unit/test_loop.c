@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "turning.h"
 
 #define SENDERS 4
@@ -297,6 +298,37 @@ mail_posted_before_the_loop_runs_arrives(void **state)
 	assert_true(delivered);
 }
 
+/* ---- time ---- */
+
+static uint64_t stepped_us;
+
+static uint64_t
+stepped(void)
+{
+	return stepped_us;
+}
+
+static void
+each_turn_has_its_own_time(void **state)
+{
+	struct loop l;
+
+	(void) state;
+	clock_set_source(stepped);
+	assert_true(loop_init(&l, 0, NULL));
+	stepped_us = 5;
+	turn_once(&l);
+	assert_int_equal(clock_turn_us(), 5);
+	stepped_us = 6;
+	assert_int_equal(clock_turn_us(), 5);
+	turn_once(&l);
+	assert_int_equal(clock_turn_us(), 6);
+	loop_fini(&l);
+	stepped_us = 7;
+	assert_int_equal(clock_turn_us(), 7);
+	clock_set_source(NULL);
+}
+
 int
 main(void)
 {
@@ -306,6 +338,7 @@ main(void)
 		cmocka_unit_test(endless_mail_does_not_starve_sockets),
 		cmocka_unit_test(a_delivery_may_free_its_mail),
 		cmocka_unit_test(mail_posted_before_the_loop_runs_arrives),
+		cmocka_unit_test(each_turn_has_its_own_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
