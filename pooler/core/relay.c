@@ -1,12 +1,10 @@
 /*
- * relay.c - see relay.h.
+ * relay.c - see relay.h. Here: life, the way of the client's bytes, and the last step of what goes
+ * to the client; relay_server.c has the way of the server's.
  *
  * From the client: frame, feed txstate, send. From the server: frame, feed txstate, take out what
  * the client is not to see, send. Neither direction waits for the other, so a client that sends
  * without reading blocks nobody but itself.
- *
- * Whole messages are needed of the server's Z (one byte that decides), S (both sides remember it),
- * C (what it says may end prepared statements) and E (as far as it is of a sane size).
  */
 #include "core/relay.h"
 
@@ -15,10 +13,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/str.h"
 #include "core/outgoing.h"
 #include "core/overlong.h"
-#include "core/params.h"
+#include "core/relay_parts.h"
 #include "core/relay_sticky.h"
 #include "core/server.h"
 #include "core/stats.h"
@@ -29,7 +26,6 @@
 
 #define LARGE_FROM 65536 /* longer messages that must be whole do not fit the read buffer */
 #define LARGE_MAX (64 * 1024 * 1024) /* longest Parse of a named statement */
-#define TAG_MAX 128                  /* longest CommandComplete that we read */
 
 void
 relay_init(struct relay *r)
@@ -60,12 +56,8 @@ relay_abandon(struct relay *r)
 
 /* ---- to the client ---- */
 
-/*
- * When the client is lost, or is not to see more, what follows is framed all the same and thrown
- * away, so that the server's state stays known.
- */
-static void
-to_client(struct relay *r, const void *p, size_t n)
+void
+relay_to_client(struct relay *r, const void *p, size_t n)
 {
 	if (n == 0 || r->client_lost || r->refused_setting)
 		return;
@@ -73,9 +65,8 @@ to_client(struct relay *r, const void *p, size_t n)
 	r->client_lost = !conn_send(r->client, p, n);
 }
 
-/* Answers of ours. */
-static void
-send_fakes(struct relay *r)
+void
+relay_send_fakes(struct relay *r)
 {
 	uint8_t mem[RELAY_FAKES * PGMSG_HEADER];
 	struct pgwriter w;
@@ -87,40 +78,50 @@ send_fakes(struct relay *r)
 		pgw_end(&w);
 	}
 	r->n_fakes = 0;
-	to_client(r, w.mem, w.len);
+	relay_to_client(r, w.mem, w.len);
 }
 
-/* Requests that we answer ourselves and whose turn has come. */
-static void
-answer_fakes(struct relay *r)
+void
+relay_answer_fakes(struct relay *r)
 {
 	struct tx_reply reply;
 
-	/* In the middle of a message: fakes_between() will see to it. */
+	/* In the middle of a message: its end will see to it. */
 	if (r->server->left > 0)
 		return;
 	while (txstate_fake_due(&r->server->tx, &reply))
 	{
 		if (r->n_fakes == RELAY_FAKES)
-			send_fakes(r);
+			relay_send_fakes(r);
 		r->fakes[r->n_fakes++] = reply.kind == 'P' ? '1' : '3';
 		rewrite_answered(&r->rewrite, reply.tag);
 	}
 }
 
-/* [*start, end) of the server's bytes, behind the answers of ours that stand in front of them. */
-static void
-pass_on(struct relay *r, const uint8_t **start, const uint8_t *end)
+void
+relay_pass_on(struct relay *r, const uint8_t **start, const uint8_t *end)
 {
 	size_t n = (size_t) (end - *start);
 
 	if (n > 0 && r->n_fakes > 0)
-		send_fakes(r);
-	to_client(r, *start, n);
+		relay_send_fakes(r);
+	relay_to_client(r, *start, n);
 	*start = end;
 }
 
 /* ---- from the client ---- */
+
+/* Who is to look at a client's message of a type. */
+enum interest
+{
+	STICKY = 1,
+	REWRITE = 2
+};
+
+static const uint8_t interests[256] = {
+	['Q'] = STICKY | REWRITE, ['P'] = STICKY | REWRITE, ['B'] = STICKY | REWRITE,
+	['E'] = STICKY,           ['D'] = REWRITE,          ['C'] = REWRITE,
+};
 
 /* A message that nobody has to change: fed, and passed on as far as it is there. */
 static bool
@@ -153,6 +154,7 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 	size_t body_taken = 0;
 	enum rewrite_result result = REWRITE_PASS;
 	const struct names *names = r->rewrite.on ? &r->rewrite.names : NULL;
+	uint8_t interested = interests[m->type];
 	uint32_t tag = 0;
 
 	/* PostgreSQL 18 says it is idle after that, and fails the next query with an internal error. */
@@ -166,18 +168,19 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 		return overlong_put(&r->server->tx, m, out) ? RELAY_GO_ON : RELAY_CLIENT_BAD;
 	}
 	*take = 0;
-	switch (sticky_message(&r->sticky, r->server, names, m, there - PGMSG_HEADER, &tag))
-	{
-		case STICKY_PASS:
-			break;
-		case STICKY_MORE:
-			return RELAY_GO_ON;
-		case STICKY_REFUSE:
-			*take = there;
-			relay_refuse(r, m->type, out);
-			return RELAY_GO_ON;
-	}
-	if (r->rewrite.on && strchr("PBDCQ", m->type) != NULL)
+	if ((interested & STICKY) != 0)
+		switch (sticky_message(&r->sticky, r->server, names, m, there - PGMSG_HEADER, &tag))
+		{
+			case STICKY_PASS:
+				break;
+			case STICKY_MORE:
+				return RELAY_GO_ON;
+			case STICKY_REFUSE:
+				*take = there;
+				relay_refuse(r, m->type, out);
+				return RELAY_GO_ON;
+		}
+	if (r->rewrite.on && (interested & REWRITE) != 0)
 		result = rewrite_message(&r->rewrite, r->server, m, there - PGMSG_HEADER, out, &body_taken);
 	*take = there;
 	switch (result)
@@ -203,7 +206,8 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 		r->stats->client_parse_count++;
 	else if (result != REWRITE_PASS && m->type == 'B')
 		r->stats->bind_count++;
-	answer_fakes(r);
+	if (txstate_fake_waits(&r->server->tx))
+		relay_answer_fakes(r);
 	return RELAY_GO_ON;
 }
 
@@ -274,9 +278,10 @@ gather_large(struct relay *r, const uint8_t *p, size_t n, size_t *used)
 	struct pgmsg m;
 	size_t missing;
 
-	if (buf_len(&r->large) == 0)
+	/* What gathers begins with a header that was found good. */
+	if (buf_len(&r->large) == 0 ||
+		pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m) != PGMSG_OK)
 		return false;
-	pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m);
 	missing = m.total - buf_len(&r->large);
 	*used = n < missing ? n : missing;
 	buf_append(&r->large, p, *used);
@@ -292,8 +297,7 @@ work_off_large(struct relay *r, uint32_t max_packet)
 	size_t used = 0;
 	enum relay_end end;
 
-	pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m);
-	if (!m.whole)
+	if (pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m) != PGMSG_OK || !m.whole)
 		return RELAY_GO_ON;
 	outgoing_init(&out, &r->server->conn);
 	end = frame_client(r, buf_data(&r->large), buf_len(&r->large), &out, max_packet, &used);
@@ -362,236 +366,11 @@ relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct rela
 	if (!send_batch(r, &out))
 		return RELAY_SERVER_LOST;
 	/* Answers of ours that nothing of the server's will follow go out by themselves. */
-	if (end == RELAY_GO_ON && txstate_quiet(&r->server->tx))
-		send_fakes(r);
+	if (end == RELAY_GO_ON && r->n_fakes > 0 && txstate_quiet(&r->server->tx))
+		relay_send_fakes(r);
 	if (r->client_lost)
 		return RELAY_CLIENT_LOST;
 	if (end == RELAY_GO_ON && used == n && r->dropping && may_go(r))
 		return RELAY_RELEASABLE; /* all had been answered before the end of what is dropped came */
 	return end == RELAY_GO_ON ? keep_rest(r, p + used, n - used) : end;
-}
-
-/* ---- from the server ---- */
-
-static bool
-must_be_whole(const struct relay *r, const struct pgmsg *m)
-{
-	if (m->type == 'D')
-		return m->total <= TAG_MAX && relay_probes(r);
-	return m->type == 'Z' || m->type == 'S' || (m->type == 'C' && m->total <= TAG_MAX) ||
-		   (m->type == 'E' && m->total <= SERVER_MESSAGE_MAX);
-}
-
-/* A request has been answered by ReadyForQuery. */
-static void
-count(struct relay *r, const struct tx_reply *reply)
-{
-	uint64_t now = clock_turn_us();
-
-	r->stats->query_count++;
-	if (r->request_us != 0)
-		r->stats->query_time += now - r->request_us;
-	r->request_us = txstate_quiet(&r->server->tx) ? 0 : now;
-	r->cancel_sent = false;
-	r->cancelled = NULL;
-	if (!reply->xact_done)
-		return;
-	r->stats->xact_count++;
-	r->stats->xact_time += now - r->assigned_us;
-	r->assigned_us = now;
-}
-
-/* An answer that the client does not see. After a refused setting it sees nothing more: what
- * follows was done under the wrong settings. */
-static void
-swallowed(struct relay *r, const struct pgmsg *m, const struct tx_reply *reply)
-{
-	struct pgerror e;
-
-	if (relay_probe_answer(r, m, reply))
-		return;
-	if (m->type == 'E' && m->whole && pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK)
-	{
-		r->server->state_doubt = true;
-		r->refused_setting = true;
-		str_copy(r->sqlstate, sizeof(r->sqlstate), e.sqlstate);
-		str_copy(r->text, sizeof(r->text), e.message);
-	}
-	if (reply->query_done)
-		params_adopt(r->params, &r->server->params);
-}
-
-static bool
-parameter(struct relay *r, const struct pgmsg *m)
-{
-	int changed;
-
-	if (!server_parameter(r->server, m->body, m->body_len, &changed))
-		return false;
-	if (changed >= 0)
-		params_set(r->params, changed, r->server->params.value[changed]);
-	return true;
-}
-
-/* The answer to a cancel of ours has words of its own. */
-static bool
-replace_cancel(struct relay *r, const struct pgmsg *m, struct pgwriter *text)
-{
-	struct pgerror e;
-
-	if (r->cancelled == NULL || m->type != 'E' || !m->whole ||
-		pgmsg_error_fields(m->body, m->body_len, &e) != PGMSG_OK ||
-		strcmp(e.sqlstate, r->cancelled->sqlstate) != 0)
-		return false;
-	pgw_error(text, r->cancelled);
-	r->cancelled = NULL;
-	return true;
-}
-
-/* So has the answer to what was sent in place of an overlong statement. */
-static bool
-replace_refused(const struct relay *r, struct pgwriter *w)
-{
-	char text[OVERLONG_TEXT_MAX];
-	const struct pgw_error e = overlong_error(r->max_statement, text);
-
-	pgw_error(w, &e);
-	return true;
-}
-
-/*
- * One message whose header stands at p. Sets server->left for its bytes; hidden ones are cut out of
- * what goes to the client, which begins at *start.
- */
-static enum relay_end
-server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const uint8_t **start)
-{
-	struct server *s = r->server;
-	struct tx_reply reply;
-	uint8_t mem[SERVER_MESSAGE_MAX + 512];
-	struct pgwriter renamed;
-	bool refused = overlong_answered(&s->tx, m);
-	bool rename = false;
-	bool hidden;
-
-	pgw_init(&renamed, mem, sizeof(mem));
-	if (m->type == 'E')
-		rename = rewrite_error(&r->rewrite, s, m, &renamed);
-	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, &reply) != TX_OK)
-		return RELAY_SERVER_BAD;
-	if (m->type == 'S' && !parameter(r, m))
-		return RELAY_SERVER_BAD;
-	/* An error in a Parse that was put in front is the client's to know. */
-	hidden = reply.action == TX_SWALLOW && !(m->type == 'E' && reply.kind != 'Q');
-	if (m->type == 'C' && rewrite_command_tag(&r->rewrite, s, m, reply.tag))
-		hidden = true;
-	rename = rename || (refused && replace_refused(r, &renamed)) ||
-			 relay_replace_refused(r, m, &reply, &renamed) ||
-			 (!hidden && replace_cancel(r, m, &renamed));
-	s->left = m->total;
-	s->left_swallow = hidden || rename;
-	if (s->left_swallow)
-		pass_on(r, start, p);
-	if (rename)
-	{
-		send_fakes(r);
-		to_client(r, renamed.mem, renamed.len);
-	}
-	if (reply.completes)
-		rewrite_answered(&r->rewrite, reply.tag);
-	if (hidden)
-		swallowed(r, m, &reply);
-	else if (sticky_waits(&r->sticky))
-		relay_follow_state(r, m, &reply);
-	if (!hidden && reply.query_done)
-		count(r, &reply);
-	return RELAY_GO_ON;
-}
-
-/* Behind a message that is complete: our own answers whose turn has come stand between it and what
- * follows. */
-static void
-fakes_between(struct relay *r, const uint8_t *end, const uint8_t **start)
-{
-	const struct tx_request *oldest = txstate_request(&r->server->tx, 0);
-
-	if (oldest == NULL || oldest->action != TX_FAKE)
-		return;
-	pass_on(r, start, end);
-	answer_fakes(r);
-}
-
-static enum relay_end
-frame_server(struct relay *r, const uint8_t *p, size_t n, const uint8_t **start, size_t *used)
-{
-	struct server *s = r->server;
-	struct pgmsg m;
-	enum relay_end end;
-
-	while (*used < n)
-	{
-		if (s->left > 0)
-		{
-			size_t take = n - *used < s->left ? n - *used : s->left;
-
-			s->left -= (uint32_t) take;
-			*used += take;
-			if (s->left_swallow)
-				*start = p + *used;
-			if (s->left == 0)
-				fakes_between(r, p + *used, start);
-			continue;
-		}
-		switch (pgmsg_peek(p + *used, n - *used, &m))
-		{
-			case PGMSG_NEED_MORE:
-				return RELAY_GO_ON;
-			case PGMSG_BAD:
-				return RELAY_SERVER_BAD;
-			case PGMSG_OK:
-				break;
-		}
-		if (!pgmsg_backend_type(m.type))
-			return RELAY_SERVER_BAD;
-		if (!m.whole && must_be_whole(r, &m))
-			return m.total <= SERVER_MESSAGE_MAX ? RELAY_GO_ON : RELAY_SERVER_BAD;
-		end = server_message(r, &m, p + *used, start);
-		if (end != RELAY_GO_ON)
-			return end;
-		if (m.whole && !s->left_swallow && (m.type == 'D' || m.type == 'd'))
-		{
-			/* Rows change nothing, so those behind the first need no more than their lengths. */
-			s->left = 0;
-			*used += pgmsg_run(p + *used, n - *used, m.type);
-		}
-	}
-	return RELAY_GO_ON;
-}
-
-enum relay_end
-relay_from_server(struct relay *r, const uint8_t *p, size_t n)
-{
-	struct server *s = r->server;
-	const uint8_t *start = p;
-	size_t used = 0;
-	enum relay_end end = frame_server(r, p, n, &start, &used);
-
-	pass_on(r, &start, p + used);
-	if (end != RELAY_GO_ON)
-		return end;
-	conn_save(&s->conn, p + used, n - used);
-	if (txstate_quiet(&s->tx))
-		send_fakes(r);
-	if (r->client_lost)
-		return RELAY_CLIENT_LOST;
-	if (r->refused_setting)
-		return RELAY_SETTING_REFUSED;
-	if (conn_blocked(r->client))
-		conn_read_stop(&s->conn);
-	if (used < n || s->left > 0 || r->client_left > 0 || buf_len(&r->large) > 0 ||
-		conn_blocked(&s->conn))
-		return RELAY_GO_ON;
-	if (txstate_releasable(&s->tx))
-		return RELAY_RELEASABLE;
-	return txstate_doubtful(&s->tx) ? RELAY_DOUBTFUL : RELAY_GO_ON;
 }

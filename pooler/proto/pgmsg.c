@@ -5,30 +5,19 @@
 
 #include <string.h>
 
-static uint32_t
-load_u32(const uint8_t *p)
-{
-	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
-}
+#define C PGMSG_CLIENT
+#define S PGMSG_SERVER
 
-enum pgmsg_result
-pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out)
-{
-	uint32_t length;
+const uint8_t pgmsg_senders[256] = {
+	['1'] = S,     ['2'] = S, ['3'] = S,     ['A'] = S,     ['B'] = C, ['C'] = C | S, ['D'] = C | S,
+	['E'] = C | S, ['F'] = C, ['G'] = S,     ['H'] = C | S, ['I'] = S, ['K'] = S,     ['N'] = S,
+	['P'] = C,     ['Q'] = C, ['R'] = S,     ['S'] = C | S, ['T'] = S, ['V'] = S,     ['W'] = S,
+	['X'] = C,     ['Z'] = S, ['c'] = C | S, ['d'] = C | S, ['f'] = C, ['n'] = S,     ['p'] = C,
+	['s'] = S,     ['t'] = S, ['v'] = S,
+};
 
-	if (n < PGMSG_HEADER)
-		return PGMSG_NEED_MORE;
-	length = load_u32(p + 1);
-	if (length < 4 || length > PGMSG_MAX_LEN)
-		return PGMSG_BAD;
-	/* the length word counts itself, not the type byte */
-	out->type = p[0];
-	out->total = length + 1;
-	out->body_len = length - 4;
-	out->body = p + PGMSG_HEADER;
-	out->whole = n >= out->total;
-	return PGMSG_OK;
-}
+#undef C
+#undef S
 
 size_t
 pgmsg_run(const uint8_t *p, size_t n, uint8_t type)
@@ -37,32 +26,13 @@ pgmsg_run(const uint8_t *p, size_t n, uint8_t type)
 
 	while (n - used >= PGMSG_HEADER && p[used] == type)
 	{
-		uint32_t length = load_u32(p + used + 1);
+		uint32_t length = pgmsg_u32(p + used + 1);
 
 		if (length < 4 || length > PGMSG_MAX_LEN || length >= n - used)
 			break;
 		used += length + 1;
 	}
 	return used;
-}
-
-/* A type byte is never NUL, which strchr() would find. */
-static bool
-type_among(uint8_t type, const char *types)
-{
-	return type != 0 && strchr(types, type) != NULL;
-}
-
-bool
-pgmsg_frontend_type(uint8_t type)
-{
-	return type_among(type, "QPBDECSHFdcfXp");
-}
-
-bool
-pgmsg_backend_type(uint8_t type)
-{
-	return type_among(type, "DTCZ12t3nsIESNAGHWdcVRKv");
 }
 
 void
@@ -115,7 +85,7 @@ pgr_u32(struct pgreader *r)
 {
 	const uint8_t *p = pgr_bytes(r, 4);
 
-	return p != NULL ? load_u32(p) : 0;
+	return p != NULL ? pgmsg_u32(p) : 0;
 }
 
 const char *

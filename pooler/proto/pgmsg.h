@@ -34,16 +34,58 @@ struct pgmsg
 	bool whole;          /* all of it lies in the caller's bytes */
 };
 
+/* Four bytes in network order. */
+static inline uint32_t
+pgmsg_u32(const uint8_t *p)
+{
+	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+}
+
 /* Looks at the message that starts at p. NEED_MORE: fewer than 5 bytes. BAD: impossible length. */
-enum pgmsg_result pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out);
+static inline enum pgmsg_result
+pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out)
+{
+	uint32_t length;
+
+	if (n < PGMSG_HEADER)
+		return PGMSG_NEED_MORE;
+	length = pgmsg_u32(p + 1);
+	if (length < 4 || length > PGMSG_MAX_LEN)
+		return PGMSG_BAD;
+	/* the length word counts itself, not the type byte */
+	out->type = p[0];
+	out->total = length + 1;
+	out->body_len = length - 4;
+	out->body = p + PGMSG_HEADER;
+	out->whole = n >= out->total;
+	return PGMSG_OK;
+}
 
 /* How many bytes at p are whole messages of this type, one behind the other; a length that is
  * impossible ends them. For rows, of which nothing but their end is of interest. */
 size_t pgmsg_run(const uint8_t *p, size_t n, uint8_t type);
 
+enum pgmsg_sender
+{
+	PGMSG_CLIENT = 1,
+	PGMSG_SERVER = 2
+};
+
+/* Who may send a type at all. */
+extern const uint8_t pgmsg_senders[256];
+
 /* Whether a type byte may come from a client after startup / from a server at all. */
-bool pgmsg_frontend_type(uint8_t type);
-bool pgmsg_backend_type(uint8_t type);
+static inline bool
+pgmsg_frontend_type(uint8_t type)
+{
+	return (pgmsg_senders[type] & PGMSG_CLIENT) != 0;
+}
+
+static inline bool
+pgmsg_backend_type(uint8_t type)
+{
+	return (pgmsg_senders[type] & PGMSG_SERVER) != 0;
+}
 
 /*
  * A cursor over a message body. After a read past the end `bad` is set and nothing is left: further

@@ -338,45 +338,42 @@ on_error(struct txstate *tx, struct tx_reply *out)
 	return true;
 }
 
-/* X1: which answers a request of this kind may get, the last of them left out if it completes it.
- */
-static bool
-is_part_of_answer(uint8_t kind, uint8_t type)
+/* The messages that answer a request, those of COPY apart. */
+enum answer
 {
-	switch (kind)
-	{
-		case 'Q':
-			return strchr("TDCI", type) != NULL;
-		case 'F':
-			return type == 'V';
-		case 'D':
-			return type == 't';
-		case 'E':
-			return type == 'D';
-		default:
-			return false;
-	}
-}
+	PARSED = 1,
+	BOUND = 1 << 1,
+	CLOSED = 1 << 2,
+	COLUMNS = 1 << 3, /* RowDescription */
+	NO_DATA = 1 << 4,
+	PARAMETERS = 1 << 5, /* ParameterDescription */
+	ROW = 1 << 6,
+	COMPLETE = 1 << 7,
+	EMPTY = 1 << 8,
+	SUSPENDED = 1 << 9,
+	RESULT = 1 << 10 /* FunctionCallResponse */
+};
 
-static bool
-is_whole_answer(uint8_t kind, uint8_t type)
+static const uint16_t answers[256] = {
+	['1'] = PARSED,  ['2'] = BOUND,      ['3'] = CLOSED, ['T'] = COLUMNS,
+	['n'] = NO_DATA, ['t'] = PARAMETERS, ['D'] = ROW,    ['C'] = COMPLETE,
+	['I'] = EMPTY,   ['s'] = SUSPENDED,  ['V'] = RESULT,
+};
+
+/* X1: which of them a request may get, and which of these are the last it gets. */
+static const struct
 {
-	switch (kind)
-	{
-		case 'P':
-			return type == '1';
-		case 'B':
-			return type == '2';
-		case 'D':
-			return type == 'T' || type == 'n';
-		case 'E':
-			return type == 'C' || type == 'I' || type == 's';
-		case 'C':
-			return type == '3';
-		default:
-			return false;
-	}
-}
+	uint16_t part;
+	uint16_t last;
+} expected[128] = {
+	['Q'] = {.part = COLUMNS | ROW | COMPLETE | EMPTY},
+	['F'] = {.part = RESULT},
+	['P'] = {.last = PARSED},
+	['B'] = {.last = BOUND},
+	['D'] = {.part = PARAMETERS, .last = COLUMNS | NO_DATA},
+	['E'] = {.part = ROW, .last = COMPLETE | EMPTY | SUSPENDED},
+	['C'] = {.last = CLOSED},
+};
 
 /* True while nothing but CopyData, CopyDone or the end of the COPY may come. */
 static bool
@@ -385,28 +382,41 @@ only_copy_may_come(const struct txstate *tx)
 	return tx->copy_out || (tx->copy_in && !tx->copy_both);
 }
 
+/* CopyInResponse and its like, CopyData, CopyDone. */
+static bool
+on_copy(struct txstate *tx, uint8_t type, uint8_t kind)
+{
+	if (kind != 'Q' && kind != 'E')
+		return false;
+	if (type == 'G' || type == 'H' || type == 'W')
+		return begin_copy(tx, type);
+	if (type != 'd' && type != 'c')
+		return false;
+	if (!tx->copy_out)
+		return tx->copy_both && type == 'd'; /* X10 */
+	tx->copy_out = type == 'd';
+	return true;
+}
+
 static bool
 on_answer(struct txstate *tx, uint8_t type, struct tx_reply *out)
 {
 	uint8_t kind = out->kind;
-	bool may_copy = kind == 'Q' || kind == 'E';
+	uint16_t answer = answers[type];
 
-	if (may_copy && (type == 'G' || type == 'H' || type == 'W'))
-		return begin_copy(tx, type);
-	if (may_copy && (type == 'd' || type == 'c'))
+	if (answer == 0)
+		return on_copy(tx, type, kind);
+	if (tx->copy_in || tx->copy_out)
 	{
-		if (!tx->copy_out)
-			return tx->copy_both && type == 'd'; /* X10 */
-		tx->copy_out = type == 'd';
-		return true;
+		/* From CopyBoth a server that shuts down leaves without CopyDone. */
+		if (answer == COMPLETE && (kind == 'Q' || kind == 'E'))
+			end_copy(tx);
+		if (only_copy_may_come(tx))
+			return false;
 	}
-	if (may_copy && type == 'C')
-		end_copy(tx); /* from CopyBoth a server that shuts down leaves without CopyDone */
-	if (only_copy_may_come(tx))
-		return false;
-	if (is_part_of_answer(kind, type))
+	if ((expected[kind].part & answer) != 0)
 		return true;
-	if (!is_whole_answer(kind, type))
+	if ((expected[kind].last & answer) == 0)
 		return false;
 	complete(tx, out);
 	return true;
@@ -433,7 +443,7 @@ txstate_backend(struct txstate *tx, uint8_t type, const uint8_t *body, size_t n,
 	else if (type == 'E')
 		explained = on_error(tx, out);
 	else
-		explained = type != 0 && on_answer(tx, type, out);
+		explained = on_answer(tx, type, out);
 	if (explained)
 		return TX_OK;
 	*out = (struct tx_reply){.action = TX_FORWARD};
@@ -441,12 +451,6 @@ txstate_backend(struct txstate *tx, uint8_t type, const uint8_t *body, size_t n,
 }
 
 /* -- what the caller wants to know ----------------------------------------- */
-
-bool
-txstate_quiet(const struct txstate *tx)
-{
-	return tx->count == 0;
-}
 
 /* Nothing stands open, whatever is in doubt. */
 static bool

@@ -144,6 +144,13 @@ enum tx_verdict txstate_backend(struct txstate *tx, uint8_t type, const uint8_t 
  */
 bool txstate_fake_due(struct txstate *tx, struct tx_reply *out);
 
+/* Whether that would be true. */
+static inline bool
+txstate_fake_waits(const struct txstate *tx)
+{
+	return tx->count > 0 && tx->queue[tx->head].action == TX_FAKE;
+}
+
 /* The i-th oldest request, NULL past the newest. */
 const struct tx_request *txstate_request(const struct txstate *tx, uint32_t i);
 
@@ -167,6 +174,10 @@ bool txstate_doubtful(const struct txstate *tx);
  * Nothing outstanding, whatever the transaction status: the server waits for the client. If it is
  * unsynced or skips, a Sync must go first before anything else is answered.
  */
-bool txstate_quiet(const struct txstate *tx);
+static inline bool
+txstate_quiet(const struct txstate *tx)
+{
+	return tx->count == 0;
+}
 
 #endif
