@@ -228,6 +228,8 @@ frame_client(struct relay *r, const uint8_t *p, size_t n, struct outgoing *out, 
 			if (!r->dropping)
 				outgoing_pass(out, p + *used, take);
 			r->client_left -= (uint32_t) take;
+			if (sticky_streams(&r->sticky))
+				sticky_stream_more(&r->sticky, r->server, p + *used, take, r->client_left == 0);
 			*used += take;
 			continue;
 		}

@@ -93,6 +93,7 @@ sticky_fini(struct sticky *ss)
 {
 	sticky_work_fini(ss);
 	settings_fini(&ss->settings);
+	free(ss->skim);
 }
 
 /* ---- pins ---- */
@@ -228,16 +229,9 @@ execute(struct sticky *ss, struct server *server, struct sticky_seen *seen, uint
 	return STICKY_PASS;
 }
 
-/* A text that is only seen in part has been let through. */
-static void
-doubt(struct sticky *ss, struct server *server)
-{
-	if (ss->limits->session_state != STATE_POLICY_IGNORE)
-		server->state_doubt = true;
-}
-
 static enum sticky_verdict
-simple_query(struct sticky *ss, struct server *server, const struct pgmsg *m, uint32_t *tag)
+simple_query(struct sticky *ss, struct server *server, const struct pgmsg *m, size_t there,
+			 uint32_t *tag)
 {
 	struct sticky_seen seen;
 
@@ -245,7 +239,7 @@ simple_query(struct sticky *ss, struct server *server, const struct pgmsg *m, ui
 		return STICKY_MORE;
 	if (!m->whole)
 	{
-		doubt(ss, server);
+		sticky_stream_begin(ss, server, m->body, there);
 		return STICKY_PASS;
 	}
 	sticky_seen_scan(&seen, (const char *) m->body, m->body_len, server);
@@ -292,24 +286,24 @@ parse(struct sticky *ss, struct server *server, const struct names *names, const
 		return STICKY_MORE;
 	if (prepared_split(m, there, &p) != PGMSG_OK)
 		return STICKY_PASS;
+	if (p.name[0] == '\0' && ss->work != NULL)
+		statement_drop(&ss->work->unnamed);
 	if (!m->whole)
 	{
 		/* A named one will come again when it is whole. */
 		if (p.name[0] == '\0' || names == NULL)
-			doubt(ss, server);
+			sticky_stream_begin(ss, server, p.after, p.after_there);
 		return STICKY_PASS;
 	}
 	sticky_seen_scan(&seen, (const char *) p.after, p.after_there, server);
 	here = sticky_seen_matters(&seen);
 	sticky_seen_clear(&seen);
-	if (p.name[0] == '\0' && ss->work != NULL)
-		statement_drop(&ss->work->unnamed);
 	if (!here)
 		return STICKY_PASS;
 	if (p.name[0] == '\0')
 		sticky_work(ss)->unnamed = statement_get(p.after, p.after_there);
 	else if (names == NULL)
-		doubt(ss, server);
+		sticky_doubt(ss, server);
 	else
 		sticky_work(ss)->named = true;
 	return STICKY_PASS;
@@ -357,7 +351,7 @@ bind(struct sticky *ss, struct server *server, const struct names *names, const 
 	if (verdict == STICKY_REFUSE)
 		*tag = ignored;
 	else
-		doubt(ss, server);
+		sticky_doubt(ss, server);
 	return m->whole ? verdict : STICKY_PASS;
 }
 
@@ -383,7 +377,7 @@ sticky_message(struct sticky *ss, struct server *server, const struct names *nam
 	switch (m->type)
 	{
 		case 'Q':
-			return simple_query(ss, server, m, tag);
+			return simple_query(ss, server, m, there, tag);
 		case 'P':
 			return parse(ss, server, names, m, there);
 		case 'B':

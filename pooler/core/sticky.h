@@ -23,8 +23,8 @@
  * should, and the client sees our words. S6  The server of a client that leaves while pinned, or in
  * the middle of something, is in doubt.
  *
- * A text over STICKY_TEXT_MAX streams through; what stands behind its beginning is not seen,
- * and the server is in doubt.
+ * A text over STICKY_TEXT_MAX streams through (sticky_stream.c): where it may hold something that
+ * matters, the server is in doubt.
  */
 #ifndef PERFKIT_CORE_STICKY_H
 #define PERFKIT_CORE_STICKY_H
@@ -41,6 +41,7 @@ struct conf_limits;
 struct names;
 struct pgw_error;
 struct server;
+struct sqlskim;
 struct sticky_work;
 struct stats;
 
@@ -59,6 +60,7 @@ struct sticky
 	struct stats *stats;              /* of the pool on this loop */
 	struct settings settings;         /* as committed (S1) */
 	struct sticky_work *work;         /* NULL while nothing is under way */
+	struct sqlskim *skim;             /* of the text that streams through; NULL: none does */
 	const struct pgw_error *refusal;  /* of the request tagged STICKY_TAG_REFUSED */
 	uint64_t pinned_wall_us;          /* since when */
 	uint8_t pins;                     /* enum sqlscan_state: what holds the server */
@@ -101,6 +103,26 @@ int sticky_attach(struct sticky *ss, struct server *server, char *sql, size_t ca
 enum sticky_verdict sticky_message(struct sticky *ss, struct server *server,
 								   const struct names *names, const struct pgmsg *m, size_t there,
 								   uint32_t *tag);
+
+/* ---- sticky_stream.c ---- */
+
+/* A text that is not held until it is whole: what is there of it has been let through. */
+void sticky_stream_begin(struct sticky *ss, struct server *server, const void *text, size_t n);
+
+/* More of the message; last: it ends here. */
+void sticky_stream_more(struct sticky *ss, struct server *server, const void *text, size_t n,
+						bool last);
+
+static inline bool
+sticky_streams(const struct sticky *ss)
+{
+	return ss->skim != NULL;
+}
+
+/* A text of which only a part has been seen, and which may matter, has been let through. */
+void sticky_doubt(struct sticky *ss, struct server *server);
+
+/* ---- sticky.c ---- */
 
 /* The message of this type that makes the server fail in place of a refused one. */
 struct pgwriter;

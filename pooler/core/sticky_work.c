@@ -12,6 +12,7 @@
 #include "core/sticky.h"
 #include "core/statement.h"
 #include "proto/pgmsg.h"
+#include "proto/sqlskim.h"
 
 #define NUMBER_MAX 0x3ffffff0u               /* so that no tag is a reserved one */
 #define WORK_MAX (4 * (size_t) SETTINGS_MAX) /* bytes that may wait for their COMMIT */
@@ -94,6 +95,8 @@ sticky_seen_scan(struct sticky_seen *seen, const char *sql, size_t n, const stru
 	memset(seen, 0, sizeof(*seen));
 	list_init(&seen->ops);
 	seen->server = server;
+	if (sqlskim_is_clean(sql, n))
+		return;
 	sqlscan(sql, n, standard == NULL || strcmp(standard, "off") != 0, found, seen);
 }
 

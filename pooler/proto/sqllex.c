@@ -3,20 +3,15 @@
  */
 #include "proto/sqllex.h"
 
-#include <stdint.h>
 #include <string.h>
 
-enum
-{
-	BLANK = 1, /* white space */
-	FIRST = 2, /* begins an identifier */
-	LATER = 4, /* may stand in one */
-	DIGIT = 8
-};
-
+#define BLANK SQLLEX_BLANK
+#define FIRST SQLLEX_FIRST
+#define LATER SQLLEX_LATER
+#define DIGIT SQLLEX_DIGIT
 #define LETTER (FIRST | LATER)
 
-static const uint8_t classes[256] = {
+const uint8_t sqllex_classes[256] = {
 	['\t'] = BLANK,         ['\n'] = BLANK, ['\v'] = BLANK,         ['\f'] = BLANK,
 	['\r'] = BLANK,         [' '] = BLANK,  ['$'] = LATER,          ['0' ... '9'] = LATER | DIGIT,
 	['A' ... 'Z'] = LETTER, ['_'] = LETTER, ['a' ... 'z'] = LETTER, [0x80 ... 0xff] = LETTER,
@@ -25,7 +20,7 @@ static const uint8_t classes[256] = {
 static bool
 is(char c, int class)
 {
-	return (classes[(uint8_t) c] & class) != 0;
+	return sqllex_may_be(c, class);
 }
 
 void
@@ -95,6 +90,15 @@ skip_blanks(struct sqllex *l)
 		else
 			return;
 	}
+}
+
+size_t
+sqllex_blanks(const char *sql, size_t n)
+{
+	struct sqllex l = {.p = sql, .end = sql + n};
+
+	skip_blanks(&l);
+	return (size_t) (l.p - sql);
 }
 
 /* ---- strings ---- */

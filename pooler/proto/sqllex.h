@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum sqllex_kind
 {
@@ -22,6 +23,23 @@ enum sqllex_kind
 	SQLLEX_NUMBER,
 	SQLLEX_OTHER /* one byte */
 };
+
+/* What a byte may be. */
+enum sqllex_class
+{
+	SQLLEX_BLANK = 1, /* white space */
+	SQLLEX_FIRST = 2, /* begins an identifier */
+	SQLLEX_LATER = 4, /* may stand in one */
+	SQLLEX_DIGIT = 8
+};
+
+extern const uint8_t sqllex_classes[256];
+
+static inline bool
+sqllex_may_be(char c, int classes)
+{
+	return (sqllex_classes[(uint8_t) c] & classes) != 0;
+}
 
 struct sqllex
 {
@@ -43,6 +61,9 @@ struct sqllex_token
 void sqllex_init(struct sqllex *l, const char *sql, size_t n, bool standard_strings);
 
 void sqllex_next(struct sqllex *l, struct sqllex_token *t);
+
+/* How many bytes of white space and comments stand in front. */
+size_t sqllex_blanks(const char *sql, size_t n);
 
 /* Whether an unquoted word is this one; `lower` is in lower case. */
 bool sqllex_is(const struct sqllex_token *t, const char *lower);

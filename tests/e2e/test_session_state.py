@@ -184,7 +184,7 @@ def test_too_many_settings_pin(make_pooler):
 
 
 def test_large_text_leaves_nothing(make_pooler):
-    """Nobody reads a text that streams through; so its server is reset."""
+    """What a text that streams through sets is not followed; so its server is reset."""
     pooler = make_pooler(default_pool_size=1)
     conn, other = pooler.connect(), pooler.connect()
     conn.execute(f"select '{'x' * 100000}'; set work_mem = '5MB'")

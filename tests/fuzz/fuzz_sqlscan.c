@@ -1,5 +1,6 @@
 /*
  * fuzz_sqlscan.c - any text: the scan ends, stays within it, and tells only what can be repeated.
+ * Nothing is told of a text that sqlskim found clean, in one piece or in many.
  *
  * Input: the first byte's lowest bit is standard_conforming_strings, the rest is the text.
  */
@@ -8,6 +9,7 @@
 
 #include "proto/sqllex.h"
 #include "proto/sqlscan.h"
+#include "proto/sqlskim.h"
 
 #define CHECK(cond)                                                                                \
 	do                                                                                             \
@@ -64,6 +66,18 @@ found(void *arg, const struct sqlscan_found *f)
 	check_value(f->value, false);
 }
 
+/* Pieces of 1, 2, … bytes, as they come on a slow line. */
+static bool
+clean_in_pieces(const char *sql, size_t n)
+{
+	struct sqlskim skim;
+
+	sqlskim_begin(&skim);
+	for (size_t i = 0, piece = 1; i < n; i += piece, piece = piece % 40 + 1)
+		sqlskim_piece(&skim, sql + i, piece < n - i ? piece : n - i);
+	return sqlskim_end(&skim);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -73,5 +87,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	s.standard = (data[0] & 1) != 0;
 	sqlscan((const char *) data + 1, size - 1, s.standard, found, &s);
+	if (s.statement > 0)
+	{
+		CHECK(!sqlskim_is_clean((const char *) data + 1, size - 1));
+		CHECK(!clean_in_pieces((const char *) data + 1, size - 1));
+	}
 	return 0;
 }

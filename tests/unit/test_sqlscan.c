@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/sqlskim.h"
 #include "unit.h"
 
 struct told
@@ -35,6 +36,24 @@ tell(void *arg, const struct sqlscan_found *f)
 		snprintf(t->text + n, sizeof(t->text) - n, "%s%s", f->call ? "()=" : "=", f->value);
 }
 
+/* sqlskim may not call clean, whole or in two pieces, what tells of something. */
+static void
+check_skim(const char *sql, size_t len, bool tells)
+{
+	for (size_t cut = 0; cut <= len && tells; cut++)
+	{
+		struct sqlskim s;
+
+		sqlskim_begin(&s);
+		sqlskim_piece(&s, sql, cut);
+		sqlskim_piece(&s, sql + cut, len - cut);
+		if (sqlskim_end(&s))
+			fail_msg("%s\n  was found clean when cut at %zu", sql, cut);
+	}
+	if (tells && sqlskim_is_clean(sql, len))
+		fail_msg("%s\n  was found clean", sql);
+}
+
 struct scanned
 {
 	const char *sql;
@@ -56,6 +75,7 @@ check(const struct scanned *table, size_t n, bool standard_strings)
 		sqlscan(mem, len, standard_strings, tell, &t);
 		if (strcmp(t.text, table[i].told) != 0)
 			fail_msg("%s\n  told: %s\n  not:  %s", table[i].sql, t.text, table[i].told);
+		check_skim(mem, len, t.text[0] != '\0');
 		/* Cut anywhere: whatever is told, nothing behind the end is read. */
 		for (size_t cut = 0; cut < len; cut++)
 		{
