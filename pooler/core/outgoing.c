@@ -38,6 +38,15 @@ outgoing_pass(struct outgoing *o, const void *p, size_t n)
 		last->iov_len += n;
 		return;
 	}
+	/* Behind what was put, little is put too: one piece is sent faster than two. */
+	if (last != NULL && n <= OUTGOING_SMALL && n <= sizeof(o->scratch) - o->used &&
+		(uint8_t *) last->iov_base + last->iov_len == o->scratch + o->used)
+	{
+		memcpy(o->scratch + o->used, p, n);
+		o->used += n;
+		last->iov_len += n;
+		return;
+	}
 	if (o->n == OUTGOING_PARTS)
 		outgoing_flush(o);
 	o->iov[o->n++] = (struct iovec){.iov_base = (void *) p, .iov_len = n};

@@ -16,6 +16,7 @@ struct conn;
 
 #define OUTGOING_PARTS 64
 #define OUTGOING_SCRATCH 4096
+#define OUTGOING_SMALL 1024 /* as much is copied where that saves a piece */
 
 struct outgoing
 {
@@ -29,7 +30,7 @@ struct outgoing
 
 void outgoing_init(struct outgoing *o, struct conn *to);
 
-/* Bytes that live until the flush. */
+/* Bytes that live until the flush; few of them may be copied. */
 void outgoing_pass(struct outgoing *o, const void *p, size_t n);
 
 /* Bytes that are copied; at most OUTGOING_SCRATCH of them. */

@@ -4,9 +4,9 @@
 #include "core/params.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/intern.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -84,8 +84,7 @@ void
 params_fini(struct params *p)
 {
 	for (int i = 0; i < PARAMS; i++)
-		free(p->value[i]);
-	params_init(p);
+		intern_drop(&p->value[i]);
 }
 
 int
@@ -106,10 +105,28 @@ params_name(int i)
 void
 params_set(struct params *p, int i, const char *value)
 {
-	if (p->value[i] != NULL && value != NULL && strcmp(p->value[i], value) == 0)
+	const char *old = p->value[i];
+
+	if (value == old)
 		return;
-	free(p->value[i]);
-	p->value[i] = value == NULL ? NULL : mem_strdup(value);
+	p->value[i] = value == NULL ? NULL : intern_get(value);
+	intern_drop(&old);
+}
+
+/* One "SET a TO 'x'", or -1. */
+static int
+write_set(int i, const char *value, char *sql, size_t cap)
+{
+	char quoted[4 * PARAMS_MAX_VALUE];
+	int n;
+
+	if (str_quote_literal(quoted, sizeof(quoted), value) == 0)
+		return -1;
+	/* A list is reported as it is written, with its own quotes: it must not get more of them. */
+	n = snprintf(sql, cap,
+				 is_list(i) ? "SELECT pg_catalog.set_config('%s', %s, false)" : "SET %s TO %s",
+				 names[i], quoted);
+	return n < 0 || (size_t) n >= cap ? -1 : n;
 }
 
 int
@@ -122,20 +139,14 @@ params_diff(const struct params *want, const struct params *fallback, const stru
 	{
 		const char *w = want->value[i] != NULL ? want->value[i] : fallback->value[i];
 		const char *h = have->value[i];
-		char quoted[4 * PARAMS_MAX_VALUE];
 		int n;
 
-		if (w == NULL || (h != NULL && strcmp(w, h) == 0) || (h == NULL && i >= PARAM_EXTRA))
+		if (w == h || w == NULL || (h == NULL && i >= PARAM_EXTRA))
 			continue;
-		if (str_quote_literal(quoted, sizeof(quoted), w) == 0)
-			return -1;
-		/* A list is reported as it is written, with its own quotes: it must not get more of them.
-		 */
-		n = snprintf(sql + len, cap - len,
-					 is_list(i) ? "%sSELECT pg_catalog.set_config('%s', %s, false)"
-								: "%sSET %s TO %s",
-					 len > 0 ? ";" : "", names[i], quoted);
-		if (n < 0 || (size_t) n >= cap - len)
+		if (len > 0 && len + 1 < cap)
+			sql[len++] = ';';
+		n = write_set(i, w, sql + len, cap - len);
+		if (n < 0)
 			return -1;
 		len += (size_t) n;
 	}

@@ -28,7 +28,8 @@ enum param
 
 struct params
 {
-	char *value[PARAMS]; /* owned; NULL: not known, or as the server logs in with */
+	/* base/intern, so equal ones are the same; NULL: not known, or as the server logs in with */
+	const char *value[PARAMS];
 };
 
 /*

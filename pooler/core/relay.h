@@ -58,7 +58,8 @@ enum relay_end
 	RELAY_RELEASABLE, /* nothing outstanding, no transaction, no partial message: the server may go
 					   */
 	RELAY_DOUBTFUL,   /* the same, but the server may still say something (X5): it must be closed */
-	RELAY_TERMINATE,  /* the client said goodbye */
+	/* From here on it is the session's end. */
+	RELAY_TERMINATE,   /* the client said goodbye */
 	RELAY_CLIENT_LOST, /* its socket is broken */
 	RELAY_CLIENT_BAD,  /* it does not keep to the protocol */
 	RELAY_SERVER_LOST,

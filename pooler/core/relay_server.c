@@ -182,7 +182,9 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 	s->left_swallow = hidden;
 	if (hidden)
 		relay_pass_on(r, start, p);
-	heard(r, m, &reply, hidden);
+	/* Most rows and their like mean nothing. */
+	if (hidden || reply.completes || reply.query_done || sticky_waits(&r->sticky))
+		heard(r, m, &reply, hidden);
 	return RELAY_GO_ON;
 }
 

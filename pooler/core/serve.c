@@ -95,56 +95,61 @@ lose_server(struct session *s, const char *reason)
 	server_close(server, reason, false);
 }
 
+/* What the relay found ends the session. */
+static void
+relay_failed(struct session *s, enum relay_end end)
+{
+	struct pgw_error e = {
+		.severity = "FATAL", .sqlstate = s->relay.sqlstate, .message = s->relay.text};
+
+	switch (end)
+	{
+		case RELAY_TERMINATE:
+			s->said_goodbye = true;
+			session_end(s, NULL, "client close request");
+			break;
+		case RELAY_CLIENT_LOST:
+			session_end(s, NULL, "client connection lost");
+			break;
+		case RELAY_CLIENT_BAD:
+			session_fatal(s, "08P01", "invalid message from client");
+			break;
+		case RELAY_SERVER_LOST:
+			lose_server(s, "connection lost");
+			session_fatal(s, "08006", "server connection lost");
+			break;
+		case RELAY_SERVER_BAD:
+			lose_server(s, "invalid message from server");
+			session_fatal(s, "08P01", "invalid message from server");
+			break;
+		case RELAY_SETTING_REFUSED:
+			session_end(s, &e, s->relay.text);
+			break;
+		case RELAY_GO_ON:
+		case RELAY_RELEASABLE:
+		case RELAY_DOUBTFUL:
+			break;
+	}
+}
+
 /* Acts on what the relay found. False when the session is gone. */
 static bool
 after_relay(struct session *s, enum relay_end end)
 {
-	struct pgw_error e = {.severity = "FATAL"};
-
-	switch (end)
+	if (end > RELAY_DOUBTFUL)
 	{
-		case RELAY_GO_ON:
-			session_watch_time(s, clock_turn_us());
-			return true;
-		case RELAY_RELEASABLE:
-			if (s->mode != POOL_SESSION && !relay_keeps_server(&s->relay))
-				give_server(s);
-			else
-				session_watch_time(s, clock_turn_us());
-			return true;
-		case RELAY_DOUBTFUL:
-			if (s->mode == POOL_SESSION || sticky_pinned(&s->relay.sticky))
-			{
-				session_watch_time(s, clock_turn_us());
-				return true;
-			}
-			lose_server(s, "a failed COPY leaves open whether it has answered everything");
-			back_to_idle(s);
-			return true;
-		case RELAY_TERMINATE:
-			s->said_goodbye = true;
-			session_end(s, NULL, "client close request");
-			return false;
-		case RELAY_CLIENT_LOST:
-			session_end(s, NULL, "client connection lost");
-			return false;
-		case RELAY_CLIENT_BAD:
-			session_fatal(s, "08P01", "invalid message from client");
-			return false;
-		case RELAY_SERVER_LOST:
-			lose_server(s, "connection lost");
-			session_fatal(s, "08006", "server connection lost");
-			return false;
-		case RELAY_SERVER_BAD:
-			lose_server(s, "invalid message from server");
-			session_fatal(s, "08P01", "invalid message from server");
-			return false;
-		case RELAY_SETTING_REFUSED:
-			e.sqlstate = s->relay.sqlstate;
-			e.message = s->relay.text;
-			session_end(s, &e, s->relay.text);
-			return false;
+		relay_failed(s, end);
+		return false;
 	}
+	if (end == RELAY_RELEASABLE && s->mode != POOL_SESSION && !relay_keeps_server(&s->relay))
+		give_server(s);
+	else if (end == RELAY_DOUBTFUL && s->mode != POOL_SESSION && !sticky_pinned(&s->relay.sticky))
+	{
+		lose_server(s, "a failed COPY leaves open whether it has answered everything");
+		back_to_idle(s);
+	}
+	else
+		session_watch_time(s, clock_turn_us());
 	return true;
 }
 
@@ -240,7 +245,8 @@ drop_in_front(struct session *s, const uint8_t **p, size_t *n, struct pgmsg *m, 
 				session_end(s, NULL, "client close request");
 				return false;
 			}
-			if (refuse_drops(s, m) || strchr("dcfH", m->type) != NULL)
+			if (refuse_drops(s, m) || m->type == 'd' || m->type == 'c' || m->type == 'f' ||
+				m->type == 'H')
 				; /* dropped */
 			else if (overlong_is(m, max_statement(s)))
 			{

@@ -3,6 +3,8 @@
  *
  * uthash keeps its elements in order of insertion, so using one is taking it out and putting it
  * back at the end.
+ *
+ * Ids are numbers of ours, one after the other: they are their own hash, which nobody can spoil.
  */
 #include "core/stmt_cache.h"
 
@@ -26,7 +28,7 @@ find(const struct stmt_cache *c, const struct statement *s)
 {
 	struct stmt_entry *e;
 
-	HASH_FIND(hh, c->by_id, &s->id, sizeof(s->id), e);
+	HASH_FIND_BYHASHVALUE(hh, c->by_id, &s->id, sizeof(s->id), s->id, e);
 	return e;
 }
 
@@ -35,7 +37,7 @@ stmt_cache_find(const struct stmt_cache *c, uint32_t id)
 {
 	struct stmt_entry *e;
 
-	HASH_FIND(hh, c->by_id, &id, sizeof(id), e);
+	HASH_FIND_BYHASHVALUE(hh, c->by_id, &id, sizeof(id), id, e);
 	return e == NULL ? NULL : e->statement;
 }
 
@@ -49,7 +51,7 @@ stmt_cache_touch(struct stmt_cache *c, const struct statement *s)
 	if (e->hh.next != NULL)
 	{
 		HASH_DELETE(hh, c->by_id, e);
-		HASH_ADD(hh, c->by_id, id, sizeof(e->id), e);
+		HASH_ADD_BYHASHVALUE(hh, c->by_id, id, sizeof(e->id), e->id, e);
 	}
 	return true;
 }
@@ -64,7 +66,7 @@ stmt_cache_add(struct stmt_cache *c, struct statement *s)
 	e = mem_zalloc(sizeof(*e));
 	e->id = s->id;
 	e->statement = statement_use(s);
-	HASH_ADD(hh, c->by_id, id, sizeof(e->id), e);
+	HASH_ADD_BYHASHVALUE(hh, c->by_id, id, sizeof(e->id), e->id, e);
 }
 
 static void

@@ -168,17 +168,26 @@ conn_save(struct conn *c, const uint8_t *p, size_t n)
 		buf_append(&c->in, p, n);
 }
 
+/* What did not go now waits for the peer. */
+static void
+queue(struct conn *c, const void *p, size_t n)
+{
+	buf_append(&c->out, p, n);
+	arm(c);
+}
+
 bool
 conn_sendv(struct conn *c, const struct iovec *iov, int n)
 {
 	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) n};
 	ssize_t sent = 0;
 
+	if (n == 1)
+		return conn_send(c, iov[0].iov_base, iov[0].iov_len);
 	if (!conn_blocked(c))
 	{
 		do
-			sent = (n == 1) ? send(c->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-							: sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+			sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
 		while (sent < 0 && errno == EINTR);
 		if (sent < 0)
 		{
@@ -196,20 +205,35 @@ conn_sendv(struct conn *c, const struct iovec *iov, int n)
 			sent -= (ssize_t) len;
 			continue;
 		}
-		buf_append(&c->out, (const uint8_t *) iov[i].iov_base + sent, len - (size_t) sent);
+		queue(c, (const uint8_t *) iov[i].iov_base + sent, len - (size_t) sent);
 		sent = 0;
 	}
-	if (conn_blocked(c))
-		arm(c);
 	return true;
 }
 
 bool
 conn_send(struct conn *c, const void *p, size_t n)
 {
-	struct iovec iov = {.iov_base = (void *) p, .iov_len = n};
+	ssize_t sent = 0;
 
-	return n == 0 || conn_sendv(c, &iov, 1);
+	if (n == 0)
+		return true;
+	if (!conn_blocked(c))
+	{
+		do
+			sent = send(c->fd, p, n, MSG_NOSIGNAL);
+		while (sent < 0 && errno == EINTR);
+		if (sent == (ssize_t) n)
+			return true;
+		if (sent < 0)
+		{
+			if (errno != EAGAIN && errno != EWOULDBLOCK)
+				return false;
+			sent = 0;
+		}
+	}
+	queue(c, (const uint8_t *) p + sent, n - (size_t) sent);
+	return true;
 }
 
 void

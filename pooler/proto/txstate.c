@@ -321,7 +321,8 @@ on_ready(struct txstate *tx, char status, struct tx_reply *out)
 	return true;
 }
 
-static bool
+/* These two are kept out of the way of the others, which come a thousand times as often. */
+static __attribute__((noinline)) bool
 on_error(struct txstate *tx, struct tx_reply *out)
 {
 	uint8_t kind = out->kind;
@@ -383,7 +384,7 @@ only_copy_may_come(const struct txstate *tx)
 }
 
 /* CopyInResponse and its like, CopyData, CopyDone. */
-static bool
+static __attribute__((noinline)) bool
 on_copy(struct txstate *tx, uint8_t type, uint8_t kind)
 {
 	if (kind != 'Q' && kind != 'E')

@@ -87,6 +87,7 @@ neighbours_become_one_piece(void **state)
 	struct fixture *f = *state;
 	struct outgoing o;
 	char text[] = "abcdef";
+	static uint8_t large[OUTGOING_SMALL + 1];
 
 	outgoing_init(&o, &f->conn);
 	assert_true(outgoing_flush(&o));
@@ -97,9 +98,13 @@ neighbours_become_one_piece(void **state)
 	outgoing_put(&o, "XY", 2);
 	outgoing_put(&o, "Z", 1);
 	assert_int_equal(o.n, 2);
-	outgoing_pass(&o, text + 4, 2);
+	outgoing_pass(&o, text + 4, 2); /* little, and behind what is copied in any case */
+	assert_int_equal(o.n, 2);
+	outgoing_pass(&o, large, sizeof(large));
+	assert_int_equal(o.n, 3);
 	assert_true(outgoing_flush(&o));
 	buf_append(&f->expected, "abcdXYZef", 9);
+	buf_append(&f->expected, large, sizeof(large));
 	assert_came(f);
 }
 
