@@ -16,37 +16,44 @@ outgoing_init(struct outgoing *o, struct conn *to)
 	o->failed = false;
 }
 
+/* A small batch in one piece: copying it costs less than having the kernel gather it. */
+static bool
+send_gathered(const struct outgoing *o)
+{
+	uint8_t mem[OUTGOING_SMALL];
+	size_t n = 0;
+
+	for (int i = 0; i < o->n; i++)
+	{
+		memcpy(mem + n, o->iov[i].iov_base, o->iov[i].iov_len);
+		n += o->iov[i].iov_len;
+	}
+	return conn_send(o->to, mem, n);
+}
+
+static bool
+is_small(const struct outgoing *o)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < o->n && n <= OUTGOING_SMALL; i++)
+		n += o->iov[i].iov_len;
+	return n <= OUTGOING_SMALL;
+}
+
 bool
 outgoing_flush(struct outgoing *o)
 {
 	if (o->n > 0 && !o->failed)
-		o->failed = !conn_sendv(o->to, o->iov, o->n);
+		o->failed = !(o->n > 1 && is_small(o) ? send_gathered(o) : conn_sendv(o->to, o->iov, o->n));
 	o->n = 0;
 	o->used = 0;
 	return !o->failed;
 }
 
 void
-outgoing_pass(struct outgoing *o, const void *p, size_t n)
+outgoing_piece(struct outgoing *o, const void *p, size_t n)
 {
-	struct iovec *last = o->n > 0 ? &o->iov[o->n - 1] : NULL;
-
-	if (n == 0)
-		return;
-	if (last != NULL && (const uint8_t *) last->iov_base + last->iov_len == p)
-	{
-		last->iov_len += n;
-		return;
-	}
-	/* Behind what was put, little is put too: one piece is sent faster than two. */
-	if (last != NULL && n <= OUTGOING_SMALL && n <= sizeof(o->scratch) - o->used &&
-		(uint8_t *) last->iov_base + last->iov_len == o->scratch + o->used)
-	{
-		memcpy(o->scratch + o->used, p, n);
-		o->used += n;
-		last->iov_len += n;
-		return;
-	}
 	if (o->n == OUTGOING_PARTS)
 		outgoing_flush(o);
 	o->iov[o->n++] = (struct iovec){.iov_base = (void *) p, .iov_len = n};

@@ -16,7 +16,7 @@ struct conn;
 
 #define OUTGOING_PARTS 64
 #define OUTGOING_SCRATCH 4096
-#define OUTGOING_SMALL 1024 /* as much is copied where that saves a piece */
+#define OUTGOING_SMALL 1024 /* bytes of a batch that is copied into one piece */
 
 struct outgoing
 {
@@ -30,8 +30,20 @@ struct outgoing
 
 void outgoing_init(struct outgoing *o, struct conn *to);
 
-/* Bytes that live until the flush; few of them may be copied. */
-void outgoing_pass(struct outgoing *o, const void *p, size_t n);
+/* The beginning of another piece. */
+void outgoing_piece(struct outgoing *o, const void *p, size_t n);
+
+/* Bytes that live until the flush. */
+static inline void
+outgoing_pass(struct outgoing *o, const void *p, size_t n)
+{
+	struct iovec *last = o->n > 0 ? &o->iov[o->n - 1] : NULL;
+
+	if (last != NULL && (const uint8_t *) last->iov_base + last->iov_len == p)
+		last->iov_len += n;
+	else if (n > 0)
+		outgoing_piece(o, p, n);
+}
 
 /* Bytes that are copied; at most OUTGOING_SCRATCH of them. */
 void outgoing_put(struct outgoing *o, const void *p, size_t n);

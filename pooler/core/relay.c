@@ -280,10 +280,9 @@ gather_large(struct relay *r, const uint8_t *p, size_t n, size_t *used)
 	struct pgmsg m;
 	size_t missing;
 
-	/* What gathers begins with a header that was found good. */
-	if (buf_len(&r->large) == 0 ||
-		pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m) != PGMSG_OK)
+	if (buf_len(&r->large) == 0)
 		return false;
+	pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m);
 	missing = m.total - buf_len(&r->large);
 	*used = n < missing ? n : missing;
 	buf_append(&r->large, p, *used);
@@ -299,7 +298,8 @@ work_off_large(struct relay *r, uint32_t max_packet)
 	size_t used = 0;
 	enum relay_end end;
 
-	if (pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m) != PGMSG_OK || !m.whole)
+	pgmsg_peek(buf_data(&r->large), buf_len(&r->large), &m);
+	if (!m.whole)
 		return RELAY_GO_ON;
 	outgoing_init(&out, &r->server->conn);
 	end = frame_client(r, buf_data(&r->large), buf_len(&r->large), &out, max_packet, &used);

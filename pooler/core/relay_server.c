@@ -115,8 +115,6 @@ replace_refused(const struct relay *r, struct pgwriter *w)
 static void
 heard(struct relay *r, const struct pgmsg *m, const struct tx_reply *reply, bool hidden)
 {
-	if (reply->completes && reply->tag != 0)
-		rewrite_answered(&r->rewrite, reply->tag);
 	if (hidden)
 		swallowed(r, m, reply);
 	else if (sticky_waits(&r->sticky))
@@ -155,6 +153,8 @@ error_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const ui
 		relay_send_fakes(r);
 		relay_to_client(r, renamed.mem, renamed.len);
 	}
+	if (reply.completes)
+		rewrite_answered(&r->rewrite, reply.tag);
 	heard(r, m, &reply, hidden);
 	return RELAY_GO_ON;
 }
@@ -182,8 +182,10 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const u
 	s->left_swallow = hidden;
 	if (hidden)
 		relay_pass_on(r, start, p);
-	/* Most rows and their like mean nothing. */
-	if (hidden || reply.completes || reply.query_done || sticky_waits(&r->sticky))
+	if (reply.completes)
+		rewrite_answered(&r->rewrite, reply.tag);
+	/* Most messages mean nothing. */
+	if (hidden || reply.query_done || sticky_waits(&r->sticky))
 		heard(r, m, &reply, hidden);
 	return RELAY_GO_ON;
 }

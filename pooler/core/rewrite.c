@@ -19,9 +19,7 @@
 #include "proto/pgwrite.h"
 #include "proto/prepared.h"
 
-/* Tags: an operation's serial, or a statement in use (so that an error can tell which one it was).
- */
-#define TAG_USES 0x80000000u
+#define TAG_USES REWRITE_TAG_USES
 #define SCRATCH 1024
 #define NAMES_MAX 32768       /* bytes that the names at the beginning of a message may take */
 #define UNNAMED_MAX 65536     /* longest unnamed Parse whose text can be kept (W4) */
@@ -46,13 +44,14 @@ rewrite_fini(struct rewrite *w)
 enum tx_verdict
 rewrite_feed(struct txstate *tx, uint8_t type, enum tx_action action, uint32_t tag)
 {
-	if (txstate_full(tx))
-	{
-		uint32_t cap = tx->cap * 2;
-		struct tx_request *mem = mem_alloc(cap * sizeof(*mem));
+	enum tx_verdict verdict = txstate_frontend(tx, type, action, tag);
+	uint32_t cap = tx->cap * 2;
+	struct tx_request *mem;
 
-		free(txstate_grow(tx, mem, cap));
-	}
+	if (verdict != TX_FULL)
+		return verdict;
+	mem = mem_alloc(cap * sizeof(*mem));
+	free(txstate_grow(tx, mem, cap));
 	return txstate_frontend(tx, type, action, tag);
 }
 
@@ -74,13 +73,11 @@ note(struct rewrite *w, enum undo_kind kind, struct statement *s, const char *na
 }
 
 void
-rewrite_answered(struct rewrite *w, uint32_t tag)
+rewrite_settle(struct rewrite *w, uint32_t serial)
 {
-	if (tag == 0 || (tag & TAG_USES) != 0)
-		return;
-	if (w->unnamed_tag == tag)
+	if (w->unnamed_tag == serial)
 		w->unnamed_tag = 0;
-	undo_answered(&w->ops, tag);
+	undo_answered(&w->ops, serial);
 }
 
 /* ---- what is put in front ---- */
@@ -442,6 +439,8 @@ rewrite_message(struct rewrite *w, struct server *s, const struct pgmsg *m, size
 		return there == 0 ? REWRITE_MORE : simple_query(w, s, m, out);
 	if (m->type == 'Q')
 		return REWRITE_PASS;
+	if ((m->type == 'D' || m->type == 'C') && there > 0 && m->body[0] != 'S')
+		return REWRITE_PASS; /* a portal */
 	switch (prepared_split(m, there, &p))
 	{
 		case PGMSG_NEED_MORE:
@@ -452,8 +451,6 @@ rewrite_message(struct rewrite *w, struct server *s, const struct pgmsg *m, size
 			break;
 	}
 	*taken = (size_t) (p.after - m->body);
-	if (m->type != 'B' && m->type != 'P' && p.before[0] != 'S')
-		return REWRITE_PASS;
 	if (p.name[0] == '\0')
 	{
 		if (m->type == 'P' && !m->whole && m->total <= UNNAMED_MAX)

@@ -82,8 +82,20 @@ enum rewrite_result rewrite_message(struct rewrite *w, struct server *s, const s
 /* The bytes at hand are about to go. */
 void rewrite_chunk_ends(struct rewrite *w);
 
+/* Tags: 0, the serial of an operation, or a statement in use with this bit (so that an error can
+ * tell which one it was). */
+#define REWRITE_TAG_USES 0x80000000u
+
+/* The request with this serial was answered. */
+void rewrite_settle(struct rewrite *w, uint32_t serial);
+
 /* The request with this tag was answered. */
-void rewrite_answered(struct rewrite *w, uint32_t tag);
+static inline void
+rewrite_answered(struct rewrite *w, uint32_t tag)
+{
+	if (tag != 0 && (tag & REWRITE_TAG_USES) == 0)
+		rewrite_settle(w, tag);
+}
 
 /* An ErrorResponse is about to be fed: undoes what the requests that it drops would have done.
  * True: `renamed` holds the error as the client is to see it. */

@@ -19,6 +19,31 @@ const uint8_t pgmsg_senders[256] = {
 #undef C
 #undef S
 
+static uint32_t
+load_u32(const uint8_t *p)
+{
+	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+}
+
+enum pgmsg_result
+pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out)
+{
+	uint32_t length;
+
+	if (n < PGMSG_HEADER)
+		return PGMSG_NEED_MORE;
+	length = load_u32(p + 1);
+	if (length < 4 || length > PGMSG_MAX_LEN)
+		return PGMSG_BAD;
+	/* the length word counts itself, not the type byte */
+	out->type = p[0];
+	out->total = length + 1;
+	out->body_len = length - 4;
+	out->body = p + PGMSG_HEADER;
+	out->whole = n >= out->total;
+	return PGMSG_OK;
+}
+
 size_t
 pgmsg_run(const uint8_t *p, size_t n, uint8_t type)
 {
@@ -26,7 +51,7 @@ pgmsg_run(const uint8_t *p, size_t n, uint8_t type)
 
 	while (n - used >= PGMSG_HEADER && p[used] == type)
 	{
-		uint32_t length = pgmsg_u32(p + used + 1);
+		uint32_t length = load_u32(p + used + 1);
 
 		if (length < 4 || length > PGMSG_MAX_LEN || length >= n - used)
 			break;
@@ -85,7 +110,7 @@ pgr_u32(struct pgreader *r)
 {
 	const uint8_t *p = pgr_bytes(r, 4);
 
-	return p != NULL ? pgmsg_u32(p) : 0;
+	return p != NULL ? load_u32(p) : 0;
 }
 
 const char *

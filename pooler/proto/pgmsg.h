@@ -34,32 +34,8 @@ struct pgmsg
 	bool whole;          /* all of it lies in the caller's bytes */
 };
 
-/* Four bytes in network order. */
-static inline uint32_t
-pgmsg_u32(const uint8_t *p)
-{
-	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
-}
-
 /* Looks at the message that starts at p. NEED_MORE: fewer than 5 bytes. BAD: impossible length. */
-static inline enum pgmsg_result
-pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out)
-{
-	uint32_t length;
-
-	if (n < PGMSG_HEADER)
-		return PGMSG_NEED_MORE;
-	length = pgmsg_u32(p + 1);
-	if (length < 4 || length > PGMSG_MAX_LEN)
-		return PGMSG_BAD;
-	/* the length word counts itself, not the type byte */
-	out->type = p[0];
-	out->total = length + 1;
-	out->body_len = length - 4;
-	out->body = p + PGMSG_HEADER;
-	out->whole = n >= out->total;
-	return PGMSG_OK;
-}
+enum pgmsg_result pgmsg_peek(const uint8_t *p, size_t n, struct pgmsg *out);
 
 /* How many bytes at p are whole messages of this type, one behind the other; a length that is
  * impossible ends them. For rows, of which nothing but their end is of interest. */

@@ -44,7 +44,7 @@ oldest_kind(const struct txstate *tx)
 	return tx->count > 0 ? at(tx, 0)->kind : 0;
 }
 
-static void
+static inline void
 push(struct txstate *tx, uint8_t kind, enum tx_action action, uint32_t tag)
 {
 	struct tx_request *r = at(tx, tx->count);

@@ -87,7 +87,6 @@ neighbours_become_one_piece(void **state)
 	struct fixture *f = *state;
 	struct outgoing o;
 	char text[] = "abcdef";
-	static uint8_t large[OUTGOING_SMALL + 1];
 
 	outgoing_init(&o, &f->conn);
 	assert_true(outgoing_flush(&o));
@@ -98,14 +97,36 @@ neighbours_become_one_piece(void **state)
 	outgoing_put(&o, "XY", 2);
 	outgoing_put(&o, "Z", 1);
 	assert_int_equal(o.n, 2);
-	outgoing_pass(&o, text + 4, 2); /* little, and behind what is copied in any case */
-	assert_int_equal(o.n, 2);
-	outgoing_pass(&o, large, sizeof(large));
+	outgoing_pass(&o, text + 4, 2);
 	assert_int_equal(o.n, 3);
 	assert_true(outgoing_flush(&o));
 	buf_append(&f->expected, "abcdXYZef", 9);
-	buf_append(&f->expected, large, sizeof(large));
 	assert_came(f);
+}
+
+/* Up to a size such a batch leaves as one piece; all of it leaves in order on either side of that.
+ */
+static void
+around_the_size_of_a_small_batch(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t bytes[OUTGOING_SMALL + 2];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t) (i % 251);
+	for (size_t n = OUTGOING_SMALL - 2; n <= OUTGOING_SMALL + 2; n++)
+	{
+		struct outgoing o;
+
+		outgoing_init(&o, &f->conn);
+		outgoing_pass(&o, bytes, 500);
+		outgoing_put(&o, bytes + 500, 100);
+		outgoing_pass(&o, bytes + 600, n - 600);
+		assert_int_equal(o.n, 3);
+		assert_true(outgoing_flush(&o));
+		buf_append(&f->expected, bytes, n);
+		assert_came(f);
+	}
 }
 
 /* Of every size, passed and copied in turn, so that pieces and scratch run out at different times.
@@ -189,6 +210,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(neighbours_become_one_piece, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(around_the_size_of_a_small_batch, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(more_than_fits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_waits_is_not_overwritten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_broken_socket_is_told, set_up, tear_down),
