@@ -28,6 +28,17 @@ clean_in_pieces(const char *sql, size_t n, size_t piece)
 	return sqlskim_end(&s);
 }
 
+/* Without its terminator. */
+static size_t
+place(char *to, const char *text)
+{
+	size_t n = 0;
+
+	for (; text[n] != '\0'; n++)
+		to[n] = text[n];
+	return n;
+}
+
 /* It would be of no use if the usual texts went to the lexer all the same. */
 static void
 usual_texts_are_clean(void **state)
@@ -91,7 +102,7 @@ a_word_is_seen_at_every_place(void **state)
 		{
 			memset(text, ',', sizeof(text) - 1);
 			text[sizeof(text) - 1] = '\0';
-			memcpy(text + at, words[w], strlen(words[w]));
+			place(text + at, words[w]);
 			if (clean(text))
 				fail_msg("clean: %s", text);
 			for (size_t piece = 1; piece <= 40; piece++)
@@ -107,11 +118,11 @@ pieces_find_long_texts_clean(void **state)
 
 	(void) state;
 	memset(text, 'x', sizeof(text));
-	memcpy(text, "insert into t values ('; no \n", 29);
-	memcpy(text + sizeof(text) - 3, "');", 3);
+	place(text, "insert into t values ('; no \n");
+	place(text + sizeof(text) - 3, "');");
 	for (size_t piece = 1; piece < sizeof(text); piece = piece * 3 + 1)
 		assert_true(clean_in_pieces(text, sizeof(text), piece));
-	memcpy(text + 70000, ";drop ", 6);
+	place(text + 70000, ";drop ");
 	for (size_t piece = 1; piece < sizeof(text); piece = piece * 3 + 1)
 		assert_false(clean_in_pieces(text, sizeof(text), piece));
 }
@@ -146,12 +157,10 @@ random_text(unsigned *seed, char *text, size_t cap)
 	for (int i = 0; i < words; i++)
 	{
 		const char *part = parts[(size_t) rand_r(seed) % (sizeof(parts) / sizeof(parts[0]))];
-		size_t len = strlen(part);
 
-		if (n + len + 1 > cap)
+		if (n + strlen(part) + 1 > cap)
 			break;
-		memcpy(text + n, part, len);
-		n += len;
+		n += place(text + n, part);
 		if (rand_r(seed) % 2 == 0)
 			text[n++] = ' ';
 	}
