@@ -5,6 +5,8 @@
 # the median of PERFKIT_BENCH_ROUNDS rounds (3) of PERFKIT_BENCH_SECONDS (5) each; direct and pooled
 # take turns, so that a slow minute of the machine hits both. Then CPU, memory and latency beside
 # PgBouncer (tests/bench/beside.py), where that can be had; PERFKIT_BENCH_BESIDE=only does nothing else.
+# Then the instructions that the extension adds to a statement (tests/bench/instructions.py), where
+# there is valgrind; PERFKIT_BENCH_INSTRUCTIONS=only does nothing else.
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tools/cluster.sh
@@ -14,6 +16,7 @@ ROUNDS=${PERFKIT_BENCH_ROUNDS:-3}
 SECONDS_EACH=${PERFKIT_BENCH_SECONDS:-5}
 CLIENT_COUNTS=${PERFKIT_BENCH_CLIENTS:-1 10 50 100}
 BESIDE=${PERFKIT_BENCH_BESIDE:-yes} # yes, no, only
+INSTRUCTIONS=${PERFKIT_BENCH_INSTRUCTIONS:-yes}
 
 # one_round <port> <clients> <pgbench argument>...: prints `tps average-ms`
 one_round()
@@ -79,8 +82,30 @@ beside_pgbouncer()
         "$TOP/pooler/perfkit-pooler" "$rival"
 }
 
+# added_instructions: says why not where they cannot be counted
+added_instructions()
+{
+    if ! have valgrind; then
+        say "instructions are not counted: valgrind is missing (apt-get install valgrind)"
+        return 0
+    fi
+    install_private
+    say "instructions a statement takes, counted by callgrind"
+    PG_CONFIG="$BIN/pg_config" /usr/bin/python3 "$TOP/tests/bench/instructions.py"
+}
+
+# wanted <part's choice> <others' choice>...: it is not left out, and no other part alone is asked for
+wanted()
+{
+    [ "$1" != no ] || return 1
+    [ "$1" != only ] || return 0
+    shift
+    case " $* " in *" only "*) return 1 ;; esac
+}
+
 "$TOP/tools/setup.sh" run || exit 1
 use_cluster
 use_programs
-[ "$BESIDE" = only ] || direct_and_pooled
-[ "$BESIDE" = no ] || { build_all && beside_pgbouncer; }
+! wanted yes "$BESIDE" "$INSTRUCTIONS" || direct_and_pooled
+! wanted "$BESIDE" "$INSTRUCTIONS" || { build_all && beside_pgbouncer; }
+! wanted "$INSTRUCTIONS" "$BESIDE" || { build_all && added_instructions; }
