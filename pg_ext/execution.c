@@ -23,14 +23,11 @@
 #include "selection.h"
 #include "utils/memutils.h"
 
-/* More than anybody nests on purpose; what is deeper is counted, not followed. */
-#define MAX_EXECUTIONS 64
-
 int perfkit_nesting = 0;
 PerfkitExecution *perfkit_running = NULL;
 
-PerfkitExecution perfkit_execution_slots[MAX_EXECUTIONS];
-int perfkit_execution_count = 0;
+PerfkitExecution perfkit_execution_slots[1 + PERFKIT_MAX_EXECUTIONS];
+PerfkitExecution *perfkit_execution_last = perfkit_execution_slots;
 
 
 /* The executor's memory goes: ours to finish unless ExecutorEnd does it (then the slot is free). */
@@ -54,59 +51,16 @@ executor_gone(void *arg)
 }
 
 
-static PerfkitExecution *
-free_slot(void)
+PerfkitExecution *
+perfkit_execution_gap(PerfkitDatabase *db)
 {
-	if (perfkit_execution_count < MAX_EXECUTIONS)
-		return &perfkit_execution_slots[perfkit_execution_count++];
-	for (int i = 0; i < MAX_EXECUTIONS; i++)
+	for (int i = 1; i <= PERFKIT_MAX_EXECUTIONS; i++)
 	{
 		if (perfkit_execution_slots[i].state == PERFKIT_SLOT_FREE)
 			return &perfkit_execution_slots[i];
 	}
+	perfkit_count(db, PERFKIT_UNTRACKED_DEPTH, 1);
 	return NULL;
-}
-
-
-PerfkitExecution *
-perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
-{
-	PerfkitExecution *e = free_slot();
-
-	if (e == NULL)
-	{
-		perfkit_count(db, PERFKIT_UNTRACKED_DEPTH, 1);
-		return NULL;
-	}
-	e->state = PERFKIT_SLOT_OPEN;
-	e->query_desc = query_desc;
-	e->parent = perfkit_running;
-	e->level = level;
-	e->running = false;
-	e->live = false;
-	e->news = 0;
-	e->id = 0;
-	e->userid = GetUserId();
-	e->params = NULL;
-	e->content = NULL;
-	e->application[0] = '\0';
-	e->rows = 0;
-	e->message = GetCurrentStatementStartTimestamp();
-	e->segment_ns = 0;
-	e->active_ns = 0;
-	e->planning_ns = -1;
-	e->commit_ns = -1;
-	e->has_usage = false;
-	e->workers_planned = -1;
-	e->workers_launched = -1;
-	e->serial = 0;
-	e->persisted = false;
-	e->sampled = false;
-	e->has_cpu = false;
-	e->has_jit = false;
-	e->blocking_pid = 0;
-	e->waits[0].ms = 0;
-	return e;
 }
 
 
@@ -122,11 +76,10 @@ perfkit_execution_watch(PerfkitExecution *e)
 PerfkitExecution *
 perfkit_execution_find(const QueryDesc *query_desc)
 {
-	for (int i = perfkit_execution_count - 1; i >= 0; i--)
+	for (PerfkitExecution *e = perfkit_execution_last; e > perfkit_execution_slots; e--)
 	{
-		if (perfkit_execution_slots[i].query_desc == query_desc &&
-			perfkit_execution_slots[i].state == PERFKIT_SLOT_OPEN)
-			return &perfkit_execution_slots[i];
+		if (e->query_desc == query_desc && e->state == PERFKIT_SLOT_OPEN)
+			return e;
 	}
 	return NULL;
 }
@@ -144,8 +97,8 @@ cpu_now(struct timeval cpu[2])
 }
 
 
-static void
-begin_cpu(PerfkitExecution *e)
+void
+perfkit_execution_begin_cpu(PerfkitExecution *e)
 {
 	if (!e->has_cpu)
 		e->cpu_ms[0] = e->cpu_ms[1] = 0;
@@ -165,37 +118,6 @@ add_cpu(PerfkitExecution *e)
 		e->cpu_ms[i] += (now[i].tv_sec - e->cpu_at[i].tv_sec) * 1000.0 +
 						(now[i].tv_usec - e->cpu_at[i].tv_usec) / 1000.0;
 	}
-}
-
-
-void
-perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns)
-{
-	e->segment_ns = now_ns;
-	e->buffers_at = pgBufferUsage;
-	e->wal_at = pgWalUsage;
-	if (unlikely(perfkit_track_cpu))
-		begin_cpu(e);
-}
-
-
-void
-perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
-{
-	perfkit_execution_resume_segment(e, now_ns);
-	if (e->level == 0)
-		e->serial = perfkit_slot_enter(e);
-	else
-		perfkit_slot_set_depth(e->level);
-}
-
-
-void
-perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
-{
-	e->active_ns += now_ns - e->segment_ns;
-	e->segment_ns = 0;
-	e->end_ns = now_ns;
 }
 
 
@@ -254,20 +176,20 @@ perfkit_execution_add_jit(PerfkitExecution *e, const EState *estate)
 void
 perfkit_execution_close(PerfkitExecution *e)
 {
-	if (e->serial != 0)
+	if (likely(e->serial != 0))
 		perfkit_slot_leave(e);
 	else if (e->level > 0)
 		perfkit_slot_set_depth(e->level - 1);
 	e->state = PERFKIT_SLOT_FREE;
 	e->query_desc = NULL;
-	if (e->content != NULL)
+	if (unlikely(e->content != NULL))
 		perfkit_content_free(e);
-	if (perfkit_execution_count == 0 || e != &perfkit_execution_slots[perfkit_execution_count - 1])
+	if (e != perfkit_execution_last)
 		return;
 	do
-		perfkit_execution_count--;
-	while (perfkit_execution_count > 0 &&
-		   perfkit_execution_slots[perfkit_execution_count - 1].state == PERFKIT_SLOT_FREE);
+		perfkit_execution_last--;
+	while (perfkit_execution_last > perfkit_execution_slots &&
+		   perfkit_execution_last->state == PERFKIT_SLOT_FREE);
 }
 
 
@@ -285,11 +207,10 @@ perfkit_execution_top_running(void)
 PerfkitExecution *
 perfkit_execution_whole_open(void)
 {
-	for (int i = 0; i < perfkit_execution_count; i++)
+	for (PerfkitExecution *e = &perfkit_execution_slots[1]; e <= perfkit_execution_last; e++)
 	{
-		if (perfkit_execution_slots[i].state == PERFKIT_SLOT_OPEN &&
-			perfkit_execution_slots[i].level == 0 && perfkit_execution_slots[i].whole)
-			return &perfkit_execution_slots[i];
+		if (e->state == PERFKIT_SLOT_OPEN && e->level == 0 && e->whole)
+			return e;
 	}
 	return NULL;
 }
@@ -299,11 +220,10 @@ void
 perfkit_execution_sweep(void)
 {
 	perfkit_running = NULL;
-	for (int i = perfkit_execution_count - 1; i >= 0; i--)
+	for (PerfkitExecution *e = perfkit_execution_last; e > perfkit_execution_slots; e--)
 	{
-		if (perfkit_execution_slots[i].state == PERFKIT_SLOT_OPEN &&
-			(perfkit_execution_slots[i].whole || perfkit_execution_slots[i].running))
-			perfkit_execution_close(&perfkit_execution_slots[i]);
+		if (e->state == PERFKIT_SLOT_OPEN && (e->whole || e->running))
+			perfkit_execution_close(e);
 	}
 }
 

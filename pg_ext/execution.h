@@ -20,7 +20,10 @@
 
 #include <time.h>
 
+#include "access/xact.h"
 #include "executor/execdesc.h"
+#include "guc.h"
+#include "miscadmin.h"
 #include "nodes/params.h"
 #include "record.h"
 #include "shmem.h"
@@ -36,20 +39,15 @@ typedef enum PerfkitExecutionState
 	PERFKIT_SLOT_PARKED /* done, waits for its commit (commit.h) */
 } PerfkitExecutionState;
 
+/*
+ * What a new one begins with stands together, zeroes beside zeroes, so that few
+ * stores make it; behind that is what only some ever need.
+ */
 struct PerfkitExecution
 {
-	PerfkitExecutionState state;
 	QueryDesc *query_desc;           /* the key; NULL: a utility statement */
-	MemoryContextCallback gone;      /* the portal went away without ExecutorEnd */
 	struct PerfkitExecution *parent; /* the one it runs inside of, if that has a slot */
-	int level;                       /* 0: sent by the client */
-	bool simple;                     /* came in a simple Query message */
-	bool whole;   /* nothing else happens between its first and last hook: one segment */
-	bool running; /* inside one of our hooks right now */
-	bool live;    /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
-	uint8 news;   /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
-
-	int64 id; /* of its row; 0 until somebody needs it */
+	const char *source;              /* the whole string it came in; not ours */
 	union
 	{
 		PerfkitSlotStatement told; /* what is told to others while it runs */
@@ -58,40 +56,49 @@ struct PerfkitExecution
 			PERFKIT_SLOT_FIELDS
 		};
 	};
-	const char *source;            /* the whole string it came in; not ours */
-	ParamListInfo params;          /* not ours; NULL once they may be gone */
-	PerfkitContent *content;       /* taken so far, NULL: nothing (content.h) */
-	QueryDesc *plan_desc;          /* if live, and at its end: whose plan; NULL: none */
-	bool plan_instrumented;        /* if live: its nodes count for us alone */
-	char application[NAMEDATALEN]; /* as of the start, utility statements only */
-	int64 rows;                    /* -1: the command has none */
+	PerfkitExecutionState state;
+	int level; /* 0: sent by the client */
 
-	int64 segment_ns;  /* start of the open segment */
-	int64 end_ns;      /* end of the last segment */
-	int64 active_ns;   /* sum of the closed segments */
-	int64 planning_ns; /* -1: not planned in this execution */
+	/* zeroes */
+	bool simple;      /* came in a simple Query message */
+	bool whole;       /* nothing else happens between its first and last hook: one segment */
+	bool running;     /* inside one of our hooks right now */
+	bool live;        /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
+	uint8 news;       /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
+	bool persisted;   /* a row was written while it ran */
+	bool sampled;     /* drawn, though it is fast */
+	bool has_usage;   /* buffers and wal are set */
+	bool has_cpu;     /* cpu_ms is set */
+	bool has_jit;     /* jit is set */
+	int blocking_pid; /* 0: none was seen */
+	int64 id;         /* of its row; 0 until somebody needs it */
+	ParamListInfo params;    /* not ours; NULL once they may be gone */
+	PerfkitContent *content; /* taken so far, NULL: nothing (content.h) */
+	int64 rows;              /* -1: the command has none */
+	int64 active_ns;         /* sum of the closed segments */
+	int64 segment_ns;        /* start of the open segment */
+	uint32 serial;           /* under which it runs in the slot (slot.h); 0: it does not */
+
+	/* -1 */
+	int workers_planned;
+	int workers_launched;
 	int64 commit_ns;   /* -1: no commit belongs to it */
+	int64 planning_ns; /* -1: not planned in this execution */
 
 	BufferUsage buffers_at; /* at the start of the open segment */
 	WalUsage wal_at;
-	bool has_usage;
-	BufferUsage buffers; /* sum of the closed segments, if has_usage */
+
+	int64 end_ns;               /* end of the last segment */
+	QueryDesc *plan_desc;       /* if live, and at its end: whose plan; NULL: none */
+	bool plan_instrumented;     /* if live: its nodes count for us alone */
+	MemoryContextCallback gone; /* the portal went away without ExecutorEnd */
+	BufferUsage buffers;        /* sum of the closed segments */
 	WalUsage wal;
-	PerfkitJit jit; /* if has_jit */
-	int workers_planned;
-	int workers_launched;
-
-	/* These begin with zeroes: together, so that few stores make them. */
-	uint32 serial;  /* under which it runs in the slot; 0: it does not */
-	bool persisted; /* a row was written while it ran */
-	bool sampled;   /* drawn, though it is fast */
-	bool has_cpu;
-	bool has_jit;
-	int blocking_pid;                     /* 0: none was seen */
+	PerfkitJit jit;
+	struct timeval cpu_at[2];             /* user, system, at the start of the open segment */
+	double cpu_ms[2];                     /* sum of the closed segments */
+	char application[NAMEDATALEN];        /* as of the start, of a statement that may change it */
 	PerfkitWait waits[PERFKIT_MAX_WAITS]; /* if the first ms is not 0 */
-
-	struct timeval cpu_at[2]; /* user, system, at the start of the open segment */
-	double cpu_ms[2];         /* sum of the closed segments, if has_cpu */
 };
 
 /* Read by every statement: hidden, so that the compiler knows where they are. */
@@ -103,9 +110,14 @@ extern int perfkit_nesting;
 /* The innermost execution whose hook is running, or NULL. */
 extern PerfkitExecution *perfkit_running;
 
-/* The slots; those at and above the count are free. */
-extern PerfkitExecution perfkit_execution_slots[];
-extern int perfkit_execution_count;
+/* More than anybody nests on purpose; what is deeper is counted, not followed. */
+#define PERFKIT_MAX_EXECUTIONS 64
+
+/* The slots are those from [1] on; [0] is nobody's, always free. */
+extern PerfkitExecution perfkit_execution_slots[1 + PERFKIT_MAX_EXECUTIONS];
+
+/* The last slot in use, or [0]. */
+extern PerfkitExecution *perfkit_execution_last;
 
 #pragma GCC visibility pop
 
@@ -118,31 +130,99 @@ perfkit_clock_ns(void)
 	return (int64) now.tv_sec * INT64CONST(1000000000) + now.tv_nsec;
 }
 
+/* Private to perfkit_execution_open(): a free slot among those in use. */
+extern PerfkitExecution *perfkit_execution_gap(PerfkitDatabase *db);
+
 /* A free slot, opened for a statement that begins now; NULL (and counted) when all are taken. */
-extern PerfkitExecution *perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc,
-												int level);
+static inline PerfkitExecution *
+perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
+{
+	PerfkitExecution *e = perfkit_execution_last + 1;
+
+	if (likely(e <= &perfkit_execution_slots[PERFKIT_MAX_EXECUTIONS]))
+		perfkit_execution_last = e;
+	else if ((e = perfkit_execution_gap(db)) == NULL)
+		return NULL;
+	e->query_desc = query_desc;
+	e->parent = perfkit_running;
+	e->userid = GetUserId();
+	e->message = GetCurrentStatementStartTimestamp();
+	e->state = PERFKIT_SLOT_OPEN;
+	e->level = level;
+	e->simple = false;
+	e->whole = false;
+	e->running = false;
+	e->live = false;
+	e->news = 0;
+	e->persisted = false;
+	e->sampled = false;
+	e->has_usage = false;
+	e->has_cpu = false;
+	e->has_jit = false;
+	e->blocking_pid = 0;
+	e->id = 0;
+	e->params = NULL;
+	e->content = NULL;
+	e->rows = 0;
+	e->active_ns = 0;
+	e->segment_ns = 0;
+	e->serial = 0;
+	e->workers_planned = -1;
+	e->workers_launched = -1;
+	e->commit_ns = -1;
+	e->planning_ns = -1;
+	e->application[0] = '\0';
+	e->waits[0].ms = 0;
+	return e;
+}
 
 /* Has the executor's memory context tell when it goes (E1); its EState must exist. */
 extern void perfkit_execution_watch(PerfkitExecution *e);
 
 extern PerfkitExecution *perfkit_execution_find(const QueryDesc *query_desc);
 
-/* The open slot of an executor's statement, or NULL.  Mostly there is one slot, and it is that. */
+/* The open slot of an executor's statement, or NULL.  Mostly it is the last. */
 static inline PerfkitExecution *
 perfkit_execution_of(const QueryDesc *query_desc)
 {
-	if (perfkit_execution_count == 0)
+	if (likely(perfkit_execution_last->query_desc == query_desc))
+		return perfkit_execution_last;
+	if (perfkit_execution_last == perfkit_execution_slots)
 		return NULL;
-	if (perfkit_execution_slots[perfkit_execution_count - 1].query_desc == query_desc)
-		return &perfkit_execution_slots[perfkit_execution_count - 1];
 	return perfkit_execution_find(query_desc);
 }
 
-extern void perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns);
-extern void perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns);
+/* Private to the two below. */
+extern void perfkit_execution_begin_cpu(PerfkitExecution *e);
 
 /* The next segment of what has not left its slot (slot.h): its row and waits stay its own. */
-extern void perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns);
+static inline void
+perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns)
+{
+	e->segment_ns = now_ns;
+	e->buffers_at = pgBufferUsage;
+	e->wal_at = pgWalUsage;
+	if (unlikely(perfkit_track_cpu))
+		perfkit_execution_begin_cpu(e);
+}
+
+static inline void
+perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
+{
+	perfkit_execution_resume_segment(e, now_ns);
+	if (e->level == 0)
+		e->serial = perfkit_slot_enter(e);
+	else
+		perfkit_slot_set_depth(e->level);
+}
+
+static inline void
+perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
+{
+	e->active_ns += now_ns - e->segment_ns;
+	e->segment_ns = 0;
+	e->end_ns = now_ns;
+}
 
 /* Adds the blocks and WAL used since begin_segment. */
 extern void perfkit_execution_add_usage(PerfkitExecution *e);
