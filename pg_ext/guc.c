@@ -12,6 +12,7 @@
 #include <limits.h>
 
 #include "guc.h"
+#include "planlive.h"
 #include "selection.h"
 #include "slot.h"
 #include "utils/guc.h"
@@ -93,6 +94,7 @@ typedef struct Setting
 	GucStringAssignHook assign;
 	GucIntAssignHook assign_int;
 	GucBoolAssignHook assign_bool;
+	GucEnumAssignHook assign_enum;
 } Setting;
 
 #define ONE_MB (1024 * 1024)
@@ -139,10 +141,12 @@ static const Setting settings[] = {
 	{"perfkit.capture_plan", SETTING_ENUM, &perfkit_capture_plan, 0, 0, PGC_SUSET, 0, plan_options,
 	 "How plans of logged statements are logged.",
 	 "estimate: as planned; actual: with rows and blocks of each node; timing: with times too. The "
-	 "last two make every tracked statement slower."},
+	 "last two make every tracked statement slower.",
+	 .assign_enum = perfkit_planlive_assign_capture_plan},
 	{"perfkit.live_plan_min_cost", SETTING_INT, &perfkit_live_plan_min_cost, -1, INT_MAX, PGC_SUSET,
 	 0, NULL, "Plans of at least this cost are taken while their statement runs.",
-	 "So there is one if it fails, with the rows of each node at the threshold. -1 turns it off."},
+	 "So there is one if it fails, with the rows of each node at the threshold. -1 turns it off.",
+	 .assign_int = perfkit_planlive_assign_min_cost},
 	{"perfkit.max_plan_size", SETTING_INT, &perfkit_max_plan_size, 1024, ONE_MB, PGC_SUSET,
 	 GUC_UNIT_BYTE, NULL, "Larger plans are left out.", NULL},
 	{"perfkit.log_new_plans", SETTING_ENUM, &perfkit_log_new_plans, 0, 0, PGC_SUSET, 0,
@@ -216,7 +220,7 @@ perfkit_guc_init(void)
 			case SETTING_ENUM:
 				DefineCustomEnumVariable(s->name, s->summary, s->detail, s->variable,
 										 *(int *) s->variable, s->options, s->set_by, s->flags,
-										 NULL, NULL, NULL);
+										 NULL, s->assign_enum, NULL);
 				break;
 		}
 	}

@@ -24,12 +24,41 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "publish.h"
+#include "utils/float.h"
 #include "utils/timeout.h"
 
 PerfkitExecution *perfkit_planlive_watched = NULL;
+double perfkit_planlive_instrumented_from = 0;
+double perfkit_planlive_expensive_from = 0;
 
 static volatile sig_atomic_t due = false;
 static TimeoutId timer = MAX_TIMEOUTS; /* until it is registered */
+
+
+static void
+set_limits(int capture_plan, int min_cost)
+{
+	double never = get_float8_infinity();
+
+	perfkit_planlive_expensive_from =
+		capture_plan != PERFKIT_PLAN_OFF && min_cost >= 0 ? min_cost : never;
+	perfkit_planlive_instrumented_from =
+		capture_plan >= PERFKIT_PLAN_ACTUAL ? 0 : perfkit_planlive_expensive_from;
+}
+
+
+void
+perfkit_planlive_assign_capture_plan(int value, void *extra)
+{
+	set_limits(value, perfkit_live_plan_min_cost);
+}
+
+
+void
+perfkit_planlive_assign_min_cost(int value, void *extra)
+{
+	set_limits(perfkit_capture_plan, value);
+}
 
 
 void
@@ -158,7 +187,7 @@ perfkit_planlive_run(PerfkitExecution *owner, QueryDesc *query_desc)
 		owner->plan_desc = query_desc;
 		owner->plan_instrumented = false;
 	}
-	if (!perfkit_planlive_wanted(query_desc))
+	if (query_desc->plannedstmt->planTree->total_cost < perfkit_planlive_expensive_from)
 		return;
 	if (!perfkit_content_has_plan(owner))
 		take(owner, query_desc, PERFKIT_PLAN_KIND_ESTIMATE);

@@ -5,11 +5,12 @@
  *	  start (counts rows) -> first run: estimate, clock set -> the threshold: partial
  *	  -> end: actual, if slow
  *
- * Below perfkit.live_plan_min_cost, and with perfkit.capture_plan = estimate,
- * nothing of this happens: the estimate is taken when the statement was slow.
- * Over it a statement that fails, is cancelled or waits for ever has its plan
- * already.  Its owner is its own execution, or the utility statement that it is
- * the whole of (CREATE TABLE AS, REFRESH, COPY (query), EXPLAIN ANALYZE, FETCH).
+ * Over perfkit.live_plan_min_cost a statement that fails, is cancelled or waits
+ * for ever has its plan already.  Below it there is the start and the end of this,
+ * and that with perfkit.capture_plan = actual or timing only; else the estimate is
+ * taken when the statement was slow.  The owner of a plan is its own execution, or
+ * the utility statement that it is the whole of (CREATE TABLE AS, REFRESH, COPY
+ * (query), EXPLAIN ANALYZE, FETCH).
  *-------------------------------------------------------------------------
  */
 #ifndef PERFKIT_PLANLIVE_H
@@ -36,13 +37,24 @@ perfkit_planlive_owner(PerfkitExecution *e)
 	return perfkit_running;
 }
 
-/* Is its plan to be had before it ends? */
+/*
+ * Costs from which on a plan is instrumented, and is expensive: had before its end.
+ * What the two settings say, so that a statement has one number to compare.
+ */
+#pragma GCC visibility push(hidden)
+extern double perfkit_planlive_instrumented_from;
+extern double perfkit_planlive_expensive_from;
+#pragma GCC visibility pop
+
+/* The assign hooks of perfkit.capture_plan and live_plan_min_cost, for guc.c. */
+extern void perfkit_planlive_assign_capture_plan(int value, void *extra);
+extern void perfkit_planlive_assign_min_cost(int value, void *extra);
+
+/* Are its nodes to count? */
 static inline bool
 perfkit_planlive_wanted(const QueryDesc *query_desc)
 {
-	return perfkit_capture_plan >= PERFKIT_PLAN_ACTUAL ||
-		   (query_desc->plannedstmt->planTree->total_cost >= perfkit_live_plan_min_cost &&
-			perfkit_live_plan_min_cost >= 0 && perfkit_capture_plan != PERFKIT_PLAN_OFF);
+	return query_desc->plannedstmt->planTree->total_cost >= perfkit_planlive_instrumented_from;
 }
 
 /* Before ExecutorStart of what is wanted: asks for the instrumentation. */
