@@ -33,57 +33,16 @@
 #include "tcop/tcopprot.h"
 
 PerfkitLastStatement perfkit_last;
+TimestampTz perfkit_capture_message = 0;
 int perfkit_capture_declaring = -1;
 
-static TimestampTz last_started_message = 0;
+const CommandTag perfkit_capture_tags[CMD_NOTHING + 1] = {
+	[CMD_UNKNOWN] = CMDTAG_UNKNOWN, [CMD_SELECT] = CMDTAG_SELECT,   [CMD_UPDATE] = CMDTAG_UPDATE,
+	[CMD_INSERT] = CMDTAG_INSERT,   [CMD_DELETE] = CMDTAG_DELETE,   [CMD_MERGE] = CMDTAG_MERGE,
+	[CMD_UTILITY] = CMDTAG_UNKNOWN, [CMD_NOTHING] = CMDTAG_UNKNOWN,
+};
 
 static post_parse_analyze_hook_type next_analyze = NULL;
-
-
-int
-perfkit_capture_level(const char *source)
-{
-	if (perfkit_nesting > 0)
-		return perfkit_nesting;
-	if (perfkit_commit_inside(source))
-		return 1;
-
-	/* A background worker runs statements without a portal: they are its own. */
-	return ActivePortal == NULL && MyBackendType != B_BG_WORKER ? 1 : 0;
-}
-
-
-void
-perfkit_capture_next_statement(void)
-{
-	if (perfkit_commit_parked != NULL)
-		perfkit_commit_settle(NULL);
-	if (perfkit_execution_last != perfkit_execution_slots)
-		perfkit_execution_sweep();
-	perfkit_failure_next_statement();
-	perfkit_last.parsed_message = 0;
-}
-
-
-CommandTag
-perfkit_capture_tag(CmdType command)
-{
-	switch (command)
-	{
-		case CMD_SELECT:
-			return CMDTAG_SELECT;
-		case CMD_INSERT:
-			return CMDTAG_INSERT;
-		case CMD_UPDATE:
-			return CMDTAG_UPDATE;
-		case CMD_DELETE:
-			return CMDTAG_DELETE;
-		case CMD_MERGE:
-			return CMDTAG_MERGE;
-		default:
-			return CMDTAG_UNKNOWN;
-	}
-}
 
 
 static void
@@ -108,48 +67,6 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 	/* Only a Parse message has parameters whose types are still to be found. */
 	if (pstate->p_paramref_hook != NULL)
 		perfkit_parsed_remember(pstate->p_sourcetext, perfkit_last.queryid);
-}
-
-
-/* Is this execution one piece (C3)?  Also finds out whether a simple Query brought it. */
-static void
-judge_shape(PerfkitExecution *e)
-{
-	Portal portal = e->level == 0 ? ActivePortal : NULL;
-
-	e->simple = portal != NULL && !portal->visible;
-	e->whole =
-		portal != NULL && (e->query_desc == NULL || e->simple || portal->status != PORTAL_DEFINED);
-}
-
-
-PerfkitExecution *
-perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedStmt *statement,
-					 const char *source)
-{
-	int level = perfkit_capture_level(source);
-	PerfkitExecution *e;
-
-	if (level == 0)
-		perfkit_capture_next_statement();
-	if (!perfkit_capture_tracked(level) || (level == 0 && !statement->canSetTag))
-		return NULL;
-	e = perfkit_execution_open(db, query_desc, level);
-	if (e == NULL)
-		return NULL;
-	e->queryid = (int64) statement->queryId;
-	e->source = source;
-	e->in_message = source == debug_query_string;
-	e->location = statement->stmt_location;
-	e->length = statement->stmt_len;
-	e->first = false;
-	judge_shape(e);
-	if (level == 0 && MyBackendType != B_BG_WORKER)
-	{
-		e->first = last_started_message != e->message;
-		last_started_message = e->message;
-	}
-	return e;
 }
 
 
@@ -193,14 +110,21 @@ take_content(PerfkitExecution *e)
 }
 
 
-void
-perfkit_capture_finish(PerfkitExecution *e)
+static inline void
+note_finished(const PerfkitExecution *e)
 {
-	bool wanted =
-		(e->news != 0 || e->persisted || perfkit_publish_slow(perfkit_publish_spent_ns(e)) ||
-		 perfkit_selection_sampled(e)) &&
-		!perfkit_selection_left_out(e);
+	perfkit_last.finished_message = e->message;
+	perfkit_last.finished_source = e->source;
+	perfkit_last.finished_location = e->location;
+	perfkit_last.finished_length = e->length;
+	perfkit_last.finished_ns = e->end_ns;
+}
 
+
+/* It is worth a row, or may fail in its commit. */
+static pg_noinline void
+finish_looked_at(PerfkitExecution *e, bool wanted)
+{
 	if (wanted)
 	{
 		/* Before what is taken now adds its own. */
@@ -210,16 +134,36 @@ perfkit_capture_finish(PerfkitExecution *e)
 	}
 	e->params = NULL;
 	if (e->level == 0)
+		note_finished(e);
+	finish_with_row(e, wanted);
+}
+
+
+static inline bool
+worth_a_row(PerfkitExecution *e)
+{
+	return (e->news != 0 || e->persisted || perfkit_publish_slow(perfkit_publish_spent_ns(e)) ||
+			perfkit_selection_sampled(e)) &&
+		   !perfkit_selection_left_out(e);
+}
+
+
+void
+perfkit_capture_finish(PerfkitExecution *e)
+{
+	if (unlikely(worth_a_row(e)))
 	{
-		perfkit_last.finished_message = e->message;
-		perfkit_last.finished_source = e->source;
-		perfkit_last.finished_until = e->length > 0 ? Max(e->location, 0) + e->length : -1;
-		perfkit_last.finished_ns = e->end_ns;
+		finish_looked_at(e, true);
+		return;
 	}
-	if (wanted || perfkit_commit_matters(e))
-		finish_with_row(e, wanted);
-	else
-		perfkit_execution_close(e);
+	if (unlikely(perfkit_commit_matters(e)))
+	{
+		finish_looked_at(e, false);
+		return;
+	}
+	if (e->level == 0)
+		note_finished(e);
+	perfkit_execution_close(e);
 }
 
 

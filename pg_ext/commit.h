@@ -48,8 +48,10 @@ extern void perfkit_commit_explicit(void);
  */
 extern void perfkit_commit_chain(bool event_follows);
 
-/* The parked execution, or NULL. */
+/* The parked execution, or NULL.  Read by every statement: hidden. */
+#pragma GCC visibility push(hidden)
 extern PerfkitExecution *perfkit_commit_parked;
+#pragma GCC visibility pop
 
 /*
  * Whether a statement with this text that starts now at nesting 0 runs inside

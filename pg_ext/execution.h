@@ -60,18 +60,20 @@ struct PerfkitExecution
 	int level; /* 0: sent by the client */
 
 	/* zeroes */
-	bool simple;      /* came in a simple Query message */
-	bool whole;       /* nothing else happens between its first and last hook: one segment */
-	bool running;     /* inside one of our hooks right now */
-	bool live;        /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
-	uint8 news;       /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
-	bool persisted;   /* a row was written while it ran */
-	bool sampled;     /* drawn, though it is fast */
-	bool has_usage;   /* buffers and wal are set */
-	bool has_cpu;     /* cpu_ms is set */
-	bool has_jit;     /* jit is set */
-	int blocking_pid; /* 0: none was seen */
-	int64 id;         /* of its row; 0 until somebody needs it */
+	bool simple;    /* came in a simple Query message */
+	bool whole;     /* nothing else happens between its first and last hook: one segment */
+	bool running;   /* inside one of our hooks right now */
+	bool live;      /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
+	uint8 news;     /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
+	bool persisted; /* a row was written while it ran */
+	bool sampled;   /* drawn, though it is fast */
+	bool has_usage; /* buffers and wal are set */
+	bool has_cpu;   /* cpu_ms is set */
+	bool has_jit;   /* jit is set */
+	bool has_waits; /* waits is set */
+	bool has_application;    /* application is set */
+	int blocking_pid;        /* 0: none was seen */
+	int64 id;                /* of its row; 0 until somebody needs it */
 	ParamListInfo params;    /* not ours; NULL once they may be gone */
 	PerfkitContent *content; /* taken so far, NULL: nothing (content.h) */
 	int64 rows;              /* -1: the command has none */
@@ -97,8 +99,8 @@ struct PerfkitExecution
 	PerfkitJit jit;
 	struct timeval cpu_at[2];             /* user, system, at the start of the open segment */
 	double cpu_ms[2];                     /* sum of the closed segments */
-	char application[NAMEDATALEN];        /* as of the start, of a statement that may change it */
-	PerfkitWait waits[PERFKIT_MAX_WAITS]; /* if the first ms is not 0 */
+	char application[NAMEDATALEN];        /* as of the start, of a statement that changes it */
+	PerfkitWait waits[PERFKIT_MAX_WAITS]; /* up to the first of 0 ms */
 };
 
 /* Read by every statement: hidden, so that the compiler knows where they are. */
@@ -159,6 +161,8 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->has_usage = false;
 	e->has_cpu = false;
 	e->has_jit = false;
+	e->has_waits = false;
+	e->has_application = false;
 	e->blocking_pid = 0;
 	e->id = 0;
 	e->params = NULL;
@@ -171,8 +175,6 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->workers_launched = -1;
 	e->commit_ns = -1;
 	e->planning_ns = -1;
-	e->application[0] = '\0';
-	e->waits[0].ms = 0;
 	return e;
 }
 

@@ -52,7 +52,7 @@ open_executor(QueryDesc *query_desc, int eflags)
 	e = perfkit_capture_open(db, query_desc, query_desc->plannedstmt, query_desc->sourceText);
 	if (e == NULL)
 		return NULL;
-	e->tag = perfkit_capture_tag(query_desc->operation);
+	e->tag = perfkit_capture_tags[query_desc->operation];
 	e->params = query_desc->params;
 	note = perfkit_planning_take(e->queryid);
 	if (likely(note != NULL))

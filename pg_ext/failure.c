@@ -35,8 +35,9 @@
 
 #define RESERVED_SIZE (16 * 1024)
 
+PerfkitFailureState perfkit_failure_state;
+
 static MemoryContext reserved = NULL; /* for copies of error data */
-static bool reported = false;         /* F1 */
 static bool busy = false;             /* in emit_log_hook */
 
 static emit_log_hook_type next_emit = NULL;
@@ -131,7 +132,7 @@ perfkit_failure_caught(PerfkitExecution *e)
 		MemoryContextReset(reserved);
 	}
 	if (level == 0)
-		reported = true;
+		perfkit_failure_state.reported = true;
 }
 
 
@@ -192,14 +193,16 @@ no_parse(int sqlstate)
 }
 
 
-/* Where in the client's message the statement after the last finished one begins. */
+/* Where in the client's message the one after the last finished one begins; -1: it was the last. */
 static int
 next_location(void)
 {
 	if (perfkit_last.finished_message != GetCurrentStatementStartTimestamp() ||
 		perfkit_last.finished_source != debug_query_string)
 		return 0;
-	return perfkit_last.finished_until;
+	if (perfkit_last.finished_length <= 0)
+		return -1;
+	return Max(perfkit_last.finished_location, 0) + perfkit_last.finished_length;
 }
 
 
@@ -259,7 +262,7 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 	if (perfkit_last.parsed_message == ghost.message)
 	{
 		ghost.queryid = perfkit_last.queryid;
-		ghost.tag = perfkit_capture_tag(perfkit_last.command);
+		ghost.tag = perfkit_capture_tags[perfkit_last.command];
 		ghost.location = perfkit_last.location;
 		ghost.length = perfkit_last.length;
 	}
@@ -291,9 +294,9 @@ error_reported(PerfkitDatabase *db, const ErrorData *error)
 	PerfkitFailure failure;
 	PerfkitExecution *e;
 
-	if (reported && error->elevel == ERROR)
+	if (perfkit_failure_state.reported && error->elevel == ERROR)
 	{
-		reported = false;
+		perfkit_failure_state.reported = false;
 		return;
 	}
 	classify(error, &failure);
@@ -358,16 +361,14 @@ at_exit(int code, Datum arg)
 
 
 void
-perfkit_failure_next_statement(void)
+perfkit_failure_reserve(void)
 {
-	reported = false;
-	if (reserved != NULL)
-		return;
 	reserved = AllocSetContextCreate(TopMemoryContext, "perfkit error", RESERVED_SIZE,
 									 RESERVED_SIZE, ALLOCSET_DEFAULT_MAXSIZE);
 
 	/* After ShutdownPostgres was registered, so before it runs. */
 	before_shmem_exit(at_exit, (Datum) 0);
+	perfkit_failure_state.ready = true;
 }
 
 

@@ -12,8 +12,28 @@
 /* Installs emit_log_hook; while preloading. */
 extern void perfkit_failure_init(void);
 
+/* Private to perfkit_failure_next_statement(): hidden, so that the compiler knows where it is. */
+#pragma GCC visibility push(hidden)
+
+typedef struct PerfkitFailureState
+{
+	bool reported; /* F1 */
+	bool ready;    /* memory is reserved */
+} PerfkitFailureState;
+
+extern PerfkitFailureState perfkit_failure_state;
+extern void perfkit_failure_reserve(void);
+
+#pragma GCC visibility pop
+
 /* Forgets the last error, and gets ready for the next one. */
-extern void perfkit_failure_next_statement(void);
+static inline void
+perfkit_failure_next_statement(void)
+{
+	perfkit_failure_state.reported = false;
+	if (unlikely(!perfkit_failure_state.ready))
+		perfkit_failure_reserve();
+}
 
 /*
  * In PG_CATCH of a hook, `e` the slot of its statement or NULL: writes the

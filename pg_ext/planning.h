@@ -19,8 +19,10 @@ typedef struct PerfkitPlanning
 	int64 end_ns;
 } PerfkitPlanning;
 
-/* Private to perfkit_planning_take(). */
+/* Private to perfkit_planning_take().  Read by every statement: hidden. */
+#pragma GCC visibility push(hidden)
 extern PerfkitPlanning perfkit_plannings[];
+#pragma GCC visibility pop
 
 /* Installs the hook; while preloading. */
 extern void perfkit_planning_init(void);

@@ -106,7 +106,7 @@ fill_fixed(PerfkitRecord *record, PerfkitExecution *e, const PerfkitFailure *fai
 	record->cpu_user_ms = e->has_cpu ? e->cpu_ms[0] : -1;
 	record->cpu_sys_ms = e->has_cpu ? e->cpu_ms[1] : -1;
 	record->blocking_pid = e->blocking_pid;
-	if (e->waits[0].ms > 0)
+	if (e->has_waits)
 		memcpy(record->waits, e->waits, sizeof(record->waits));
 	record->replaces = e->persisted;
 	record->jit_deform = PERFKIT_HAS_JIT_DEFORM;
@@ -205,7 +205,7 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 	add_text(record, PERFKIT_TEXT_USERNAME, own ? MyProcPort->user_name : NULL);
 	add_text(record, PERFKIT_TEXT_CLIENT_ADDR, client_address(&record->client_port));
 	add_text(record, PERFKIT_TEXT_APPLICATION,
-			 e->application[0] != '\0' ? e->application : application_name);
+			 e->has_application ? e->application : application_name);
 	add_text(record, PERFKIT_TEXT_COMMAND_TAG,
 			 e->tag != CMDTAG_UNKNOWN ? GetCommandTagName(e->tag) : NULL);
 	cut = query != NULL && perfkit_record_add_query(record, query, length, unparsed);

@@ -14,8 +14,10 @@
 #include "guc.h"
 #include "utils/guc.h"
 
-/* Whether any of the three lists has an entry. */
+/* Whether any of the three lists has an entry.  Read by every statement: hidden. */
+#pragma GCC visibility push(hidden)
 extern bool perfkit_selection_excluding;
+#pragma GCC visibility pop
 
 /*
  * Is a statement of this session on one of the lists?  A user is the role that
@@ -29,7 +31,7 @@ static inline bool
 perfkit_selection_left_out(const PerfkitExecution *e)
 {
 	return unlikely(perfkit_selection_excluding) && !e->persisted &&
-		   perfkit_selection_excluded(e->application[0] != '\0' ? e->application : application_name,
+		   perfkit_selection_excluded(e->has_application ? e->application : application_name,
 									  e->queryid);
 }
 

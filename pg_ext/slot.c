@@ -109,30 +109,37 @@ take_over(void)
 uint32
 perfkit_slot_enter(const PerfkitExecution *e)
 {
+	PerfkitSlot *slot = mine;
 	uint64 known = 0;
+	uint32 serial;
 
-	if (unlikely(mine == NULL) && !take_over())
-		return 0;
+	if (unlikely(slot == NULL))
+	{
+		if (!take_over())
+			return 0;
+		slot = mine;
+	}
 	if (unlikely(perfkit_selection_excluding) &&
 		perfkit_selection_excluded(application_name, e->queryid))
 		return 0;
-	if (unlikely(my_serial & 1))
+	serial = my_serial;
+	if (unlikely(serial & 1))
 	{
 		/* An error has left it behind. */
-		my_serial = next(my_serial);
-		pg_atomic_write_u64(&mine->claim, (uint64) my_serial << SERIAL_SHIFT);
+		serial = next(serial);
+		pg_atomic_write_u64(&slot->claim, (uint64) serial << SERIAL_SHIFT);
 		pg_write_barrier();
 	}
-	mine->statement = e->told;
-	mine->depth = 0;
+	slot->statement = e->told;
+	slot->depth = 0;
 
 	/* A portal that goes on after a pause keeps its row. */
 	if (unlikely(e->id != 0))
 		known = (uint64) (e->id - perfkit_shared->boot) | (e->persisted ? PERSISTED : 0);
 	pg_write_barrier();
-	my_serial = next(my_serial);
-	pg_atomic_write_u64(&mine->claim, (uint64) my_serial << SERIAL_SHIFT | known);
-	return my_serial;
+	my_serial = serial = next(serial);
+	pg_atomic_write_u64(&slot->claim, (uint64) serial << SERIAL_SHIFT | known);
+	return serial;
 }
 
 
@@ -146,6 +153,9 @@ take_found(PerfkitExecution *e, uint64 claim)
 		e->persisted = true;
 	if (mine->waits_serial != serial_of(claim))
 		return;
+	if (!e->has_waits)
+		memset(e->waits, 0, sizeof(e->waits));
+	e->has_waits = true;
 	if (mine->blocking_pid != 0)
 		e->blocking_pid = mine->blocking_pid;
 	for (int i = 0; i < PERFKIT_MAX_WAITS && mine->waits[i].ms > 0; i++)
@@ -156,6 +166,7 @@ take_found(PerfkitExecution *e, uint64 claim)
 void
 perfkit_slot_leave(PerfkitExecution *e)
 {
+	PerfkitSlot *slot = mine;
 	uint32 serial = e->serial;
 	uint64 old;
 
@@ -163,8 +174,8 @@ perfkit_slot_leave(PerfkitExecution *e)
 	if (unlikely(serial != my_serial))
 		return;
 	my_serial = next(serial);
-	old = pg_atomic_exchange_u64(&mine->claim, (uint64) my_serial << SERIAL_SHIFT);
-	if (unlikely((old & (PERSISTED | NUMBER_MASK)) != 0 || mine->waits_serial == serial))
+	old = pg_atomic_exchange_u64(&slot->claim, (uint64) next(serial) << SERIAL_SHIFT);
+	if (unlikely((old & (PERSISTED | NUMBER_MASK)) != 0 || slot->waits_serial == serial))
 		take_found(e, old);
 }
 

@@ -147,6 +147,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 	e->live = m->adopts_plan && !perfkit_selection_left_out(e);
 	e->plan_desc = NULL;
 	e->rows = -1;
+	e->has_application = m->sets_application;
 	if (m->sets_application)
 		strlcpy(e->application, application_name, sizeof(e->application));
 	e->begin_ns = perfkit_clock_ns();
