@@ -156,7 +156,10 @@ typedef struct PerfkitRecord
 	char text[FLEXIBLE_ARRAY_MEMBER];
 } PerfkitRecord;
 
-/* Adds to the waits of one kind, or to the last place when there are too many kinds. */
+/*
+ * Adds to the waits of one kind, or to the last place when there are too many kinds.
+ * All of them must be zeroed before the first.
+ */
 extern void perfkit_wait_add(PerfkitWait waits[PERFKIT_MAX_WAITS], uint32 event, uint32 ms);
 
 /* The word in column outcome or reason. */

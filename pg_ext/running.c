@@ -79,7 +79,7 @@ own_waits(PerfkitSlot *slot, uint32 serial)
 	slot->waits_serial = 0;
 	pg_write_barrier();
 	slot->blocking_pid = 0;
-	slot->waits[0].ms = 0;
+	memset(slot->waits, 0, sizeof(slot->waits));
 	pg_write_barrier();
 	slot->waits_serial = serial;
 }

@@ -138,6 +138,15 @@ is( ask($node, q{SELECT concat_ws('|', outcome, reason, (waits->>'Timeout:PgSlee
 run_as($node, 'deaf', 'SET perfkit.track_waits = off; SELECT pg_sleep(0.2)');
 is(stored($node, q{application_name = 'deaf' AND query ~ 'sleep' AND waits IS NULL}), '1', 'with track_waits off there are none');
 
+# busy for a while after a sleep, then only a sleep
+run_as($node, 'twice', q{DO $$ DECLARE start timestamptz; BEGIN PERFORM pg_sleep(0.3); start := clock_timestamp();
+	WHILE clock_timestamp() < start + interval '0.3 s' LOOP END LOOP; END $$; SELECT pg_sleep(0.3)});
+is(stored($node, q{application_name = 'twice' AND query ~ '^DO' AND waits ?& '{CPU,Timeout:PgSleep}'}), '1', 'waits of two kinds');
+is( stored($node, q{application_name = 'twice' AND query ~ '^ ?SELECT' AND waits ? 'Timeout:PgSleep'
+		AND (SELECT sum(ms::float8) FROM jsonb_each_text(waits) AS w(event, ms)) <= duration_ms}),
+	'1', '... are not those of the next statement');
+
+
 # ---- locks
 $node->safe_psql('postgres', 'CREATE TABLE t AS SELECT 1 AS one');
 my $holder = $node->background_psql('postgres');
