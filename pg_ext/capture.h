@@ -73,6 +73,26 @@ perfkit_capture_tracked(int level)
 	return perfkit_track == PERFKIT_TRACK_ALL || (perfkit_track == PERFKIT_TRACK_TOP && level == 0);
 }
 
+/*
+ * Is there nothing to look at (db is what perfkit_shmem_mine() says), as in a
+ * database without the extension, and nothing that was?  Then a hook only chains.
+ */
+static inline bool
+perfkit_capture_idle(const PerfkitDatabase *db)
+{
+	return unlikely(db == NULL) && perfkit_execution_last == perfkit_execution_slots;
+}
+
+/* The same for the hooks with which a statement begins. */
+static inline bool
+perfkit_capture_pass(const PerfkitDatabase *db)
+{
+	if (!perfkit_capture_idle(db))
+		return false;
+	perfkit_passed_message = GetCurrentStatementStartTimestamp();
+	return true;
+}
+
 /* A statement of the client begins: what was before it is over. */
 static inline void
 perfkit_capture_next_statement(void)

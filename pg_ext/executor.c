@@ -37,9 +37,8 @@ static ExecutorEnd_hook_type next_end = NULL;
 
 /* The slot for a statement that starts now, if it is looked at. */
 static inline PerfkitExecution *
-open_executor(QueryDesc *query_desc, int eflags)
+open_executor(PerfkitDatabase *db, QueryDesc *query_desc, int eflags)
 {
-	PerfkitDatabase *db = perfkit_shmem_mine();
 	PerfkitExecution *e;
 	const PerfkitPlanning *note;
 	int64 now_ns;
@@ -135,20 +134,34 @@ prepare_plan(PerfkitExecution *e, QueryDesc *query_desc, int eflags)
 }
 
 
+static inline void
+chain_start(QueryDesc *query_desc, int eflags)
+{
+	if (next_start)
+		next_start(query_desc, eflags);
+	else
+		standard_ExecutorStart(query_desc, eflags);
+}
+
+
 static void
 start_executor(QueryDesc *query_desc, int eflags)
 {
-	PerfkitExecution *e = open_executor(query_desc, eflags);
+	PerfkitDatabase *db = perfkit_shmem_mine();
+	PerfkitExecution *e;
 	Frame frame;
 
+	if (perfkit_capture_pass(db))
+	{
+		chain_start(query_desc, eflags);
+		return;
+	}
+	e = open_executor(db, query_desc, eflags);
 	prepare_plan(e, query_desc, eflags);
 	enter(&frame, e);
 	PG_TRY();
 	{
-		if (next_start)
-			next_start(query_desc, eflags);
-		else
-			standard_ExecutorStart(query_desc, eflags);
+		chain_start(query_desc, eflags);
 	}
 	PG_CATCH();
 	{
@@ -172,6 +185,16 @@ add_rows(PerfkitExecution *e, const QueryDesc *query_desc)
 }
 
 
+static inline void
+chain_run(PERFKIT_RUN_PARAMETERS)
+{
+	if (next_run)
+		next_run(PERFKIT_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(PERFKIT_RUN_ARGUMENTS);
+}
+
+
 static void
 run_executor(PERFKIT_RUN_PARAMETERS)
 {
@@ -180,15 +203,17 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 	const bool live = owner != NULL && unlikely(owner->live);
 	Frame frame;
 
+	if (e == NULL && perfkit_capture_idle(perfkit_shmem_mine()))
+	{
+		chain_run(PERFKIT_RUN_ARGUMENTS);
+		return;
+	}
 	enter(&frame, e);
 	PG_TRY();
 	{
 		if (live)
 			perfkit_planlive_run(owner, query_desc);
-		if (next_run)
-			next_run(PERFKIT_RUN_ARGUMENTS);
-		else
-			standard_ExecutorRun(PERFKIT_RUN_ARGUMENTS);
+		chain_run(PERFKIT_RUN_ARGUMENTS);
 	}
 	PG_CATCH();
 	{
@@ -219,6 +244,16 @@ finished_already(const EState *estate)
 }
 
 
+static inline void
+chain_finish(QueryDesc *query_desc)
+{
+	if (next_finish)
+		next_finish(query_desc);
+	else
+		standard_ExecutorFinish(query_desc);
+}
+
+
 /* Triggers fire, or somebody else's hook looks on. */
 static pg_noinline void
 finish_work(QueryDesc *query_desc)
@@ -228,10 +263,7 @@ finish_work(QueryDesc *query_desc)
 	enter(&frame, perfkit_execution_of(query_desc));
 	PG_TRY();
 	{
-		if (next_finish)
-			next_finish(query_desc);
-		else
-			standard_ExecutorFinish(query_desc);
+		chain_finish(query_desc);
 	}
 	PG_CATCH();
 	{
@@ -247,8 +279,9 @@ finish_work(QueryDesc *query_desc)
 static void
 finish_executor(QueryDesc *query_desc)
 {
-	if (next_finish == NULL && finished_already(query_desc->estate))
-		standard_ExecutorFinish(query_desc);
+	if ((next_finish == NULL && finished_already(query_desc->estate)) ||
+		perfkit_capture_idle(perfkit_shmem_mine()))
+		chain_finish(query_desc);
 	else
 		finish_work(query_desc);
 }

@@ -13,21 +13,33 @@ PerfkitPlanning perfkit_plannings[PERFKIT_MAX_PLANNINGS];
 static planner_hook_type next_planner = NULL;
 
 
+static inline PlannedStmt *
+chain(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+{
+	return next_planner ? next_planner(parse, query_string, cursor_options, params)
+						: standard_planner(parse, query_string, cursor_options, params);
+}
+
+
 static PlannedStmt *
 plan_statement(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
+	const PerfkitDatabase *db = perfkit_shmem_mine();
 	int nesting = perfkit_nesting;
-	bool tracked = perfkit_shmem_mine() != NULL && perfkit_capture_tracked(nesting) &&
-				   nesting < PERFKIT_MAX_PLANNINGS;
+	bool tracked =
+		db != NULL && perfkit_capture_tracked(nesting) && nesting < PERFKIT_MAX_PLANNINGS;
 	PlannedStmt *result;
-	int64 begin_ns = tracked ? perfkit_clock_ns() : 0;
+	int64 begin_ns;
+
+	if (perfkit_capture_pass(db))
+		return chain(parse, query_string, cursor_options, params);
+	begin_ns = tracked ? perfkit_clock_ns() : 0;
 
 	/* The planner may run functions of SQL. */
 	perfkit_nesting++;
 	PG_TRY();
 	{
-		result = next_planner ? next_planner(parse, query_string, cursor_options, params)
-							  : standard_planner(parse, query_string, cursor_options, params);
+		result = chain(parse, query_string, cursor_options, params);
 	}
 	PG_FINALLY();
 	{

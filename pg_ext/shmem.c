@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "planseen.h"
@@ -34,6 +35,7 @@
 
 PerfkitShared *perfkit_shared = NULL;
 bool perfkit_exempt = false;
+TimestampTz perfkit_passed_message = 0;
 uint32 perfkit_seen_generation = 0;
 PerfkitDatabase *perfkit_my_database = NULL;
 
@@ -215,6 +217,10 @@ perfkit_shmem_find_mine(void)
 	uint32 generation = pg_atomic_read_u32(&perfkit_shared->generation);
 	PerfkitDatabase *db = NULL;
 
+	/* Capture begins with a message of the client, not in the middle of one. */
+	if (perfkit_my_database == NULL && MyBackendType == B_BACKEND &&
+		perfkit_passed_message == GetCurrentStatementStartTimestamp())
+		return NULL;
 	pg_read_barrier();
 	if (captured_process())
 		db = perfkit_shmem_find(MyDatabaseId);

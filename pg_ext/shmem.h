@@ -130,6 +130,12 @@ extern bool perfkit_exempt;
 extern uint32 perfkit_seen_generation;
 extern PerfkitDatabase *perfkit_my_database;
 
+/*
+ * Start of the last message a statement of which was let pass for want of an
+ * entry, so that what runs inside of it is never taken for the client's own.
+ */
+extern TimestampTz perfkit_passed_message;
+
 #pragma GCC visibility pop
 extern PerfkitDatabase *perfkit_shmem_find_mine(void);
 

@@ -5,8 +5,9 @@
 
 PG_CONFIG names a PostgreSQL in which perfkit is installed. Each case is the same statement run N
 times and again 5 N times by `postgres --single` under callgrind; the difference of the two runs, by
-statement, is its cost: what start and exit take is in both, or not counted (proc_exit). Addresses
-are not randomized, so that two counts of one build differ by a few instructions only.
+statement, is its cost: what start and exit take is in both, or not counted (proc_exit), nor is what
+happens once a second (pgstat_report_stat). Addresses are not randomized, so that two counts of one
+build differ by some ten instructions only.
 
 What callgrind does not see is the kernel: reads of the clock and getrusage count as the call alone.
 """
@@ -27,6 +28,7 @@ from machine import reachable_folder, server_account  # noqa: E402
 from waiting import wait_until  # noqa: E402
 
 DATABASE = "bench"
+WITHOUT = "app"  # has the same tables, and not the extension
 KEY_LOOKUP = "SELECT abalance FROM pgbench_accounts WHERE aid = 1"
 TIMES_MORE = 5  # statements of the second run to those of the first
 
@@ -41,12 +43,13 @@ EVERY_ROW = {
     "perfkit.max_databases": "1",
 }
 
-# name, library, settings; a name that is told by its settings has none
+# name, library, settings and, if it is another one, the database
 CASES = (
     ("no library", "", {}),
     ("auto_explain, log_min_duration = 1h", "auto_explain", {"auto_explain.log_min_duration": "1h"}),
     ("pg_stat_statements, compute_query_id = auto", "pg_stat_statements", {"compute_query_id": "auto"}),
     ("perfkit", "perfkit", {}),
+    ("in a database without the extension", "perfkit", {}, WITHOUT),
     ("compute_query_id = auto", "perfkit", {"compute_query_id": "auto"}),
     ("track = none", "perfkit", {"perfkit.track": "none"}),
     ("track = all", "perfkit", {"perfkit.track": "all"}),
@@ -69,7 +72,7 @@ class Counter:
         self.options = options
         self.folder = cluster.folder.parent
 
-    def instructions(self, library, settings, count):
+    def instructions(self, library, settings, database, count):
         """All instructions of a server that runs the statement so often, its exit left out."""
         profile = self.folder / "profile"
         settings = {**QUIET, **settings, "shared_preload_libraries": library}
@@ -77,10 +80,10 @@ class Counter:
             [
                 "setarch", "-R",
                 "valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--dump-instr=yes",
-                "--toggle-collect=proc_exit", "--collect-atstart=yes",
+                "--toggle-collect=proc_exit", "--toggle-collect=pgstat_report_stat", "--collect-atstart=yes",
                 str(self.cluster.bindir / "postgres"), "--single", "-D", str(self.cluster.folder),
                 *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-                DATABASE,
+                database,
             ],  # fmt: skip
             input=f"{self.options.sql}\n" * count,
             check=False,
@@ -96,9 +99,11 @@ class Counter:
         collected = re.search(r"Collected : (\d+)", done.stderr)
         return int(collected.group(1)), profile
 
-    def per_statement(self, library, settings):
-        few, _ = self.instructions(library, settings, self.options.statements)
-        many, profile = self.instructions(library, settings, self.options.statements * TIMES_MORE)
+    def per_statement(self, library, settings, database=DATABASE):
+        few, _ = self.instructions(library, settings, database, self.options.statements)
+        many, profile = self.instructions(
+            library, settings, database, self.options.statements * TIMES_MORE
+        )
         return (many - few) / (self.options.statements * (TIMES_MORE - 1)), profile
 
     def run(self):
@@ -109,10 +114,10 @@ class Counter:
         print(f"{version}: {self.options.sql}")
         print(f"{'':50} {'instructions':>12} {'more':>8}", flush=True)
         base = None
-        for number, (name, library, settings) in enumerate(CASES):
+        for number, (name, *case) in enumerate(CASES):
             if base is not None and self.options.only not in name:
                 continue
-            cost, profile = self.per_statement(library, settings)
+            cost, profile = self.per_statement(*case)
             base = cost if base is None else base
             print(f"{name:50} {cost:12.0f} {cost - base:+8.0f}", flush=True)
             if self.options.keep:
@@ -125,14 +130,15 @@ def fill(cluster):
     with open(cluster.folder / "postgresql.conf", "a", encoding="utf-8") as conf:
         conf.write("shared_preload_libraries = 'perfkit'\nmax_worker_processes = 16\n")
     cluster.start()
-    subprocess.run(
-        [
-            str(cluster.bindir / "pgbench"), "-i", "-q", "-s", "1",
-            "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", DATABASE,
-        ],  # fmt: skip
-        check=True,
-        capture_output=True,
-    )
+    for database in (DATABASE, WITHOUT):
+        subprocess.run(
+            [
+                str(cluster.bindir / "pgbench"), "-i", "-q", "-s", "1",
+                "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", database,
+            ],  # fmt: skip
+            check=True,
+            capture_output=True,
+        )
     cluster.sql("create extension perfkit", DATABASE)
     stored = "select value > 0 from perfkit.status where name = 'stored'"
     cluster.sql("set perfkit.slow_query_threshold = 0; select 1", DATABASE)

@@ -528,6 +528,22 @@ for my $protocol (qw(simple extended prepared))
 		'... gives a row for each statement');
 }
 
+# ---- the extension comes in the middle of a statement
+$node->safe_psql('postgres', 'CREATE DATABASE late');
+$node->safe_psql('late', q{CREATE FUNCTION waits() RETURNS int LANGUAGE plpgsql AS
+	$$ BEGIN PERFORM pg_advisory_lock(7); PERFORM count(*) AS inside FROM pg_class; RETURN 1; END $$});
+my $holder = $node->background_psql('late');
+$holder->query_safe('SELECT pg_advisory_lock(7)');
+my $early = $node->background_psql('late');
+$early->query_until(qr/begun/, "\\echo begun\nSELECT waits();\nSELECT 2 AS next;\n");
+ok($node->poll_query_until('late', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'}), 'a statement waits');
+$holder->query_safe('CREATE EXTENSION perfkit');
+$holder->query_safe('SELECT pg_advisory_unlock(7)');
+$early->quit;
+$holder->quit;
+is(stored($node, q{query ~ 'next'}, 'late'), '1', 'the statement after CREATE EXTENSION in another session has its row');
+is(stored($node, q{query ~ 'waits|inside'}, 'late'), '0', '... the one it came in the middle of has none, nor what ran inside of it');
+
 # ---- of every row
 is(stored($node, 'duration_ms < 0 OR planning_ms < 0 OR execution_ms < 0 OR commit_ms < 0'), '0', 'no time is negative');
 is(stored($node, 'ended_at < started_at'), '0', 'nothing ends before it begins');
