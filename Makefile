@@ -99,7 +99,7 @@ lint: ## clang-format, clang-tidy, cppcheck, warnings as errors, shellcheck, pyf
 format: ## rewrite all C files with clang-format
 	@find pg_ext pooler tests -name '*.[ch]' -not -path '*/build/*' -exec clang-format -i {} +
 
-bench: ## throughput and latency, direct and pooled; beside PgBouncer; instructions a statement takes
+bench: ## throughput and latency, direct and pooled; beside PgBouncer; what capture costs
 	@MAKE="$(MAKE)" tools/bench.sh
 
 ##@ Help

@@ -5,8 +5,9 @@
 # the median of PERFKIT_BENCH_ROUNDS rounds (3) of PERFKIT_BENCH_SECONDS (5) each; direct and pooled
 # take turns, so that a slow minute of the machine hits both. Then CPU, memory and latency beside
 # PgBouncer (tests/bench/beside.py), where that can be had; PERFKIT_BENCH_BESIDE=only does nothing else.
-# Then the instructions that the extension adds to a statement (tests/bench/instructions.py), where
-# there is valgrind; PERFKIT_BENCH_INSTRUCTIONS=only does nothing else.
+# Then what capture costs: the rows it stores in a second (tests/bench/stored.py), and the instructions
+# it adds to a statement (tests/bench/instructions.py), where there is valgrind;
+# PERFKIT_BENCH_CAPTURE=only does nothing else.
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tools/cluster.sh
@@ -16,7 +17,7 @@ ROUNDS=${PERFKIT_BENCH_ROUNDS:-3}
 SECONDS_EACH=${PERFKIT_BENCH_SECONDS:-5}
 CLIENT_COUNTS=${PERFKIT_BENCH_CLIENTS:-1 10 50 100}
 BESIDE=${PERFKIT_BENCH_BESIDE:-yes} # yes, no, only
-INSTRUCTIONS=${PERFKIT_BENCH_INSTRUCTIONS:-yes}
+CAPTURE=${PERFKIT_BENCH_CAPTURE:-yes}
 
 # one_round <port> <clients> <pgbench argument>...: prints `tps average-ms`
 one_round()
@@ -82,14 +83,16 @@ beside_pgbouncer()
         "$TOP/pooler/perfkit-pooler" "$rival"
 }
 
-# added_instructions: says why not where they cannot be counted
-added_instructions()
+# capture: says why not where instructions cannot be counted
+capture()
 {
+    install_private
+    say "captured statements on their way to the table"
+    PG_CONFIG="$BIN/pg_config" /usr/bin/python3 "$TOP/tests/bench/stored.py"
     if ! have valgrind; then
         say "instructions are not counted: valgrind is missing (apt-get install valgrind)"
         return 0
     fi
-    install_private
     say "instructions a statement takes, counted by callgrind"
     PG_CONFIG="$BIN/pg_config" /usr/bin/python3 "$TOP/tests/bench/instructions.py"
 }
@@ -106,6 +109,6 @@ wanted()
 "$TOP/tools/setup.sh" run || exit 1
 use_cluster
 use_programs
-! wanted yes "$BESIDE" "$INSTRUCTIONS" || direct_and_pooled
-! wanted "$BESIDE" "$INSTRUCTIONS" || { build_all && beside_pgbouncer; }
-! wanted "$INSTRUCTIONS" "$BESIDE" || { build_all && added_instructions; }
+! wanted yes "$BESIDE" "$CAPTURE" || direct_and_pooled
+! wanted "$BESIDE" "$CAPTURE" || { build_all && beside_pgbouncer; }
+! wanted "$CAPTURE" "$BESIDE" || { build_all && capture; }
