@@ -41,7 +41,7 @@ RESET ROLE;
 -- so does bob, and what failed for alice has no message for him
 SET ROLE regress_perfkit_bob;
 SELECT username, outcome, sqlstate, query, message FROM perfkit.failed_queries
-WHERE username = 'regress_perfkit_alice';
+WHERE username = 'regress_perfkit_alice' AND sqlstate = '22P02';
 RESET ROLE;
 
 -- pg_read_all_stats sees everything
