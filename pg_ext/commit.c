@@ -15,6 +15,7 @@
 #include "commit.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "source.h"
 #include "tcop/tcopprot.h"
@@ -26,16 +27,18 @@ static bool explicit_block = false;
 static bool chained = false; /* the next transaction will be explicit too */
 static char *kept_text = NULL;
 static Size kept_size = 0;
+static char warning[256] = ""; /* of the parked one's commit */
 
 
 /*
  * Will the current transaction end with this statement, and does that matter?
- * In an aborted one only its end is still to come, and no event with it.
+ * In an aborted one only its end is still to come, and no event with it.  Nothing
+ * is committed after a ROLLBACK, which without BEGIN ends what the message has begun.
  */
 static bool
 commit_follows(const PerfkitExecution *e)
 {
-	if (!perfkit_commit_matters(e) || IsAbortedTransactionBlockState())
+	if (!perfkit_commit_matters(e) || e->tag == CMDTAG_ROLLBACK || IsAbortedTransactionBlockState())
 		return false;
 	return !explicit_block || e->tag == CMDTAG_COMMIT;
 }
@@ -86,17 +89,31 @@ perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool wanted)
 
 
 void
+perfkit_commit_warn(const char *message)
+{
+	int length = pg_mbcliplen(message, strlen(message), sizeof(warning) - 1);
+
+	memcpy(warning, message, length);
+	warning[length] = '\0';
+}
+
+
+void
 perfkit_commit_settle(const PerfkitFailure *failure)
 {
+	static const PerfkitFailure warned = {.outcome = PERFKIT_OK, .message = warning};
 	PerfkitExecution *e = perfkit_commit_parked;
 	PerfkitDatabase *db = perfkit_shmem_mine();
 
 	perfkit_commit_parked = NULL;
 	if (failure != NULL)
 		e->commit_ns = perfkit_clock_ns() - e->end_ns;
+	else if (warning[0] != '\0')
+		failure = &warned;
 	if (db != NULL)
 		perfkit_publish(db, e, failure);
 	perfkit_execution_close(e);
+	warning[0] = '\0';
 }
 
 

@@ -65,6 +65,9 @@ perfkit_commit_inside(const char *source)
 		   source != debug_query_string;
 }
 
+/* The commit of the parked execution goes on, but not as it should: the message of its row. */
+extern void perfkit_commit_warn(const char *message);
+
 /* Publishes and closes what is parked (there must be something), as a success or as failed. */
 extern void perfkit_commit_settle(const PerfkitFailure *failure);
 

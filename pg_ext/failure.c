@@ -327,11 +327,31 @@ error_reported(PerfkitDatabase *db, const ErrorData *error)
 }
 
 
+/* Has a commit given up to wait for its standby?  It has succeeded here. */
+static bool
+gives_up_standby(const ErrorData *error)
+{
+	static const char *const messages[] = {
+		"canceling wait for synchronous replication due to user request",
+		"canceling the wait for synchronous replication and terminating connection due to "
+		"administrator command"};
+
+	for (size_t i = 0; error->message_id != NULL && i < lengthof(messages); i++)
+	{
+		if (strcmp(error->message_id, messages[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+
 static void
 emit_log(ErrorData *error)
 {
 	PerfkitDatabase *db;
 
+	if (error->elevel == WARNING && perfkit_commit_parked != NULL && gives_up_standby(error))
+		perfkit_commit_warn(error->message);
 	if (error->elevel >= ERROR && !busy && perfkit_shared != NULL &&
 		(db = perfkit_shmem_mine()) != NULL)
 	{

@@ -256,15 +256,17 @@ put(PerfkitDatabase *db, PerfkitRecord *record)
 static bool
 find_reason(const PerfkitExecution *e, const PerfkitFailure *failure, PerfkitReason *reason)
 {
+	bool failed = failure != NULL && failure->outcome != PERFKIT_OK;
+
 	if (e->persisted)
 		*reason = PERFKIT_REASON_LONG_RUNNING;
 	else if (perfkit_publish_slow(perfkit_publish_spent_ns(e)))
 		*reason = PERFKIT_REASON_THRESHOLD;
-	else if (failure != NULL && perfkit_log_errors)
+	else if (failed && perfkit_log_errors)
 		*reason = PERFKIT_REASON_ERROR;
-	else if (failure == NULL && e->news != 0)
+	else if (!failed && e->news != 0)
 		*reason = e->news;
-	else if (failure == NULL && e->sampled)
+	else if (!failed && e->sampled)
 		*reason = PERFKIT_REASON_SAMPLED;
 	else
 		return false;

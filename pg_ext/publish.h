@@ -9,7 +9,10 @@
 #include "execution.h"
 #include "guc.h"
 
-/* How a statement failed.  Texts belong to the caller. */
+/*
+ * How a statement failed; with outcome PERFKIT_OK it has not, but there is a
+ * message.  Texts belong to the caller.
+ */
 typedef struct PerfkitFailure
 {
 	PerfkitOutcome outcome;

@@ -215,6 +215,8 @@ simple('a long ROLLBACK of a transaction that wrote and failed',
 	"BEGIN; INSERT INTO t VALUES (604, 'x'); SELECT 1/0; ROLLBACK /*" . 'x' x 3_000_000 . '*/; SELECT 4;',
 	'BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0', 'SELECT|error|22012|-|0', 'ROLLBACK|ok|-|-|0', 'SELECT|ok|-|1|0');
 await($node, 'SELECT 1', '1');    # were it not
+simple('ROLLBACK of what a message has begun', "INSERT INTO t VALUES (605, 'x') \\; ROLLBACK \\; SELECT 2;",
+	'INSERT|ok|-|1|0', 'ROLLBACK|ok|-|-|0', 'SELECT|ok|-|1|0');
 simple('COMMIT of a failed transaction', 'BEGIN; SELECT 1/0; COMMIT;',
 	'BEGIN|ok|-|-|0', 'SELECT|error|22012|-|0', 'ROLLBACK|ok|-|-|0');
 simple('the second of three in one message fails', 'SELECT 1 \; SELECT 1/0 \; SELECT 3;', 'SELECT|ok|-|1|0', 'SELECT|error|22012|-|0');
