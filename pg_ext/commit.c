@@ -40,7 +40,7 @@ commit_follows(const PerfkitExecution *e)
 {
 	if (!perfkit_commit_matters(e) || e->tag == CMDTAG_ROLLBACK || IsAbortedTransactionBlockState())
 		return false;
-	return !explicit_block || e->tag == CMDTAG_COMMIT;
+	return !explicit_block || perfkit_commit_ends(e->tag);
 }
 
 
@@ -136,8 +136,7 @@ transaction_event(XactEvent event, void *arg)
 {
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
-	if (event != XACT_EVENT_PREPARE)
-		settle_at_end(event == XACT_EVENT_COMMIT);
+	settle_at_end(event != XACT_EVENT_ABORT);
 	if (perfkit_utility_pending)
 		perfkit_utility_transaction_end(event == XACT_EVENT_COMMIT);
 	explicit_block = chained;

@@ -28,6 +28,13 @@ extern void perfkit_commit_arm(void);
 /* A statement of the client has succeeded: park its slot, or publish it if wanted and close it. */
 extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool wanted);
 
+/* Does a command that has succeeded with this tag end its transaction, once it has returned? */
+static inline bool
+perfkit_commit_ends(CommandTag tag)
+{
+	return tag == CMDTAG_COMMIT || tag == CMDTAG_PREPARE_TRANSACTION;
+}
+
 /*
  * May the commit that follows fail or take time?  COMMIT knows nothing yet of what
  * was left for it: held cursors to read to their end, notifications, other extensions.
@@ -35,7 +42,7 @@ extern void perfkit_commit_finish(PerfkitDatabase *db, PerfkitExecution *e, bool
 static inline bool
 perfkit_commit_matters(const PerfkitExecution *e)
 {
-	return TransactionIdIsValid(GetTopTransactionIdIfAny()) || e->tag == CMDTAG_COMMIT ||
+	return TransactionIdIsValid(GetTopTransactionIdIfAny()) || perfkit_commit_ends(e->tag) ||
 		   e->tag == CMDTAG_DECLARE_CURSOR || e->tag == CMDTAG_NOTIFY;
 }
 

@@ -218,7 +218,7 @@ fails_at_commit(const PerfkitExecution *parked)
 		return true;
 
 	/* The end of a COMMIT takes it away before the next statement can fail. */
-	if (parked->tag == CMDTAG_COMMIT)
+	if (perfkit_commit_ends(parked->tag))
 		return true;
 	next = next_location();
 	return next <= 0 || blank(debug_query_string + next);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# pgsource.sh DIRECTORY - puts the inputs of PostgreSQL's own regression suite into DIRECTORY/regress.
+# pgsource.sh DIRECTORY - puts the inputs of PostgreSQL's own regression and isolation suites into
+# DIRECTORY/regress and DIRECTORY/isolation.
 #
-# The server packages ship pg_regress without them, so they come from the source package of the same
+# The server packages ship pg_regress and isolationtester without them, so they come from the source package of the same
 # version, from wherever apt gets the binary one: the deb-src lines are made for this call and leave
 # apt's own configuration and lists alone. PERFKIT_PG_SOURCE names an unpacked source tree instead.
 # shellcheck source=tools/lib.sh
@@ -43,16 +44,17 @@ download()
 }
 
 use_postgresql
-[ ! -d "$DIR/regress" ] || exit 0
+[ ! -d "$DIR/regress" ] || [ ! -d "$DIR/isolation" ] || exit 0
 mkdir -p "$DIR"
-rm -rf "$DIR/unpacked"
+rm -rf "$DIR/unpacked" "$DIR/regress" "$DIR/isolation"
+mkdir "$DIR/unpacked"
 if [ -n "${PERFKIT_PG_SOURCE:-}" ]; then
-    cp -R "$PERFKIT_PG_SOURCE/src/test/regress" "$DIR/unpacked"
+    cp -R "$PERFKIT_PG_SOURCE/src/test/regress" "$PERFKIT_PG_SOURCE/src/test/isolation" "$DIR/unpacked/"
 else
     download > "$DIR/download.log" 2>&1 || die "the source of PostgreSQL $PG_MAJOR cannot be had: $(tail -n 1 "$DIR/download.log")"
-    mkdir "$DIR/unpacked"
-    tar -xf "$(find "$DIR/apt" -maxdepth 1 -name '*.orig.tar.*' | head -n 1)" -C "$DIR/unpacked" --strip-components=4 \
-        --wildcards '*/src/test/regress/*'
+    tar -xf "$(find "$DIR/apt" -maxdepth 1 -name '*.orig.tar.*' | head -n 1)" -C "$DIR/unpacked" --strip-components=3 \
+        --wildcards '*/src/test/regress/*' '*/src/test/isolation/*'
 fi
 rm -rf "$DIR/apt"
-mv "$DIR/unpacked" "$DIR/regress"
+mv "$DIR/unpacked/isolation" "$DIR/unpacked/regress" "$DIR/"
+rmdir "$DIR/unpacked"

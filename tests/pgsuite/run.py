@@ -25,6 +25,7 @@ for name in [n for n in os.environ if n.startswith("PG") and n != "PG_CONFIG"]:
 from cluster import Cluster, pg_bindir  # noqa: E402
 from machine import reachable_folder, server_account  # noqa: E402
 from pooler import Pooler  # noqa: E402
+from upstream import copy_regress, runner  # noqa: E402
 
 USER = "postgres"
 POOL_SIZE = 40  # the schedule's largest group has twenty tests, a few of which reconnect
@@ -38,25 +39,6 @@ wal_level = replica
 # What pg_regress asks for in the startup packet, which depends on its version. Through the pooler
 # `options` is not passed on, and RESET gives a shared server's own value: there the cluster says it.
 ASKED = ("DateStyle", "TimeZone", "IntervalStyle")
-
-
-def pg_config(what):
-    program = os.environ.get("PG_CONFIG", "pg_config")
-    return Path(subprocess.check_output([program, what], text=True).strip())
-
-
-def build_library(inputs, folder):
-    """regress.so and the two modules that the suite loads from beside it."""
-    subprocess.run(
-        [
-            os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-w",
-            f"-I{pg_config('--includedir-server')}", str(inputs / "regress.c"),
-            "-o", str(folder / "regress.so"),
-        ],  # fmt: skip
-        check=True,
-    )
-    for module in ("autoinc.so", "refint.so"):
-        shutil.copy(pg_config("--pkglibdir") / module, folder)
 
 
 class Run:
@@ -96,11 +78,10 @@ class Run:
         out = self.folder / "out"
         out.mkdir()
         self.account.take(out)
-        regress = pg_config("--pgxs").parent.parent / "test/regress/pg_regress"
         with open(self.log, "ab") as log:
             subprocess.run(
                 [
-                    str(regress), f"--bindir={pg_bindir()}", f"--inputdir={inputs}",
+                    str(runner("pg_regress")), f"--bindir={pg_bindir()}", f"--inputdir={inputs}",
                     f"--outputdir={out}", "--host", host, "--port", str(port),
                     "--user", USER, "--dbname", "regression", *arguments,
                 ],  # fmt: skip
@@ -204,11 +185,7 @@ def main():
     log.write_text("")
     try:
         inputs = base / "regress"
-        shutil.copytree(source, inputs)
-        build_library(inputs, inputs)
-        (inputs / "testtablespace").mkdir(exist_ok=True)
-        for path in (inputs, *inputs.rglob("*")):
-            account.take(path)
+        copy_regress(source, inputs, account)
         copy = base / "perfkit-pooler"
         shutil.copy(binary, copy)
         copy.chmod(0o755)

@@ -147,6 +147,10 @@ simple('a cursor WITH HOLD', 'DECLARE c CURSOR WITH HOLD FOR SELECT * FROM t WHE
 	'DECLARE CURSOR|ok|-|-|0', 'FETCH|ok|-|4|0', 'MOVE|ok|-|6|0', 'CLOSE CURSOR|ok|-|-|0');
 simple('two-phase commit', "BEGIN; INSERT INTO t VALUES (400, 'x'); PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x';",
 	'BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0', 'PREPARE TRANSACTION|ok|-|-|0', 'COMMIT PREPARED|ok|-|-|0');
+simple('PREPARE TRANSACTION that fails when it is carried out',
+	"BEGIN; INSERT INTO t VALUES (401, 'x'); PREPARE TRANSACTION 'x'; BEGIN; PREPARE TRANSACTION 'x'; ROLLBACK PREPARED 'x';",
+	'BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0', 'PREPARE TRANSACTION|ok|-|-|0', 'BEGIN|ok|-|-|0', 'PREPARE TRANSACTION|error|42710|-|0',
+	'ROLLBACK PREPARED|ok|-|-|0');
 simple('an empty message', ';', ());
 simple('settings', "SET work_mem = '5MB'; SHOW work_mem;", 'SET|ok|-|-|0', 'SHOW|ok|-|-|0');
 simple('LISTEN and NOTIFY', 'LISTEN x; NOTIFY x;', 'LISTEN|ok|-|-|0', 'NOTIFY|ok|-|-|0');
