@@ -70,13 +70,31 @@ perfkit_writer_init(void)
 }
 
 
-/* The INSERT, prepared once and kept. */
+/* Kept for the life of the worker. */
+static SPIPlanPtr
+prepare_one(const char *sql, int n_types, Oid *types)
+{
+	SPIPlanPtr plan = SPI_prepare(sql, n_types, types);
+
+	if (plan == NULL)
+		elog(ERROR, "perfkit: SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	return plan;
+}
+
+
+/* Either may fail, and is then tried again with the next batch. */
 static void
 prepare(void)
 {
 	Oid types[PERFKIT_ROW_COLUMNS];
 	StringInfoData sql;
 
+	if (delete_plan == NULL)
+		delete_plan = prepare_one("DELETE FROM perfkit.slow_query_log"
+								  " WHERE outcome IN ('running', 'crashed')"
+								  " AND boot = $1 AND sequence = $2",
+								  2, (Oid[]){INT8OID, INT8OID});
 	if (insert_plan != NULL)
 		return;
 	initStringInfo(&sql);
@@ -91,17 +109,7 @@ prepare(void)
 		appendStringInfo(&sql, "%s$%zu%s", i > 0 ? ", " : "", i + 1, perfkit_row_columns[i].cast);
 	}
 	appendStringInfoString(&sql, ") ON CONFLICT DO NOTHING");
-	insert_plan = SPI_prepare(sql.data, PERFKIT_ROW_COLUMNS, types);
-	if (insert_plan == NULL)
-		elog(ERROR, "perfkit: SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(insert_plan);
-	delete_plan = SPI_prepare("DELETE FROM perfkit.slow_query_log"
-							  " WHERE outcome IN ('running', 'crashed')"
-							  " AND boot = $1 AND sequence = $2",
-							  2, (Oid[]){INT8OID, INT8OID});
-	if (delete_plan == NULL)
-		elog(ERROR, "perfkit: SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(delete_plan);
+	insert_plan = prepare_one(sql.data, PERFKIT_ROW_COLUMNS, types);
 }
 
 
