@@ -2,7 +2,7 @@
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
 # Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz, stress, pool_stress,
-# pgsuite, which --long runs too. Servers run as
+# pgsuite, capsuite, which --long runs too. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -12,7 +12,7 @@
 . "$TOP/tools/cluster.sh"
 
 ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
-OTHER_SUITES=(fuzz stress pool_stress pgsuite) # named by check-asan and check-long
+OTHER_SUITES=(fuzz stress pool_stress pgsuite capsuite) # named by check-asan and check-long
 FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
 STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
 SUITE_SECONDS=900 # a suite that takes longer hangs, even on a busy machine; sanitizer builds get twice that
@@ -274,6 +274,22 @@ suite_pgsuite()
     [ "$FAILED" = 0 ] || cat "$dir/differences" >> "$LOG" || true
 }
 
+# capsuite: PostgreSQL's own regression and isolation suites with everything captured
+suite_capsuite()
+{
+    local dir inputs=$BASE/pgsuite
+    dir=$(fresh_dir capsuite)
+    if ! "$TOP/tools/pgsource.sh" "$inputs" >> "$LOG" 2>&1; then
+        FAILED=1
+        return 0
+    fi
+    env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" \
+        /usr/bin/python3 "$TOP/tests/capsuite/run.py" "$inputs" "$dir" >> "$LOG" 2>&1 || FAILED=1
+    PASSED=$(count "$LOG" '^ok - ')
+    FAILED=$((FAILED + $(count "$LOG" '^not ok - ')))
+    [ "$FAILED" = 0 ] || cat "$dir/differences" >> "$LOG" || true
+}
+
 # crash: starts and kills a cluster of its own, so it runs as the caller
 suite_crash()
 {
@@ -417,7 +433,7 @@ run_long()
     run_suites
     VARIANT=tsan SUITES=(unit e2e pool_stress)
     run_suites
-    VARIANT=default SUITES=(stress pgsuite)
+    VARIANT=default SUITES=(stress pgsuite capsuite)
     run_suites
     SUITES=(regress isolation tap e2e crash)
     for round in $(seq "${PERFKIT_LONG_ROUNDS:-5}"); do
