@@ -27,6 +27,13 @@ SELECT 'password', 'hunter2' FORM nowhere WHERE pin = 4711;
 SELECT 'host=h user=u password=hunter2 dbname=d' AS x;
 SELECT 'host=h password=''hunter2'' user=u' AS x;
 SELECT 'postgresql://u:hunter2@h/d' AS x, 'postgres://u@h/d' AS y;
+-- made by expressions: only the statement that is built has the password, and it has its own row
+SET perfkit.track = 'all';
+DO $$ DECLARE s text := 'hunt' || 'er2'; BEGIN EXECUTE format('ALTER ROLE regress_perfkit_r PASSWORD %L', s); END $$;
+DO $$ DECLARE s text := E'hun\\t\'' || 'er2'; BEGIN EXECUTE 'ALTER ROLE regress_perfkit_r PASSWORD ' || quote_literal(s); END $$;
+DO $$ DECLARE s text := 'hunt' || 'er2'; BEGIN EXECUTE format('ALTER ROLE regress_perfkit_nobody PASSWORD %L', s); END $$;
+DO $$ DECLARE s text := 'hunt' || 'er2'; BEGIN EXECUTE format('SELECT length(%L)', 'host=h password=' || s); END $$;
+SET perfkit.track = 'top';
 -- nothing to hide
 SELECT 'password' AS password, 1 AS x;
 SELECT 'a' AS password_hint WHERE 'x' <> 'password is required';
