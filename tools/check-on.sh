@@ -4,7 +4,8 @@
 # The way to PostgreSQL versions that this system does not offer: trixie has 17, forky 18. The root is
 # made by debootstrap, from where this system has its packages, and kept in run/roots/<release>; the
 # tests run in it as an ordinary user with a 0700 home, in namespaces of their own, so that no mount
-# and no process is left behind. Needs root (sudo when not root). Progress on standard output, as
+# and no process is left behind. An older PostgreSQL that check.sh has left in run/pg goes along, for
+# 009_upgrade.pl to upgrade from it. Needs root (sudo when not root). Progress on standard output, as
 # check.sh prints it; a log of the making of the root: run/roots/<release>.log.
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -54,6 +55,32 @@ copy_source()
     chmod 0700 "$ROOT/home/tester"
 }
 
+# bring_old: our private copy of PostgreSQL in run/pg, with perfkit in it, and the libraries that are not in
+# the root; prints what it takes to use it
+bring_old()
+{
+    local old=/opt/old-postgresql program installed libraries library path
+    rm -rf "${ROOT:?}$old"
+    for program in "$RUN_DIR"/pg/usr/lib/postgresql/*/bin/postgres; do
+        [ -x "$program" ] || return 0
+    done
+    # just-in-time compilation would want the whole of LLVM
+    mkdir -p "$ROOT$old/libraries"
+    cp -rL "$RUN_DIR/pg/usr" "$ROOT$old/"
+    rm -rf "$ROOT$old"/usr/lib/postgresql/*/lib/{llvmjit*,bitcode,pgxs}
+    installed=$(dirname "$(dirname "$program")")
+    installed=$old${installed#"$RUN_DIR/pg"}
+    while libraries=$(chroot "$ROOT" sh -c "LD_LIBRARY_PATH=$old/libraries ldd $installed/bin/* $installed/lib/*.so" 2> /dev/null |
+        awk '/not found/ { print $1 }' | sort -u) && [ -n "$libraries" ]; do
+        for library in $libraries; do
+            path=$(ldconfig -p | awk -v name="$library" '$1 == name { print $NF; exit }')
+            [ -n "$path" ] || return 0
+            cp -L "$path" "$ROOT$old/libraries/"
+        done
+    done
+    printf 'PERFKIT_OLD_INSTALL=%s PERFKIT_OLD_LIBRARIES=%s\n' "$installed" "$old/libraries"
+}
+
 # inside <command>: by the root's own shell, as root, with /proc and /dev; all of it ends with the
 # command. The first process of the namespace stays in front of it, to bury the orphans.
 inside()
@@ -80,4 +107,4 @@ copy_source
 cp /etc/resolv.conf "$ROOT/etc/resolv.conf" 2> /dev/null || true
 inside "cd /$SOURCE && tools/setup.sh check" || exit
 say "$RELEASE: $(inside "cd /$SOURCE && \$(tools/pg-config.sh) --version")"
-inside "cd /$SOURCE && exec su tester -c 'exec tools/check.sh $*'" || exit
+inside "cd /$SOURCE && exec su tester -c 'exec env $(bring_old) tools/check.sh $*'" || exit

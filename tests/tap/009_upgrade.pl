@@ -1,7 +1,9 @@
 # pg_upgrade of a cluster whose databases have the extension: no worker gets in the way, log and
 # settings are there afterwards, and the workers come back.
 #
-# The new cluster is of the same version, which takes the same way through pg_dump --binary-upgrade.
+# The new cluster is of the same version, which takes the same way through pg_dump --binary-upgrade; unless
+# PERFKIT_OLD_INSTALL names the installation of an older version with perfkit in it (as tools/pgtree.sh makes
+# it), whose cluster is then upgraded. PERFKIT_OLD_LIBRARIES: the libraries it needs and the system has not.
 use strict;
 use warnings;
 
@@ -14,7 +16,9 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $old = perfkit_node('old', <<'EOF_CONF');
+my $install = $ENV{PERFKIT_OLD_INSTALL};
+local $ENV{LD_LIBRARY_PATH} = $ENV{PERFKIT_OLD_LIBRARIES} if $ENV{PERFKIT_OLD_LIBRARIES};
+my $old = perfkit_node('old', <<'EOF_CONF', install_path => $install);
 perfkit.slow_query_threshold = 0
 perfkit.record_rate = 0
 EOF_CONF
@@ -28,7 +32,9 @@ ok( await($old, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pe
 	'both databases have workers');
 $old->stop;
 
-$new->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+# Since 18 initdb takes checksums for granted; both sides must have them or neither.
+my @sums = $old->pg_version < 18 && $new->pg_version >= 18 ? '--no-data-checksums' : ();
+$new->init(extra => [ '--encoding=UTF8', '--locale=C', @sums ]);
 $new->append_conf('postgresql.conf', <<'EOF_CONF');
 shared_preload_libraries = 'perfkit'
 max_worker_processes = 16
@@ -37,11 +43,12 @@ perfkit.flush_interval = '50ms'
 perfkit.slow_query_threshold = 0
 EOF_CONF
 
-my $bindir = $new->config_data('--bindir');
-chomp $bindir;
+my ($old_bindir, $bindir) = map { $_->config_data('--bindir') } $old, $new;
+chomp($old_bindir, $bindir);
+note("from $old_bindir to $bindir");
 chdir $new->basedir or die "chdir: $!";
 command_ok(
-	[   'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir,
+	[   'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $old_bindir, '-B', $bindir,
 		'-s', $new->host, '-p', $old->port, '-P', $new->port ],
 	'pg_upgrade with the library preloaded on both sides');
 $new->start;

@@ -24,12 +24,12 @@ my $PATIENCE = 30;
 # Columns that tell what a statement was and how it ended.
 my $STORY = "concat_ws('|', coalesce(command_tag, '-'), outcome, coalesce(sqlstate, '-'), coalesce(rows::text, '-'), nesting_level)";
 
-# perfkit_node(name, lines of postgresql.conf, init => {...}): a started node, and the extension in
-# database postgres.
+# perfkit_node(name, lines of postgresql.conf, init => {...}, install_path => ...): a started node, and the
+# extension in database postgres.
 sub perfkit_node
 {
 	my ($name, $conf, %options) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, $options{install_path} ? (install_path => $options{install_path}) : ());
 
 	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ], %{ $options{init} // {} });
 	$node->append_conf('postgresql.conf', <<EOF_CONF);
