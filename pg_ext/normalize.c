@@ -19,7 +19,13 @@
 #include "parser/scansup.h"
 #include "source.h"
 
-#define SLOTS 128
+/*
+ * Each statement has a few slots to choose from: a session with a hundred prepared
+ * statements must not lose the places of some to those of others.
+ */
+#define SETS 128
+#define WAYS 4
+#define SLOTS (SETS * WAYS)
 #define INLINE_PLACES 6
 
 /* What all slots together may hold beside themselves; more forgets everything. */
@@ -57,10 +63,36 @@ static Slot table[SLOTS];
 static Size bytes_used = 0;
 
 
+/* The slot of this statement; without one NULL, and *set is where it could be. */
 static Slot *
-slot_of(int64 queryid, uint32 hash)
+slot_of(int64 queryid, uint32 hash, Size size, uint32 *set)
 {
-	return &table[((uint32) queryid ^ hash) % SLOTS];
+	Slot *slot;
+
+	*set = ((uint32) queryid ^ hash) % SETS;
+	slot = &table[*set * WAYS];
+	for (int i = 0; i < WAYS; i++, slot++)
+	{
+		if (slot->queryid == queryid && slot->hash == hash && (Size) slot->size == size)
+			return slot;
+	}
+	return NULL;
+}
+
+
+/* A slot for a new statement: a free one, or that of the one that was here longest. */
+static Slot *
+slot_for(uint32 set)
+{
+	static uint8 oldest[SETS];
+	Slot *slots = &table[set * WAYS];
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		if (slots[i].queryid == 0)
+			return &slots[i];
+	}
+	return &slots[oldest[set]++ % WAYS];
 }
 
 
@@ -122,12 +154,14 @@ perfkit_normalize_remember(const char *source, const Query *query, const JumbleS
 		perfkit_source_statement(source, query->stmt_location, query->stmt_len, &length);
 	uint32 hash = hash_of(text, length);
 	int64 queryid = (int64) query->queryId;
-	Slot *slot = slot_of(queryid, hash);
+	uint32 set;
+	Slot *slot;
 	int start = text - source;
 	Place *places;
 
-	if (slot->queryid == queryid && slot->hash == hash && slot->size == length)
+	if (slot_of(queryid, hash, length, &set) != NULL)
 		return;
+	slot = slot_for(set);
 	slot->queryid = 0;
 	if (!make_room(slot, jumble->clocations_count))
 		return;
@@ -350,11 +384,11 @@ perfkit_normalize(int64 queryid, const char *text, Size length, char *out, Size 
 {
 	Output output = {.bytes = out, .size = size};
 	uint32 hash = hash_of(text, (int) length);
-	Slot *slot = slot_of(queryid, hash);
+	uint32 set;
+	Slot *slot = slot_of(queryid, hash, length, &set);
 
 	*cut = false;
-	if (queryid == 0 || slot->queryid != queryid || slot->hash != hash ||
-		(Size) slot->size != length)
+	if (queryid == 0 || slot == NULL)
 		return 0;
 	if (!slot->sorted)
 		qsort(places_of(slot), slot->count, sizeof(Place), compare_places);

@@ -5,8 +5,8 @@
  *
  * Where the constants are is known to the query jumbling only, when the
  * statement is analyzed; whether anybody wants the text, only when it has run.
- * So the places are remembered, in a small direct-mapped table of this backend
- * (a newer statement takes the place of an older one), and the text is made
+ * So the places are remembered, in a table of this backend for some five hundred
+ * statements (a newer one takes the place of an older one), and the text is made
  * when a row is.
  *
  * Nothing here raises, pallocs or reads a catalog: it also serves statements

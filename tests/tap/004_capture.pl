@@ -513,6 +513,22 @@ extended(
 	},
 	'UPDATE|ok|-|10|0');
 
+# ---- a session with many prepared statements
+{
+	my $client = PerfkitWire->new($node, 'postgres', application_name => 'many prepared');
+
+	$client->parse("s$_", "SELECT v, $_ FROM t WHERE id = \$1") for 1 .. 100;
+	for my $n (1 .. 100)
+	{
+		$client->bind('', "s$n", $n);
+		$client->execute('');
+	}
+	$client->sync;
+	$client->quit;
+	is(stored($node, q{application_name = 'many prepared' AND query_normalized = 'SELECT v, $2 FROM t WHERE id = $1'}), '100',
+		'a hundred prepared statements: each has its normalized text');
+}
+
 # ---- pgbench, all three protocols: as many rows as transactions
 $node->safe_psql('postgres', 'CREATE SEQUENCE n');
 for my $protocol (qw(simple extended prepared))
