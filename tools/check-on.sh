@@ -66,15 +66,15 @@ bring_old()
     done
     # just-in-time compilation would want the whole of LLVM
     mkdir -p "$ROOT$old/libraries"
-    cp -rL "$RUN_DIR/pg/usr" "$ROOT$old/"
-    rm -rf "$ROOT$old"/usr/lib/postgresql/*/lib/{llvmjit*,bitcode,pgxs}
+    cp -rL "$RUN_DIR/pg/usr" "$ROOT$old/" 2> /dev/null || true # a dictionary's link may lead nowhere
+    rm -rf "$ROOT$old"/usr/include "$ROOT$old"/usr/lib/postgresql/*/lib/{llvmjit*,bitcode,pgxs}
     installed=$(dirname "$(dirname "$program")")
     installed=$old${installed#"$RUN_DIR/pg"}
     while libraries=$(chroot "$ROOT" sh -c "LD_LIBRARY_PATH=$old/libraries ldd $installed/bin/* $installed/lib/*.so" 2> /dev/null |
         awk '/not found/ { print $1 }' | sort -u) && [ -n "$libraries" ]; do
         for library in $libraries; do
             path=$(ldconfig -p | awk -v name="$library" '$1 == name { print $NF; exit }')
-            [ -n "$path" ] || return 0
+            [ -n "$path" ] && [ ! -e "$ROOT$old/libraries/$library" ] || return 0
             cp -L "$path" "$ROOT$old/libraries/"
         done
     done

@@ -24,6 +24,8 @@ perfkit.slow_query_threshold = 0
 perfkit.record_rate = 0
 perfkit.log_errors_rate = 0
 jit = off
+log_destination = jsonlog
+logging_collector = on
 EOF_CONF
 my $case = 0;
 
@@ -220,6 +222,7 @@ for my $name ('', 'named')
 		'2', '... both with the parameter');
 }
 
+errors_ok($node, "each error in the server's log has its row, and each failed row its error");
 books_ok($node, 'the books balance');
 is(counter($node, 'unclean_starts'), '0', 'the server has not crashed');
 $node->stop;

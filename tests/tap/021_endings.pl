@@ -17,6 +17,8 @@ perfkit.slow_query_threshold = 0
 perfkit.record_rate = 0
 perfkit.log_errors_rate = 0
 jit = off
+log_destination = jsonlog
+logging_collector = on
 EOF_CONF
 
 $node->safe_psql('postgres', <<'EOF_SQL');
@@ -244,6 +246,7 @@ $node->append_conf('postgresql.conf', q{synchronous_standby_names = ''});
 $node->reload;
 is(stored($node, q{application_name LIKE 'sync %' AND (sqlstate IS NOT NULL OR reason <> 'threshold')}), '0', '... none of them counts as failed');
 
+errors_ok($node, "each error in the server's log has its row, and each failed row its error");
 books_ok($node, 'the books balance');
 is(counter($node, 'unclean_starts'), '0', 'the server has not crashed');
 $node->stop;

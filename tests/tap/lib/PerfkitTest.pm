@@ -10,12 +10,14 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FindBin;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(perfkit_node ask await stored counter books_ok settle run_as rows_of until_true log_at not_at_midnight);
+our @EXPORT = qw(perfkit_node ask await stored counter books_ok errors_ok settle run_as rows_of until_true log_at not_at_midnight);
 
 # Seconds after which a condition will not come true any more. Short enough that one failure does not
 # end the suite.
@@ -136,6 +138,22 @@ SELECT sum(CASE WHEN name = 'captured' THEN value ELSE -value END),
 FROM perfkit.status WHERE name IN ('captured', 'stored', 'pending') OR name LIKE 'dropped%'
 EOF_SQL
 	is($difference, 0, $name) or diag($counters);
+	return;
+}
+
+# errors_ok(node, test name): each ERROR and FATAL of database postgres in the server's jsonlog has its one row,
+# and each failed row its line; of a node with log_destination = jsonlog, logging_collector = on
+sub errors_ok
+{
+	my ($node, $name) = @_;
+	my ($out, $err) = ('', '');
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	settle($node);
+	my $ok = IPC::Run::run([ '/usr/bin/python3', "$FindBin::RealBin/../capsuite/errorlog.py", $node->connstr('postgres'), 'postgres',
+			glob($node->data_dir . '/log/*.json') ], '>', \$out, '2>', \$err);
+	ok($ok, $name) or diag($out . $err);
+	note($out);
 	return;
 }
 
