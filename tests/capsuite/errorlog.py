@@ -93,15 +93,20 @@ def text_fits(row, statement):
 
 
 def executes(line):
-    return line.statement.lstrip()[:7].upper() == "EXECUTE"
+    return re.search(r"\bEXECUTE\b", line.statement, re.IGNORECASE) is not None
 
 
 def fits(line, row):
     return (
         row.sqlstate == line.sqlstate
         and line.message.startswith(row.message)
-        and (executes(line) or text_fits(row, line.statement))
+        and (text_fits(row, line.statement) or executes(line))
     )
+
+
+def other_statement(line, row):
+    """Whether the log knows the statement by another queryid."""
+    return line.queryid not in (0, row.queryid) and text_fits(row, line.statement)
 
 
 def judge(lines, rows):
@@ -120,7 +125,7 @@ def judge(lines, rows):
         without_line += [mine.popleft() for _ in range(position)]
         row = mine.popleft()
         queryids += line.queryid != 0
-        if line.queryid not in (0, row.queryid) and not executes(line):
+        if other_statement(line, row):
             other_queryid.append((line, row))
     for mine in waiting.values():
         without_line += mine
