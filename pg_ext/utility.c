@@ -122,6 +122,21 @@ act_on(const Meaning *m)
 }
 
 
+/*
+ * An EXECUTE that fails before it executes anything, of its parameters or in
+ * planning, is a statement of its own.
+ */
+static void
+note_execute(const PlannedStmt *statement)
+{
+	perfkit_last.parsed_message = GetCurrentStatementStartTimestamp();
+	perfkit_last.queryid = (int64) statement->queryId;
+	perfkit_last.location = statement->stmt_location;
+	perfkit_last.length = statement->stmt_len;
+	perfkit_last.command = CMD_UTILITY;
+}
+
+
 static PerfkitExecution *
 open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 			 ParamListInfo params)
@@ -136,7 +151,11 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 	if (!perfkit_track_utility || m->execute)
 	{
 		if (perfkit_capture_level(source) == 0)
+		{
 			perfkit_capture_next_statement();
+			if (m->execute)
+				note_execute(statement);
+		}
 		return NULL;
 	}
 	e = perfkit_capture_open(db, NULL, statement, source);

@@ -231,6 +231,9 @@ texts('... and has its own text', 'INSERT INTO made2 VALUES (1)', 'SELECT * FROM
 simple('bad data in COPY', "COPY t FROM STDIN;\nnot a number\tx\n\\.\n", 'COPY|error|22P02|-|0');
 simple('an error in EXECUTE', 'PREPARE p AS SELECT 1/(id - $1) FROM t ORDER BY id; EXECUTE p(3)',
 	'PREPARE|ok|-|-|0', 'SELECT|error|22012|2|0');
+simple('EXECUTE that executes nothing: parameters that do not fit', "PREPARE p AS SELECT 1/(id - \$1) FROM t; EXECUTE p; EXECUTE p('x')",
+	'PREPARE|ok|-|-|0', '-|error|42601|-|0', '-|error|22P02|-|0');
+is(value("simple$case", q{bool_and(queryid IS NOT NULL)}), 't', '... has the queryid of EXECUTE');
 simple('an error in a cursor', 'BEGIN; DECLARE c CURSOR FOR SELECT 1/(id - 3) FROM t ORDER BY id; FETCH 1 FROM c; FETCH ALL FROM c; ROLLBACK;',
 	'BEGIN|ok|-|-|0', 'DECLARE CURSOR|ok|-|-|0', 'FETCH|ok|-|1|0', 'FETCH|error|22012|-|0', 'ROLLBACK|ok|-|-|0');
 simple('a serialization failure is an error',
