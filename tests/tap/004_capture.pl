@@ -516,6 +516,24 @@ extended(
 	},
 	'UPDATE|ok|-|10|0');
 
+# ---- bind values, of statements that succeed and that fail
+{
+	my $client = PerfkitWire->new($node, 'postgres', application_name => 'bound');
+
+	$client->parse('s', 'SELECT 10 / (id - $1::int), $2::text, $3::numeric, $4::timestamptz, $5::bool, $6::int4range, $7::text FROM t WHERE id = 5');
+	for my $id (3, 5)
+	{
+		$client->bind('', 's', $id, "it's \"\\ \n \xc3\xa4", '12.50', '2026-03-01 10:00+00', 't', undef, 'host=h password=hunter2');
+		$client->execute('');
+		$client->sync;
+	}
+	$client->quit;
+	settle($node);
+	is( ask($node, q{SELECT outcome || ' ' || parameters::text FROM perfkit.slow_query_log WHERE application_name = 'bound' ORDER BY sequence}),
+		join("\n", map { qq{$_, "it's \\"\\\\ \\n \xc3\xa4", "12.50", "2026-03-01 10:00:00+00", "t", null, "host=h password=***"]} } 'ok ["3"', 'error ["5"'),
+		'the values of a Bind, whether the statement succeeds or not');
+}
+
 # ---- a session with many prepared statements
 {
 	my $client = PerfkitWire->new($node, 'postgres', application_name => 'many prepared');

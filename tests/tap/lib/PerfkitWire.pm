@@ -90,14 +90,14 @@ sub parse
 	return;
 }
 
-# bind(portal, statement, text values...)
+# bind(portal, statement, text values...): undef is NULL
 sub bind
 {
 	my ($self, $portal, $statement, @values) = @_;
 
 	$self->send(Bind => "$portal\0$statement\0"
 		  . pack('nn', 0, scalar @values)
-		  . join('', map { pack('N', length $_) . $_ } @values)
+		  . join('', map { defined $_ ? pack('N', length $_) . $_ : pack('N', 0xffffffff) } @values)
 		  . pack('n', 0));
 	return;
 }
