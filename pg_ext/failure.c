@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "parsed.h"
 #include "parser/scansup.h"
+#include "planning.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
@@ -284,7 +285,10 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 		ghost.length = first_statement(ghost.source + ghost.location);
 	}
 	perfkit_last.parsed_message = 0;
+	ghost.params = perfkit_planning_failed(ghost.message, ghost.source);
+	perfkit_content_take_failed(&ghost);
 	perfkit_publish(db, &ghost, failure);
+	perfkit_content_free(&ghost);
 }
 
 

@@ -5,12 +5,22 @@
  */
 #include "planning.h"
 
+#include "access/xact.h"
 #include "capture.h"
 #include "optimizer/planner.h"
 
 PerfkitPlanning perfkit_plannings[PERFKIT_MAX_PLANNINGS];
 
+/* The planning of a client's statement that did not succeed.  Pointers not ours, and soon gone. */
+typedef struct FailedPlanning
+{
+	TimestampTz message; /* start of the client's message; 0: none has failed */
+	const char *query_string;
+	ParamListInfo params;
+} FailedPlanning;
+
 static planner_hook_type next_planner = NULL;
+static FailedPlanning failed; /* what the client sent, if that is what failed last */
 
 
 static inline PlannedStmt *
@@ -41,11 +51,15 @@ plan_statement(Query *parse, const char *query_string, int cursor_options, Param
 	{
 		result = chain(parse, query_string, cursor_options, params);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		perfkit_nesting = nesting;
+		if (tracked && nesting == 0)
+			failed = (FailedPlanning){GetCurrentStatementStartTimestamp(), query_string, params};
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	perfkit_nesting = nesting;
 
 	if (tracked)
 	{
@@ -57,6 +71,17 @@ plan_statement(Query *parse, const char *query_string, int cursor_options, Param
 		planning->end_ns = perfkit_clock_ns();
 	}
 	return result;
+}
+
+
+ParamListInfo
+perfkit_planning_failed(TimestampTz message, const char *query_string)
+{
+	ParamListInfo params =
+		failed.message == message && failed.query_string == query_string ? failed.params : NULL;
+
+	memset(&failed, 0, sizeof(failed));
+	return params;
 }
 
 

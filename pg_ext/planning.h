@@ -41,4 +41,10 @@ perfkit_planning_take(int64 queryid)
 	return mine ? planning : NULL;
 }
 
+/*
+ * The bind values of the statement of this message and text, if the error that
+ * is being reported now came from its planning, else NULL.  Told once.
+ */
+extern ParamListInfo perfkit_planning_failed(TimestampTz message, const char *query_string);
+
 #endif /* PERFKIT_PLANNING_H */

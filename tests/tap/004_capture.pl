@@ -527,9 +527,13 @@ extended(
 		$client->execute('');
 		$client->sync;
 	}
+	$client->parse('', 'SELECT 10 / $1::int');
+	$client->bind('', '', 0);
+	is_deeply([ $client->sync ], ['22012'], 'an error in planning, at Bind');
 	$client->quit;
-	settle($node);
-	is( ask($node, q{SELECT outcome || ' ' || parameters::text FROM perfkit.slow_query_log WHERE application_name = 'bound' ORDER BY sequence}),
+	is(stored($node, q{application_name = 'bound' AND sqlstate = '22012' AND parameters = '["0"]' AND queryid IS NOT NULL}), '1',
+		'... has the value, too');
+	is( ask($node, q{SELECT outcome || ' ' || parameters::text FROM perfkit.slow_query_log WHERE application_name = 'bound' AND query ~ 'FROM t' ORDER BY sequence}),
 		join("\n", map { qq{$_, "it's \\"\\\\ \\n \xc3\xa4", "12.50", "2026-03-01 10:00:00+00", "t", null, "host=h password=***"]} } 'ok ["3"', 'error ["5"'),
 		'the values of a Bind, whether the statement succeeds or not');
 }
