@@ -252,6 +252,72 @@ def test_it_waits_for_a_place(make_pooler, cluster, threads):
         client.close()
 
 
+# One place that a client that replicates and an ordinary one share: (settings, database of the
+# ordinary one).
+SHARED = {
+    "database": ({"max_db_connections": 1}, "app"),
+    "user": ({"max_user_connections": 1}, "other"),
+}
+
+
+@pytest.mark.parametrize("where", SHARED)
+def test_its_server_counts_like_any_other(make_pooler, cluster, threads, where):
+    """It takes the place of a server that lies idle, and the others wait until it leaves."""
+    settings, database = SHARED[where]
+    pooler = make_pooler(threads=threads, **settings)
+    ordinary = pooler.wire_login(database, STANDBY)
+    assert ordinary.values("select 1") == [["1"]]
+    client, said = login(pooler)
+    assert said[-1].type == "Z"
+    wait_until(lambda: not cluster.backends(f"usename = '{STANDBY}'"), "the idle one to be closed")
+    assert len(walsenders(cluster)) == 1
+    ordinary.send(wire.query("select 2"))
+    pooler.wait_waiting(1, database, STANDBY)
+    what, name = ("databases", "app") if where == "database" else ("users", STANDBY)
+    (row,) = [row for row in pooler.show(what) if row["name"] == name]
+    assert row["current_connections"] == 1
+    assert client.values("select 3") == [["3"]]
+    client.close()
+    assert wire.rows(ordinary.read_until("Z")) == [["2"]]
+
+
+@pytest.mark.parametrize("where", SHARED)
+def test_it_waits_for_a_place_of_all_pools(make_pooler, threads, where):
+    """A server in use keeps its place: who replicates gets it when that comes back."""
+    settings, database = SHARED[where]
+    pooler = make_pooler(threads=threads, **settings)
+    ordinary = pooler.wire_login(database, STANDBY)
+    ordinary.query("begin")
+    client = pooler.wire()
+    client.send(wire.startup({"user": STANDBY, "database": "app", "replication": "database"}))
+    pooler.wait_waiting(1, "app", STANDBY)
+    ordinary.query("commit")
+    assert client.read_until("Z")
+    assert client.values("select 1") == [["1"]]
+    client.close()
+    assert ordinary.values("select 2") == [["2"]]
+
+
+@pytest.mark.parametrize("refused_one", ["replicates", "is ordinary"])
+@pytest.mark.parametrize(
+    "limit", ["max_db_client_connections", "max_user_client_connections", "max_client_conn"]
+)
+def test_it_is_a_client_like_any_other(make_pooler, limit, refused_one):
+    """Counted among the clients, and refused where there are enough."""
+    pooler = make_pooler(**{limit: 1})
+    if refused_one == "replicates":
+        first = pooler.wire_login(user=STANDBY)
+        _, said = login(pooler)
+    else:
+        first, _ = login(pooler)
+        said = pooler.wire().login(STANDBY, "app")
+    fields = wire.error(said)
+    assert (fields["S"], fields["C"]) == ("FATAL", "53300") and limit in fields["M"]
+    assert first.values("select 1") == [["1"]]
+    first.close()
+    wait_until(lambda: login(pooler)[1][-1].type == "Z", "the place to be free")
+
+
 def test_query_wait_timeout_while_waiting(make_pooler):
     pooler = make_pooler(default_pool_size=1, query_wait_timeout=0.3)
     first, _ = login(pooler)
