@@ -20,8 +20,8 @@
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
-#define RETRY_FIRST_S 0.02
-#define RETRY_MAX_S 1.0
+#define RETRY_FIRST_US 20000
+#define RETRY_MAX_US 1000000
 
 struct abandon
 {
@@ -29,7 +29,7 @@ struct abandon
 	struct shard *shard;
 	struct server *server; /* NULL: over; the struct waits for its cancel to end */
 	ev_timer timer;        /* the next cancel */
-	double retry_s;
+	uint64_t retry_us;
 	uint64_t deadline_us; /* 0: none, the work is left to end by itself */
 	bool cancelling;      /* a cancel is under way */
 };
@@ -61,7 +61,15 @@ give_up(struct abandon *a, const char *reason)
 	free_if_over(a);
 }
 
-static void send_cancel(struct abandon *a);
+/* The timer fires at the deadline, or sooner to try once more. */
+static void
+wait_for_deadline(struct abandon *a, uint64_t sooner_us)
+{
+	uint64_t now = clock_now_us();
+	uint64_t left = a->deadline_us > now ? a->deadline_us - now : 0;
+
+	loop_after(&a->shard->loop, &a->timer, sooner_us < left ? sooner_us : left);
+}
 
 static void
 cancelled(void *arg)
@@ -74,9 +82,8 @@ cancelled(void *arg)
 		free_if_over(a);
 		return;
 	}
-	ev_timer_set(&a->timer, a->retry_s, 0.);
-	ev_timer_start(a->shard->loop.ev, &a->timer);
-	a->retry_s = a->retry_s * 2 < RETRY_MAX_S ? a->retry_s * 2 : RETRY_MAX_S;
+	wait_for_deadline(a, a->retry_us);
+	a->retry_us = a->retry_us * 2 < RETRY_MAX_US ? a->retry_us * 2 : RETRY_MAX_US;
 }
 
 static void
@@ -98,7 +105,7 @@ timer_event(struct ev_loop *ev, ev_timer *w, int revents)
 	else if (!txstate_quiet(&a->server->tx))
 		send_cancel(a);
 	else
-		ev_timer_start(a->shard->loop.ev, &a->timer); /* libev's clock was a hair ahead of ours */
+		wait_for_deadline(a, UINT64_MAX); /* libev's clock was a hair ahead of ours */
 }
 
 /* Sends what ends the work that the client left open; false: nothing was open. */
@@ -138,15 +145,10 @@ close_what_is_open(struct server *s, struct pgwriter *w)
 static void
 limit(struct abandon *a)
 {
-	uint64_t wait = a->shard->conf->cancel_wait_timeout_us;
-
 	if (a->deadline_us == 0)
-		a->deadline_us = clock_now_us() + wait;
+		a->deadline_us = clock_now_us() + cancel_patience_us(a->shard->conf);
 	if (!a->cancelling && !ev_is_active(&a->timer))
-	{
-		ev_timer_set(&a->timer, (double) wait / 1e6, 0.);
-		ev_timer_start(a->shard->loop.ev, &a->timer);
-	}
+		wait_for_deadline(a, UINT64_MAX);
 }
 
 /* Between two messages of the server: what is left to do? */
@@ -260,7 +262,7 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 	a = mem_zalloc(sizeof(*a));
 	a->shard = shard;
 	a->server = server;
-	a->retry_s = RETRY_FIRST_S;
+	a->retry_us = RETRY_FIRST_US;
 	ev_timer_init(&a->timer, timer_event, 0., 0.);
 	a->timer.data = a;
 	list_append(&shard->abandoned, &a->node);
@@ -272,7 +274,7 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 	drop_fakes(server);
 	if (cancel && !txstate_quiet(&server->tx))
 	{
-		a->deadline_us = clock_now_us() + shard->conf->cancel_wait_timeout_us;
+		a->deadline_us = clock_now_us() + cancel_patience_us(shard->conf);
 		send_cancel(a);
 	}
 	go_on(a);

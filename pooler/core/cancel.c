@@ -19,8 +19,9 @@
 #include "proto/pgwrite.h"
 #include "proto/txstate.h"
 
-#define AGAIN_FIRST_S 0.02
-#define AGAIN_MAX_S 1.0
+#define AGAIN_FIRST_US 20000
+#define AGAIN_MAX_US 1000000
+#define NO_LIMIT_US 10000000 /* a server is never kept from its pool for ever (P8) */
 
 struct cancel
 {
@@ -34,10 +35,16 @@ struct cancel
 	bool repeats;   /* it was held */
 	uint32_t heard; /* server->heard when it was sent */
 	ev_timer again;
-	double again_s;
+	uint64_t again_us;
 	void (*done)(void *arg);
 	void *arg;
 };
+
+uint64_t
+cancel_patience_us(const struct conf *conf)
+{
+	return conf->cancel_wait_timeout_us > 0 ? conf->cancel_wait_timeout_us : NO_LIMIT_US;
+}
 
 /* settled: it was carried out, or never sent. */
 static void
@@ -69,9 +76,8 @@ carried_out(struct cancel *c)
 	}
 	conn_close(&c->conn);
 	c->held = true;
-	ev_timer_set(&c->again, c->again_s, 0.);
-	ev_timer_start(c->shard->loop.ev, &c->again);
-	c->again_s = c->again_s * 2 < AGAIN_MAX_S ? c->again_s * 2 : AGAIN_MAX_S;
+	loop_after(&c->shard->loop, &c->again, c->again_us);
+	c->again_us = c->again_us * 2 < AGAIN_MAX_US ? c->again_us * 2 : AGAIN_MAX_US;
 }
 
 /* PostgreSQL never answers; it closes when the signal has been sent. */
@@ -152,21 +158,19 @@ cancel_start(struct shard *shard, struct server *server, bool spare_settings,
 			 void (*done)(void *arg), void *arg)
 {
 	struct cancel *c = mem_zalloc(sizeof(*c));
-	uint64_t limit = shard->conf->cancel_wait_timeout_us;
-
 	c->shard = shard;
 	c->server = server;
 	c->done = done;
 	c->arg = arg;
 	list_append(&shard->cancels, &c->node);
 	conn_init(&c->conn);
-	ev_timer_init(&c->timer, timed_out, limit > 0 ? (double) limit / 1e6 : 10., 0.);
+	ev_timer_init(&c->timer, timed_out, 0., 0.);
 	c->timer.data = c;
-	ev_timer_start(shard->loop.ev, &c->timer);
+	loop_after(&shard->loop, &c->timer, cancel_patience_us(shard->conf));
 	server_cancel_begin(server);
 	ev_timer_init(&c->again, again_event, 0., 0.);
 	c->again.data = c;
-	c->again_s = AGAIN_FIRST_S;
+	c->again_us = AGAIN_FIRST_US;
 	c->held = c->repeats = spare_settings && setting_up(server);
 	if (!c->held)
 		go(c);

@@ -9,9 +9,15 @@
 #define PERFKIT_CORE_CANCEL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+struct conf;
 struct server;
 struct shard;
+
+/* How long an answer to a cancel is waited for where somebody must wait: cancel_wait_timeout, or a
+ * while of our own where that is 0. */
+uint64_t cancel_patience_us(const struct conf *conf);
 
 /*
  * done may be NULL; it is called once, never from within. The server must be owned by shard.

@@ -11,7 +11,8 @@
  *   P2  A session is born, lives and dies on one loop.
  *   P3  A member has one owner: the pool (IDLE, its park watcher armed in its home loop) or one
  *       loop. The owner changes only here, under the lock.
- *   P4  The lock covers O(1) work: no system call, malloc, log or callback. Locks never nest.
+ *   P4  The lock covers O(1) work: no system call, malloc, log or callback. Locks never nest. (The
+ *       timer that closes idle servers looks at all of its loop's: no query waits for that.)
  *   P5  The counts by state add up to the total, and the total is at most the size, or size and
  *       reserve when the oldest waiter has waited reserve_pool_timeout; after a shrinking reload it
  *       may only fall.
@@ -264,7 +265,8 @@ pool_leave(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct pool_t
 }
 
 void
-pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t generation)
+pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t generation,
+				 uint64_t now_us)
 {
 	/* The slot was counted as LOGIN when it was reserved. */
 	list_init(&m->node);
@@ -275,6 +277,7 @@ pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t gener
 	m->parked_at = POOL_NO_LOOP;
 	m->park_mail = false;
 	m->logging_in = true;
+	m->born_us = now_us;
 	m->idle_since_us = 0;
 	m->generation = generation;
 }

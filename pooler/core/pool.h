@@ -59,6 +59,7 @@ struct pool_member
 	bool park_mail;          /* mail to a home loop is under way; pool->lock */
 	bool logging_in;         /* has a place among the logins under way; pool->lock */
 	uint32_t generation;     /* pool's when it was made */
+	uint64_t born_us;        /* set once */
 	uint64_t idle_since_us;  /* pool->lock */
 };
 
@@ -196,7 +197,8 @@ void pool_refusal(struct pool *p, char sqlstate[6], char text[POOL_ERROR_MAX]);
 
 /* generation: pool_generation() when its login began, so that a RELOAD in between is noticed. */
 uint32_t pool_generation(struct pool *p);
-void pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t generation);
+void pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t generation,
+					  uint64_t now_us);
 
 /* The owner says what it does with its member: ACTIVE, RESETTING or CANCELLING. */
 void pool_member_state(struct pool_member *m, enum member_state state);
@@ -239,8 +241,9 @@ bool pool_claim(struct pool_member *m, int loop);
  */
 void pool_park_mail(struct pool_member *m, int loop, struct pool_todo *todo);
 
-/* Since when the longest idle server of this loop is idle, or 0. */
-uint64_t pool_oldest_idle(struct pool *p, int loop);
+/* Since when the longest idle server of this loop is idle, and when the oldest of the idle ones was
+ * made; 0: there is none. */
+void pool_oldest_idle(struct pool *p, int loop, uint64_t *idle_since_us, uint64_t *born_us);
 
 /* ---- operation ---- */
 
@@ -261,6 +264,11 @@ void pool_resume(struct pool *p, struct pool_todo *todo);
  */
 struct pool_member *pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us,
 								   struct pool_todo *todo);
+/* The same for one made before the given time. What min_pool_size keeps is taken too: it is
+ * replaced.
+ */
+struct pool_member *pool_take_old(struct pool *p, int loop, uint64_t born_before_us,
+								  struct pool_todo *todo);
 /* An idle member of any home, for loop, to be closed for another pool's sake; or NULL. */
 struct pool_member *pool_evict(struct pool *p, int loop, struct pool_todo *todo);
 void pool_counts(struct pool *p, struct pool_counts *out);

@@ -103,6 +103,28 @@ pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us, struct pool_to
 }
 
 struct pool_member *
+pool_take_old(struct pool *p, int loop, uint64_t born_before_us, struct pool_todo *todo)
+{
+	struct pool_member *old = NULL;
+
+	pool_begin(p, todo);
+	list_foreach(n, next, &p->idle[loop])
+	{
+		struct pool_member *m = list_entry(n, struct pool_member, node);
+
+		if (m->born_us >= born_before_us)
+			continue;
+		old = m;
+		list_remove(n);
+		pool_own(m, loop, MEMBER_TESTED, todo);
+		go_on(p, todo);
+		break;
+	}
+	pool_unlock(p);
+	return old;
+}
+
+struct pool_member *
 pool_evict(struct pool *p, int loop, struct pool_todo *todo)
 {
 	struct pool_member *m = NULL;

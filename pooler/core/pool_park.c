@@ -56,16 +56,20 @@ pool_park_mail(struct pool_member *m, int loop, struct pool_todo *todo)
 	pool_unlock(m->pool);
 }
 
-uint64_t
-pool_oldest_idle(struct pool *p, int loop)
+void
+pool_oldest_idle(struct pool *p, int loop, uint64_t *idle_since_us, uint64_t *born_us)
 {
-	struct list *oldest;
-	uint64_t since = 0;
-
+	*idle_since_us = 0;
+	*born_us = 0;
 	lock_acquire(&p->lock);
-	oldest = list_first(&p->idle[loop]);
-	if (oldest != NULL)
-		since = list_entry(oldest, struct pool_member, node)->idle_since_us;
+	list_foreach(n, next, &p->idle[loop])
+	{
+		const struct pool_member *m = list_entry(n, struct pool_member, node);
+
+		if (*idle_since_us == 0)
+			*idle_since_us = m->idle_since_us;
+		if (*born_us == 0 || m->born_us < *born_us)
+			*born_us = m->born_us;
+	}
 	pool_unlock(p);
-	return since;
 }

@@ -80,7 +80,8 @@ struct pool_local
 	struct shard *shard;
 	struct pool *pool;
 	struct conf_limits limits; /* in force on this loop (P9) */
-	ev_timer reap;             /* the longest idle server may be too old */
+	ev_timer reap;             /* an idle server may be idle for too long, or too old */
+	uint64_t reap_at_us;       /* when it fires, while it runs */
 	ev_timer retry;            /* login back-off is over */
 	ev_timer reserve;          /* the oldest waiter may have a server of the reserve */
 	struct stats stats;        /* this loop's counters (P10) */

@@ -262,7 +262,7 @@ send_batch(struct relay *r, struct outgoing *out)
 
 	s->partial_in = r->client_left > 0 && !r->dropping;
 	if (out->n > 0 && r->request_us == 0 && !txstate_quiet(&s->tx))
-		r->request_us = clock_turn_us();
+		relay_request_begins(r, clock_turn_us());
 	if (!outgoing_flush(out))
 		return false;
 	if (conn_blocked(&s->conn))

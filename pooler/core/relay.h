@@ -33,7 +33,7 @@ struct relay
 	struct server *server;  /* NULL: none */
 	struct params *params;  /* of the session: follow ParameterStatus */
 	struct stats *stats;    /* of the pool on this loop */
-	uint64_t assigned_us;   /* when the server was given, or the last transaction ended */
+	uint64_t xact_us;       /* since when a transaction is under way; 0: none is */
 	uint64_t request_us;    /* since when a request is outstanding; 0: none is */
 	uint32_t client_left;   /* bytes of the client's message under way that are still to come */
 	struct rewrite rewrite; /* prepared statements */
@@ -92,5 +92,14 @@ enum relay_end relay_from_client(struct relay *r, const uint8_t *p, size_t n,
 bool relay_keeps_server(struct relay *r);
 
 enum relay_end relay_from_server(struct relay *r, const uint8_t *p, size_t n);
+
+/* Of those that a ReadyForQuery will answer: the clocks of the request and its transaction run. */
+static inline void
+relay_request_begins(struct relay *r, uint64_t now_us)
+{
+	r->request_us = now_us;
+	if (r->xact_us == 0)
+		r->xact_us = now_us;
+}
 
 #endif

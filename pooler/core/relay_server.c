@@ -49,8 +49,9 @@ count(struct relay *r, const struct tx_reply *reply)
 	if (!reply->xact_done)
 		return;
 	r->stats->xact_count++;
-	r->stats->xact_time += now - r->assigned_us;
-	r->assigned_us = now;
+	if (r->xact_us != 0)
+		r->stats->xact_time += now - r->xact_us;
+	r->xact_us = r->request_us;
 }
 
 /* An answer that the client does not see. After a refused setting it sees nothing more: what

@@ -50,11 +50,8 @@ max_statement(const struct session *s)
 static void
 attach(struct session *s, struct server *server)
 {
-	uint64_t now = clock_turn_us();
-
 	s->relay.server = server;
-	s->relay.assigned_us = now;
-	s->relay.request_us = 0;
+	s->relay.request_us = s->relay.xact_us = 0;
 	s->relay.cancelled = NULL;
 	s->relay.cancel_sent = false;
 	s->relay.max_statement = max_statement(s);
@@ -66,7 +63,7 @@ attach(struct session *s, struct server *server)
 static void
 back_to_idle(struct session *s)
 {
-	s->relay.request_us = 0;
+	s->relay.request_us = s->relay.xact_us = 0;
 	session_set_state(s, SESSION_IDLE);
 	conn_read_start(&s->conn);
 	session_watch_time(s, clock_turn_us());

@@ -30,7 +30,7 @@
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
-#define RESET_LIMIT_S 10.
+#define RESET_LIMIT_US 10000000
 #define FRESH_US 50000 /* idle for less on the own loop: its park watcher would have told */
 
 static void give_back(struct server *s);
@@ -78,7 +78,6 @@ server_new(struct shard *shard, uint64_t id)
 
 	s->id = id;
 	s->shard = shard;
-	s->connected_us = clock_now_us();
 	s->connected_wall_us = s->request_wall_us = clock_wall_us();
 	list_init(&s->node);
 	mail_init(&s->park_mail);
@@ -143,7 +142,7 @@ start_park(struct shard *shard, struct server *s)
 		s->park.data = shard;
 	}
 	ev_io_start(shard->loop.ev, &s->park);
-	server_timers_reap(shard, s->member.pool);
+	server_timers_reap(shard, s);
 }
 
 void
@@ -225,7 +224,7 @@ too_old(const struct server *s, uint64_t now)
 
 	/* A lifetime of 0 means: use once. So the first return, from its login, never counts. */
 	return s->member.state != MEMBER_LOGIN &&
-		   now >= s->connected_us + local->limits.server_lifetime_us;
+		   now >= s->member.born_us + local->limits.server_lifetime_us;
 }
 
 static void
@@ -439,9 +438,9 @@ start_reset(struct server *s)
 	}
 	pool_member_state(&s->member, MEMBER_RESETTING);
 	txstate_frontend(&s->tx, 'Q', TX_SWALLOW, 0);
-	ev_timer_init(&s->reset_timer, reset_timed_out, RESET_LIMIT_S, 0.);
+	ev_timer_init(&s->reset_timer, reset_timed_out, 0., 0.);
 	s->reset_timer.data = s;
-	ev_timer_start(s->shard->loop.ev, &s->reset_timer);
+	loop_after(&s->shard->loop, &s->reset_timer, RESET_LIMIT_US);
 	if (!conn_send(&s->conn, w.mem, w.len))
 		server_close(s, "lost while resetting", false);
 }

@@ -57,7 +57,6 @@ struct server
 	bool statements_lost; /* not known any more: DEALLOCATE ALL before anyone else gets it */
 	uint64_t unnamed_of;  /* session whose unnamed statement it has, 0: nobody's */
 	uint64_t id;
-	uint64_t connected_us;
 	uint64_t connected_wall_us;
 	uint64_t request_wall_us; /* last given to a session */
 	uint32_t backend_pid;
@@ -148,7 +147,7 @@ void server_timers_retry(struct shard *shard, struct pool *pool, uint64_t after_
 /* pool_reserve_due() after so long. */
 void server_timers_reserve(struct shard *shard, struct pool *pool, uint64_t after_us);
 
-/* A server lies idle at this loop: server_idle_timeout counts, unless it does already. */
-void server_timers_reap(struct shard *shard, struct pool *pool);
+/* A server lies idle at this loop: server_idle_timeout counts, and so does server_lifetime. */
+void server_timers_reap(struct shard *shard, const struct server *s);
 
 #endif

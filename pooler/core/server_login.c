@@ -215,7 +215,7 @@ logged_in(struct attempt *a, uint8_t *rest, size_t n)
 	}
 	keep_welcome(a);
 	s = server_new(a->shard, a->id);
-	pool_member_init(&s->member, a->pool, a->shard->loop.index, a->generation);
+	pool_member_init(&s->member, a->pool, a->shard->loop.index, a->generation, clock_now_us());
 	hand_over(a, s);
 	list_append(&a->shard->servers, &s->node);
 	free_attempt(a);
@@ -388,8 +388,7 @@ start(struct shard *shard, struct pool *pool, const struct login_own *own)
 	settings_of(db, &a->settings);
 	if (conf->server_connect_timeout_us > 0)
 	{
-		ev_timer_set(&a->timer, (double) conf->server_connect_timeout_us / 1e6, 0.);
-		ev_timer_start(shard->loop.ev, &a->timer);
+		loop_after(&shard->loop, &a->timer, conf->server_connect_timeout_us);
 	}
 	a->dial = dial_start(&shard->loop, a->host, a->port, connected, a);
 	return a;

@@ -15,14 +15,15 @@ server_own_place(struct shard *shard, struct pool *pool)
 {
 	struct server *s = server_new(shard, atomic_fetch_add(&shard->registry->next_id, 1) + 1);
 	int loop = shard->loop.index;
+	uint64_t now = clock_now_us();
 	struct pool_todo todo;
 	bool granted;
 
 	s->host = mem_strdup("");
 	conn_init(&s->conn);
 	s->conn.loop = &shard->loop;
-	pool_member_init(&s->member, pool, loop, pool_generation(pool));
-	pool_checkin(&s->member, loop, clock_now_us(), &todo);
+	pool_member_init(&s->member, pool, loop, pool_generation(pool), now);
+	pool_checkin(&s->member, loop, now, &todo);
 	granted = todo.granted;
 	todo.park = false;
 	server_todo(shard, pool, s, &todo);

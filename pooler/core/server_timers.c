@@ -9,8 +9,6 @@
 #include "conf/conf.h"
 #include "core/registry.h"
 
-#define US_PER_S 1e6
-
 static void
 retry_event(struct ev_loop *ev, ev_timer *w, int revents)
 {
@@ -23,31 +21,70 @@ retry_event(struct ev_loop *ev, ev_timer *w, int revents)
 	server_todo(t->shard, t->pool, NULL, &todo);
 }
 
+/* Takes an idle server of this loop out of the pool and closes it. */
 static void
-reap_event(struct ev_loop *ev, ev_timer *w, int revents)
+close_idle(struct shard *shard, struct pool_member *m, const struct pool_todo *todo,
+		   const char *reason)
 {
-	struct pool_local *t = w->data;
+	struct server *s = server_of(m);
+
+	server_todo(shard, m->pool, s, todo);
+	list_append(&shard->servers, &s->node);
+	server_close(s, reason, true);
+}
+
+/* The earlier of two times; 0: never. */
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static void
+reap_at(struct pool_local *t, uint64_t at_us, uint64_t now)
+{
+	t->reap_at_us = at_us;
+	loop_after(&t->shard->loop, &t->reap, at_us > now ? at_us - now : 0);
+}
+
+/* Closes what has been idle or has lived for too long, and sets the timer for the next. A lifetime
+ * of 0 means: use once, so what was never used stays. */
+static void
+reap(struct pool_local *t)
+{
+	int loop = t->shard->loop.index;
 	uint64_t timeout = t->shard->conf->server_idle_timeout_us;
+	uint64_t lifetime = t->limits.server_lifetime_us;
 	uint64_t now = clock_now_us();
+	uint64_t next = 0;
 	struct pool_member *m;
 	struct pool_todo todo;
 	uint64_t since;
+	uint64_t born;
 
-	(void) revents;
 	while (timeout > 0 && now > timeout &&
-		   (m = pool_take_idle(t->pool, t->shard->loop.index, now - timeout + 1, &todo)) != NULL)
-	{
-		server_todo(t->shard, t->pool, server_of(m), &todo);
-		list_append(&t->shard->servers, &server_of(m)->node);
-		server_close(server_of(m), "server_idle_timeout", true);
-	}
-	since = pool_oldest_idle(t->pool, t->shard->loop.index);
-	if (since == 0 || timeout == 0)
-		return;
+		   (m = pool_take_idle(t->pool, loop, now - timeout + 1, &todo)) != NULL)
+		close_idle(t->shard, m, &todo, "server_idle_timeout");
+	while (lifetime > 0 && now > lifetime &&
+		   (m = pool_take_old(t->pool, loop, now - lifetime + 1, &todo)) != NULL)
+		close_idle(t->shard, m, &todo, "server_lifetime");
+	pool_oldest_idle(t->pool, loop, &since, &born);
 	/* What is older was kept for min_pool_size: it is looked at again a whole period later. */
-	ev_timer_set(w, (double) (since + timeout > now ? since + timeout - now : timeout) / US_PER_S,
-				 0.);
-	ev_timer_start(ev, w);
+	if (since != 0 && timeout > 0)
+		next = since + timeout > now ? since + timeout : now + timeout;
+	if (born != 0 && lifetime > 0)
+		next = earlier(next, born + lifetime);
+	ev_timer_stop(t->shard->loop.ev, &t->reap);
+	if (next != 0)
+		reap_at(t, next, now);
+}
+
+static void
+reap_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) revents;
+	reap(w->data);
 }
 
 static void
@@ -62,18 +99,13 @@ reserve_event(struct ev_loop *ev, ev_timer *w, int revents)
 	server_todo(t->shard, t->pool, NULL, &todo);
 }
 
-/* One of a pool's timers on this loop, from the real now. */
 static void
 start_timer(struct pool_local *t, ev_timer *w, void (*event)(struct ev_loop *, ev_timer *, int),
 			uint64_t after_us)
 {
-	struct ev_loop *ev = t->shard->loop.ev;
-
-	ev_timer_stop(ev, w);
-	ev_now_update(ev);
-	ev_timer_init(w, event, (double) after_us / US_PER_S, 0.);
 	w->data = t;
-	ev_timer_start(ev, w);
+	ev_set_cb(w, event);
+	loop_after(&t->shard->loop, w, after_us);
 }
 
 void
@@ -92,34 +124,40 @@ server_timers_reserve(struct shard *shard, struct pool *pool, uint64_t after_us)
 	start_timer(t, &t->reserve, reserve_event, after_us);
 }
 
+/* Another loop may own the server by now: what is read of it never changes. */
 void
-server_timers_reap(struct shard *shard, struct pool *pool)
+server_timers_reap(struct shard *shard, const struct server *s)
 {
-	struct pool_local *t = registry_local(shard, pool);
+	struct pool_local *t = registry_local(shard, s->member.pool);
 	uint64_t timeout = shard->conf->server_idle_timeout_us;
+	uint64_t lifetime = t->limits.server_lifetime_us;
+	uint64_t at = lifetime > 0 ? s->member.born_us + lifetime : 0;
+	uint64_t now;
 
-	if (t->reap.data == NULL)
-	{
-		ev_timer_init(&t->reap, reap_event, 0., 0.);
-		t->reap.data = t;
-	}
-	if (timeout > 0 && !ev_is_active(&t->reap))
-	{
-		ev_timer_set(&t->reap, (double) timeout / US_PER_S, 0.);
-		ev_timer_start(shard->loop.ev, &t->reap);
-	}
+	/* A timer that runs was set when somebody else had server_idle_timeout before him: it does not
+	 * fire later than this one has to be looked at for that. */
+	if (ev_is_active(&t->reap) && (at == 0 || t->reap_at_us <= at))
+		return;
+	now = clock_now_us();
+	at = earlier(at, timeout > 0 ? now + timeout : 0);
+	if (at == 0)
+		return;
+	t->reap.data = t;
+	ev_set_cb(&t->reap, reap_event);
+	reap_at(t, at, now);
 }
 
 void
 server_trim(struct shard *shard, struct pool *pool, bool all)
 {
+	struct pool_local *t = registry_local(shard, pool);
 	struct pool_member *m;
 	struct pool_todo todo;
 
 	while ((m = pool_take_idle(pool, shard->loop.index, all ? UINT64_MAX : 0, &todo)) != NULL)
-	{
-		server_todo(shard, pool, server_of(m), &todo);
-		list_append(&shard->servers, &server_of(m)->node);
-		server_close(server_of(m), all ? "paused" : "no place in the pool any more", true);
-	}
+		close_idle(shard, m, &todo, all ? "paused" : "no place in the pool any more");
+	/* The times may be others than when the timer was set. */
+	t->reap.data = t;
+	ev_set_cb(&t->reap, reap_event);
+	reap(t);
 }

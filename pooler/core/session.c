@@ -85,12 +85,8 @@ session_deadline(struct session *s, uint64_t at_us)
 	if (at_us == 0 || (ev_is_active(&s->timer) && s->timer_at_us <= at_us))
 		return;
 	now = clock_now_us();
-	ev_timer_stop(s->shard->loop.ev, &s->timer);
 	s->timer_at_us = at_us;
-	/* The loop's idea of now may be old: the delay counts from the real now. */
-	ev_now_update(s->shard->loop.ev);
-	ev_timer_set(&s->timer, at_us > now ? (double) (at_us - now) / 1e6 : 0., 0.);
-	ev_timer_start(s->shard->loop.ev, &s->timer);
+	loop_after(&s->shard->loop, &s->timer, at_us > now ? at_us - now : 0);
 }
 
 /* The earlier of two deadlines; from_us 0 or after_us 0: none. */
@@ -114,8 +110,11 @@ static uint64_t
 query_limit(const struct session *s)
 {
 	uint64_t limit = limits(s)->query_timeout_us;
+	uint64_t more = s->shard->conf->cancel_wait_timeout_us;
 
-	return s->relay.cancel_sent ? limit + s->shard->conf->cancel_wait_timeout_us : limit;
+	if (!s->relay.cancel_sent)
+		return limit;
+	return more > 0 ? limit + more : 0;
 }
 
 void
@@ -140,8 +139,8 @@ session_watch_time(struct session *s, uint64_t since_us)
 		d = sooner(0, s->relay.request_us, query_limit(s));
 	else
 		d = sooner(0, since_us, l->idle_transaction_timeout_us);
-	if (s->replicate == NULL && s->state == SESSION_ACTIVE && s->relay.server->tx.status != 'I')
-		d = sooner(d, s->relay.assigned_us, l->transaction_timeout_us);
+	if (s->replicate == NULL && s->state == SESSION_ACTIVE)
+		d = sooner(d, s->relay.xact_us, l->transaction_timeout_us);
 	if (d != s->deadline_us)
 		session_deadline(s, d);
 }
@@ -339,9 +338,8 @@ expired(struct session *s)
 		case SESSION_ACTIVE:
 			if (s->relay.server->tx.status == 'I' && s->relay.request_us == 0)
 				session_fatal(s, "57P05", "client_idle_timeout");
-			else if (sooner(0, s->relay.assigned_us, limits(s)->transaction_timeout_us) != 0 &&
-					 s->relay.server->tx.status != 'I' &&
-					 now >= s->relay.assigned_us + limits(s)->transaction_timeout_us)
+			else if (s->relay.xact_us != 0 &&
+					 passed(s->relay.xact_us, limits(s)->transaction_timeout_us, now))
 				session_fatal(s, "25P04", "transaction_timeout");
 			else if (s->relay.request_us == 0)
 				session_fatal(s, "25P03", "idle_transaction_timeout");

@@ -93,6 +93,15 @@ loop_stop(struct loop *l)
 }
 
 void
+loop_after(struct loop *l, ev_timer *w, uint64_t after_us)
+{
+	ev_timer_stop(l->ev, w);
+	ev_now_update(l->ev);
+	ev_timer_set(w, (double) after_us / 1e6, 0.);
+	ev_timer_start(l->ev, w);
+}
+
+void
 loop_post(struct loop *l, struct mail *mail, void (*deliver)(struct mail *mail))
 {
 	bool first;

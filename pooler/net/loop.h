@@ -50,6 +50,13 @@ void loop_fini(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
+/*
+ * Starts a timer of this loop to fire once so long after now, running or not: after the real now,
+ * which the loop's own idea may be far behind when much is going on. It is never early, and as late
+ * as epoll is (one millisecond) when the loop is free.
+ */
+void loop_after(struct loop *l, ev_timer *w, uint64_t after_us);
+
 /* Any thread: mail->deliver(mail) runs on the loop's thread, in the order of posting. */
 void loop_post(struct loop *l, struct mail *mail, void (*deliver)(struct mail *mail));
 

@@ -239,7 +239,7 @@ up(struct world *world, struct fake_server *s, int loop)
 	assert_true(world->dials > 0);
 	world->dials--;
 	*s = (struct fake_server){.watched_by = POOL_NO_LOOP, .mail_to = POOL_NO_LOOP};
-	pool_member_init(&s->m, &world->pool, loop, pool_generation(&world->pool));
+	pool_member_init(&s->m, &world->pool, loop, pool_generation(&world->pool), world->now);
 	return checkin(world, s);
 }
 

@@ -329,6 +329,74 @@ each_turn_has_its_own_time(void **state)
 	clock_set_source(NULL);
 }
 
+static void
+time_is_up(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) revents;
+	*(uint64_t *) w->data = clock_now_us();
+}
+
+static bool
+is_set(const void *arg)
+{
+	return *(const uint64_t *) arg != 0;
+}
+
+/* However long the loop has been busy in this turn. The best of many tries is good to 10 ms. */
+static void
+a_timer_counts_from_the_real_now(void **state)
+{
+	const uint64_t limit = 20000;
+	uint64_t best = UINT64_MAX;
+	struct loop l;
+
+	(void) state;
+	assert_true(loop_init(&l, 0, NULL));
+	for (int i = 0; i < 200 && best > 10000; i++)
+	{
+		uint64_t fired = 0;
+		uint64_t busy_until = clock_now_us() + limit + 5000;
+		uint64_t began;
+		ev_timer w;
+
+		ev_now_update(l.ev);
+		while (clock_now_us() < busy_until)
+			;
+		ev_timer_init(&w, time_is_up, 0., 0.);
+		w.data = &fired;
+		began = clock_now_us();
+		loop_after(&l, &w, limit);
+		turn_until(&l, is_set, &fired, "the timer");
+		/* The kernel's clock and libev's sum of two floating-point numbers: a microsecond. */
+		assert_true(fired + 1 >= began + limit);
+		if (fired - began - limit < best)
+			best = fired - began - limit;
+	}
+	assert_true(best <= 10000);
+	loop_fini(&l);
+}
+
+static void
+a_timer_set_anew_fires_once(void **state)
+{
+	uint64_t fired = 0;
+	uint64_t began = clock_now_us();
+	struct loop l;
+	ev_timer w;
+
+	(void) state;
+	assert_true(loop_init(&l, 0, NULL));
+	ev_timer_init(&w, time_is_up, 0., 0.);
+	w.data = &fired;
+	loop_after(&l, &w, 1000);
+	loop_after(&l, &w, 40000);
+	turn_until(&l, is_set, &fired, "the timer");
+	assert_true(fired + 1 >= began + 40000);
+	assert_false(ev_is_active(&w));
+	loop_fini(&l);
+}
+
 int
 main(void)
 {
@@ -339,6 +407,8 @@ main(void)
 		cmocka_unit_test(a_delivery_may_free_its_mail),
 		cmocka_unit_test(mail_posted_before_the_loop_runs_arrives),
 		cmocka_unit_test(each_turn_has_its_own_time),
+		cmocka_unit_test(a_timer_counts_from_the_real_now),
+		cmocka_unit_test(a_timer_set_anew_fires_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

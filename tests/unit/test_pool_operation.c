@@ -284,6 +284,8 @@ test_take_idle_by_age(void **state)
 	struct pool_member *m;
 	struct pool_todo todo;
 	uint64_t since;
+	uint64_t idle;
+	uint64_t born;
 
 	(void) state;
 	world_init(&w, 3);
@@ -293,21 +295,72 @@ test_take_idle_by_age(void **state)
 	/* Used again: young again. */
 	assert_ptr_equal(checkout(&w, &s), &servers[1]);
 	assert_true(checkin(&w, &servers[1]));
-	assert_int_equal(pool_oldest_idle(&w.pool, 0), since);
-	assert_int_equal(pool_oldest_idle(&w.pool, 1), since);
-	assert_int_equal(pool_oldest_idle(&w.pool, 2), 0);
+	for (int loop = 0; loop < 3; loop++)
+	{
+		pool_oldest_idle(&w.pool, loop, &idle, &born);
+		assert_int_equal(idle, loop < 2 ? since : 0);
+		assert_int_equal(born, loop < 2 ? since : 0);
+	}
 	assert_null(pool_take_idle(&w.pool, 0, since, &todo));
 	m = pool_take_idle(&w.pool, 0, since + 1, &todo);
 	assert_ptr_equal(m, &servers[0].m);
 	assert_true(todo.unpark);
 	act(&w, 0, &servers[0], &todo);
 	assert_null(pool_take_idle(&w.pool, 0, since + 1, &todo));
-	assert_int_equal(pool_oldest_idle(&w.pool, 0), w.now);
+	pool_oldest_idle(&w.pool, 0, &idle, &born);
+	assert_int_equal(idle, w.now);
+	assert_int_equal(born, since);
 	/* It may go back instead of being closed. */
 	assert_true(checkin(&w, &servers[0]));
 	close_idle(&w);
 	for (int i = 0; i < 3; i++)
 		assert_true(servers[i].freed);
+	world_fini(&w);
+}
+
+static void
+test_old_servers(void **state)
+{
+	static const int loops[] = {0, 1, 1};
+	struct world w;
+	struct fake_server servers[3];
+	struct fake_session s = session_at(0);
+	struct pool_member *m;
+	struct pool_todo todo;
+
+	(void) state;
+	world_init(&w, 3);
+	idle_servers(&w, servers, loops, 1);
+	w.pool.limits.min = 3;
+	pool_session_count(&w.pool, 1);
+	w.now += SEC;
+	assert_ptr_equal(checkout(&w, &s), &servers[0]);
+	idle_servers(&w, &servers[1], &loops[1], 2);
+	/* Its use changes nothing about its age. */
+	assert_true(checkin(&w, &servers[0]));
+	assert_null(pool_take_old(&w.pool, 0, w.now - SEC, &todo));
+	assert_null(pool_take_old(&w.pool, 1, w.now, &todo));
+	/* What min_pool_size keeps goes too, and another one comes. */
+	assert_int_equal(w.dials, 0);
+	m = pool_take_old(&w.pool, 0, w.now - SEC + 1, &todo);
+	assert_ptr_equal(m, &servers[0].m);
+	assert_int_equal(m->state, MEMBER_TESTED);
+	assert_true(todo.unpark);
+	act(&w, 0, &servers[0], &todo);
+	discard(&w, &servers[0]);
+	assert_true(servers[0].freed);
+	assert_int_equal(w.dials, 1);
+	assert_true(up(&w, &servers[0], 0));
+	assert_null(pool_take_old(&w.pool, 0, w.now, &todo));
+	/* One behind younger ones is found. */
+	w.now += SEC;
+	servers[2].m.born_us -= SEC;
+	m = pool_take_old(&w.pool, 1, w.now - SEC, &todo);
+	assert_ptr_equal(m, &servers[2].m);
+	act(&w, 1, &servers[2], &todo);
+	pool_session_count(&w.pool, -1);
+	discard(&w, &servers[2]);
+	close_idle(&w);
 	world_fini(&w);
 }
 
@@ -338,6 +391,7 @@ main(void)
 		cmocka_unit_test(test_growing_wakes_a_waiter_to_dial),
 		cmocka_unit_test(test_retiring),
 		cmocka_unit_test(test_take_idle_by_age),
+		cmocka_unit_test(test_old_servers),
 		cmocka_unit_test(test_sessions_are_counted),
 	};
 

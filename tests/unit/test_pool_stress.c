@@ -161,7 +161,7 @@ login(struct loop_thread *l)
 		abort();
 	list_init(&s->node);
 	atomic_store(&s->watched_by, POOL_NO_LOOP);
-	pool_member_init(&s->member, &st.pool, l->index, pool_generation(&st.pool));
+	pool_member_init(&s->member, &st.pool, l->index, pool_generation(&st.pool), now());
 	EXPECT(atomic_fetch_add(&st.servers, 1) < SIZE_MAX_); /* P5 */
 	if (atomic_load(&st.servers) > atomic_load(&st.most_servers))
 		atomic_store(&st.most_servers, atomic_load(&st.servers));
