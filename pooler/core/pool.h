@@ -133,6 +133,7 @@ struct pool
 	uint64_t backoff_us;       /* lock; the last delay */
 	bool retry_armed;          /* lock; some loop's timer will call pool_retry() */
 	bool reserve_armed;        /* lock; some loop's timer will call pool_reserve_due() */
+	bool refill_armed;         /* lock; some loop's timer will call pool_refill_due() */
 	struct quota *blocked_by;  /* lock; the quota without room for a server that is wanted */
 	struct quota_seat seat[QUOTA_KINDS];
 	bool resuming;            /* lock; paused until the last idle server is closed */
@@ -152,6 +153,7 @@ struct pool_todo
 	bool dial;             /* a login slot is reserved: start a login or call pool_login_failed */
 	uint64_t retry_us;     /* arm a timer that calls pool_retry after so long */
 	uint64_t reserve_us;   /* arm a timer that calls pool_reserve_due after so long */
+	uint64_t refill_us;    /* arm a timer that calls pool_refill_due after so long */
 	bool full;             /* checkout: max_waiting is reached, the waiter is not queued */
 	struct quota *blocked; /* no place in it: enlist the pool's seat */
 	bool newly_blocked;    /* afterwards pool_want() once more, and where that is blocked too, close
@@ -226,6 +228,9 @@ void pool_retry(struct pool *p, uint64_t now_us, struct pool_todo *todo);
 
 /* The oldest waiter may have waited long enough for the reserve. */
 void pool_reserve_due(struct pool *p, uint64_t now_us, struct pool_todo *todo);
+
+/* There may be a place by now for a server that is only to be kept open. */
+void pool_refill_due(struct pool *p, uint64_t now_us, struct pool_todo *todo);
 
 /* Something outside may have changed for the better: a place came free, a session came, limits were
  * raised. Asks for a login where one is wanted. */

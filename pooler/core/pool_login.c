@@ -17,6 +17,10 @@
 /* After the first failed login; doubles up to server_login_retry. */
 #define BACKOFF_FIRST_US 50000
 
+/* How often a pool that has fewer servers than are to be kept open looks for a place in its quotas.
+ * It does not stand in line with those who are waited for. */
+#define REFILL_US 250000
+
 int64_t
 pool_most(const struct pool *p)
 {
@@ -118,13 +122,19 @@ pool_give_places(struct pool *p, struct pool_todo *todo)
 	give_place(p, QUOTA_USER, todo);
 }
 
-/* The first quota without room, or NULL. */
+/* The first quota without room, or NULL. A server that nobody waits for (spare) finds none where
+ * another pool waits for a place: it would have to give way at once. */
 static struct quota *
-narrowest(struct pool *p)
+narrowest(struct pool *p, bool spare)
 {
 	for (int i = 0; i < QUOTA_KINDS; i++)
-		if (!quota_has_room(p->seat[i].quota))
-			return p->seat[i].quota;
+	{
+		struct quota *q = p->seat[i].quota;
+
+		if (!quota_has_room(q) ||
+			(spare && i != QUOTA_LOGINS && quota_wanted(q, p->blocked_by == q)))
+			return q;
+	}
 	return NULL;
 }
 
@@ -135,8 +145,8 @@ narrowest(struct pool *p)
 static bool
 take_places(struct pool *p, struct pool_todo *todo)
 {
-	struct quota *q = narrowest(p);
-	bool waited_for = p->counts.by_state[MEMBER_LOGIN] < p->counts.waiters;
+	bool spare = p->counts.by_state[MEMBER_LOGIN] >= p->counts.waiters;
+	struct quota *q = narrowest(p, spare);
 
 	for (int i = 0; q == NULL && i < QUOTA_KINDS; i++)
 		if (!quota_take(p->seat[i].quota))
@@ -146,10 +156,14 @@ take_places(struct pool *p, struct pool_todo *todo)
 				give_place(p, (enum quota_kind) i, todo);
 			break;
 		}
-	/* For a server that is only to be kept open no other pool is asked to give one up. */
-	if (q != NULL && !waited_for && q->kind != QUOTA_LOGINS)
+	/* For a server that is only to be kept open no other pool is asked to give one up: it is tried
+	 * again now and then. */
+	if (q != NULL && spare && q->kind != QUOTA_LOGINS)
 	{
 		pool_set_blocked(p, NULL);
+		if (!p->refill_armed)
+			todo->refill_us = REFILL_US;
+		p->refill_armed = true;
 		return false;
 	}
 	todo->blocked = q;
@@ -217,6 +231,15 @@ pool_reserve_due(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 {
 	pool_begin(p, todo);
 	p->reserve_armed = false;
+	pool_want_server(p, now_us, todo);
+	pool_unlock(p);
+}
+
+void
+pool_refill_due(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	pool_begin(p, todo);
+	p->refill_armed = false;
 	pool_want_server(p, now_us, todo);
 	pool_unlock(p);
 }

@@ -84,6 +84,7 @@ struct pool_local
 	uint64_t reap_at_us;       /* when it fires, while it runs */
 	ev_timer retry;            /* login back-off is over */
 	ev_timer reserve;          /* the oldest waiter may have a server of the reserve */
+	ev_timer refill;           /* there may be a place for what min_pool_size keeps */
 	struct stats stats;        /* this loop's counters (P10) */
 	struct stats at_period;    /* as they were when the last stats period ended */
 	struct stats last_period;  /* what was added in it */

@@ -162,6 +162,8 @@ server_todo(struct shard *shard, struct pool *pool, struct server *s, const stru
 		server_timers_retry(shard, pool, todo->retry_us);
 	if (todo->reserve_us > 0)
 		server_timers_reserve(shard, pool, todo->reserve_us);
+	if (todo->refill_us > 0)
+		server_timers_refill(shard, pool, todo->refill_us);
 	if (todo->dial)
 		shard->registry->start_login(shard, pool);
 	if (todo->freed != 0 || todo->blocked != NULL)

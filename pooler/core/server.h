@@ -147,6 +147,9 @@ void server_timers_retry(struct shard *shard, struct pool *pool, uint64_t after_
 /* pool_reserve_due() after so long. */
 void server_timers_reserve(struct shard *shard, struct pool *pool, uint64_t after_us);
 
+/* pool_refill_due() after so long. */
+void server_timers_refill(struct shard *shard, struct pool *pool, uint64_t after_us);
+
 /* A server lies idle at this loop: server_idle_timeout counts, and so does server_lifetime. */
 void server_timers_reap(struct shard *shard, const struct server *s);
 

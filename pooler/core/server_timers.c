@@ -100,6 +100,18 @@ reserve_event(struct ev_loop *ev, ev_timer *w, int revents)
 }
 
 static void
+refill_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	struct pool_local *t = w->data;
+	struct pool_todo todo;
+
+	(void) ev;
+	(void) revents;
+	pool_refill_due(t->pool, clock_now_us(), &todo);
+	server_todo(t->shard, t->pool, NULL, &todo);
+}
+
+static void
 start_timer(struct pool_local *t, ev_timer *w, void (*event)(struct ev_loop *, ev_timer *, int),
 			uint64_t after_us)
 {
@@ -122,6 +134,14 @@ server_timers_reserve(struct shard *shard, struct pool *pool, uint64_t after_us)
 	struct pool_local *t = registry_local(shard, pool);
 
 	start_timer(t, &t->reserve, reserve_event, after_us);
+}
+
+void
+server_timers_refill(struct shard *shard, struct pool *pool, uint64_t after_us)
+{
+	struct pool_local *t = registry_local(shard, pool);
+
+	start_timer(t, &t->refill, refill_event, after_us);
 }
 
 /* Another loop may own the server by now: what is read of it never changes. */

@@ -8,18 +8,12 @@ import time
 import pytest
 
 import wire
-from test_config import by_command
+from limits import reload
 from test_pooling import busy, pid_of
 from waiting import DEADLINE, wait_until
 
 LIMIT = 0.05
 GOOD_TO = 0.010
-
-
-def reload(pooler, **settings):
-    pooler.settings.update(settings)
-    pooler.write()
-    by_command(pooler)
 
 
 def kept(limit, attempt):

@@ -44,6 +44,7 @@ struct world
 	uint64_t retry_us; /* last asked for; 0: none */
 	int retries;
 	uint64_t reserve_us; /* the same for the reserve */
+	uint64_t refill_us;  /* and for what is to be kept open */
 	int full;            /* checkouts that were refused */
 	unsigned freed;      /* as last asked for, like the next two */
 	struct quota *blocked;
@@ -111,6 +112,8 @@ act(struct world *world, int loop, struct fake_server *s, const struct pool_todo
 	}
 	if (todo->reserve_us > 0)
 		world->reserve_us = todo->reserve_us;
+	if (todo->refill_us > 0)
+		world->refill_us = todo->refill_us;
 	if (todo->dial)
 		world->dials++;
 	world->full += todo->full;
@@ -310,6 +313,56 @@ close_idle(struct world *world)
 			act(world, loop, fake_of(m), &todo);
 			discard(world, fake_of(m));
 		}
+	}
+}
+
+static inline void
+want(struct world *w)
+{
+	struct pool_todo todo;
+
+	pool_want(&w->pool, w->now, &todo);
+	act(w, 0, NULL, &todo);
+}
+
+/* ---- quotas ---- */
+
+/* Two pools with seats in the same quotas. */
+struct shared
+{
+	struct quota quotas[QUOTA_KINDS];
+	struct world a;
+	struct world b;
+};
+
+static inline void
+shared_init(struct shared *sh, int64_t servers, int64_t logins)
+{
+	struct world *worlds[] = {&sh->a, &sh->b};
+
+	for (int i = 0; i < QUOTA_KINDS; i++)
+		quota_init(&sh->quotas[i], (enum quota_kind) i, "shared");
+	atomic_store(&sh->quotas[QUOTA_DATABASE].limit, servers);
+	atomic_store(&sh->quotas[QUOTA_LOGINS].limit, logins);
+	for (int w = 0; w < 2; w++)
+	{
+		world_init(worlds[w], 4);
+		for (int i = 0; i < QUOTA_KINDS; i++)
+			quota_join(&sh->quotas[i], &worlds[w]->pool.seat[i], &worlds[w]->pool);
+	}
+}
+
+/* Everything has been given back. */
+static inline void
+shared_fini(struct shared *sh)
+{
+	world_fini(&sh->a);
+	world_fini(&sh->b);
+	for (int i = 0; i < QUOTA_KINDS; i++)
+	{
+		assert_int_equal(atomic_load(&sh->quotas[i].used), 0);
+		assert_int_equal(atomic_load(&sh->quotas[i].n_blocked), 0);
+		quota_fini(&sh->quotas[i]);
 	}
 }
 

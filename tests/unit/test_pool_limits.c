@@ -1,5 +1,5 @@
 /*
- * test_pool_limits.c - sizes that grow and shrink (reserve, minimum), the length of the queue, and
+ * test_pool_limits.c - sizes that grow (reserve), the length of the queue, and
  * quotas that two pools share.
  */
 #include "pool_world.h"
@@ -138,85 +138,6 @@ test_no_reserve_without_a_timeout(void **state)
 	world_fini(&w);
 }
 
-/* ---- the minimum ---- */
-
-static void
-want(struct world *w)
-{
-	struct pool_todo todo;
-
-	pool_want(&w->pool, w->now, &todo);
-	act(w, 0, NULL, &todo);
-}
-
-static void
-test_minimum(void **state)
-{
-	struct world w;
-	struct fake_server servers[3];
-	struct pool_todo todo;
-
-	(void) state;
-	world_init(&w, 5);
-	w.pool.limits.min = 2;
-	want(&w);
-	assert_int_equal(w.dials, 0); /* nobody is there */
-	pool_session_count(&w.pool, 1);
-	want(&w);
-	assert_int_equal(w.dials, 1);
-	assert_true(up(&w, &servers[0], 0));
-	assert_int_equal(w.dials, 1); /* the next of its own accord */
-	assert_true(up(&w, &servers[1], 1));
-	assert_int_equal(w.dials, 0);
-	/* Age does not close them; a pause, or that nobody is left, does. */
-	w.now += 1000 * SEC;
-	assert_null(pool_take_idle(&w.pool, 0, w.now, &todo));
-	/* One is lost: another is opened. */
-	servers[0].watched_by = POOL_NO_LOOP;
-	assert_true(pool_claim(&servers[0].m, 0));
-	discard(&w, &servers[0]);
-	assert_int_equal(w.dials, 1);
-	/* It fails: a timer tries again although nobody waits. */
-	down(&w);
-	assert_true(w.retry_us > 0);
-	w.now += w.retry_us;
-	retry(&w);
-	assert_int_equal(w.dials, 1);
-	assert_true(up(&w, &servers[2], 2));
-	pool_session_count(&w.pool, -1);
-	for (int i = 1; i < 3; i++)
-	{
-		struct pool_member *m = pool_take_idle(&w.pool, i, w.now + 1, &todo);
-
-		assert_ptr_equal(m, &servers[i].m);
-		act(&w, i, &servers[i], &todo);
-		discard(&w, &servers[i]);
-	}
-	assert_int_equal(w.dials, 0);
-	world_fini(&w);
-}
-
-static void
-test_minimum_is_capped_by_the_size(void **state)
-{
-	struct world w;
-	struct fake_server server;
-
-	(void) state;
-	world_init(&w, 1);
-	w.pool.limits.min = 3;
-	w.pool.limits.min_always = true;
-	want(&w);
-	assert_true(up(&w, &server, 0));
-	assert_int_equal(w.dials, 0);
-	/* While paused nothing is opened, and what is kept goes. */
-	pool_pause(&w.pool);
-	close_idle(&w);
-	assert_int_equal(w.dials, 0);
-	assert_true(server.freed);
-	world_fini(&w);
-}
-
 /* ---- the queue ---- */
 
 static void
@@ -248,45 +169,6 @@ test_queue_limit(void **state)
 }
 
 /* ---- quotas ---- */
-
-/* Two pools with seats in the same quotas. */
-struct shared
-{
-	struct quota quotas[QUOTA_KINDS];
-	struct world a;
-	struct world b;
-};
-
-static void
-shared_init(struct shared *sh, int64_t servers, int64_t logins)
-{
-	struct world *worlds[] = {&sh->a, &sh->b};
-
-	for (int i = 0; i < QUOTA_KINDS; i++)
-		quota_init(&sh->quotas[i], (enum quota_kind) i, "shared");
-	atomic_store(&sh->quotas[QUOTA_DATABASE].limit, servers);
-	atomic_store(&sh->quotas[QUOTA_LOGINS].limit, logins);
-	for (int w = 0; w < 2; w++)
-	{
-		world_init(worlds[w], 4);
-		for (int i = 0; i < QUOTA_KINDS; i++)
-			quota_join(&sh->quotas[i], &worlds[w]->pool.seat[i], &worlds[w]->pool);
-	}
-}
-
-/* Everything has been given back. */
-static void
-shared_fini(struct shared *sh)
-{
-	world_fini(&sh->a);
-	world_fini(&sh->b);
-	for (int i = 0; i < QUOTA_KINDS; i++)
-	{
-		assert_int_equal(atomic_load(&sh->quotas[i].used), 0);
-		assert_int_equal(atomic_load(&sh->quotas[i].n_blocked), 0);
-		quota_fini(&sh->quotas[i]);
-	}
-}
 
 static void
 test_idle_server_of_another_pool(void **state)
@@ -489,32 +371,6 @@ test_own_login_ends(void **state)
 	shared_fini(&sh);
 }
 
-/* Keeping a minimum takes no place away from anybody. */
-static void
-test_minimum_takes_free_places_only(void **state)
-{
-	static const int loops[] = {0};
-	struct shared sh;
-	struct fake_server servers[2];
-	struct fake_session s = session_at(0);
-
-	(void) state;
-	shared_init(&sh, 2, 0);
-	idle_servers(&sh.a, servers, loops, 1);
-	sh.b.pool.limits.min = 3;
-	sh.b.pool.limits.min_always = true;
-	want(&sh.b);
-	assert_true(up(&sh.b, &servers[1], 0));
-	assert_int_equal(sh.b.dials, 0);
-	assert_int_equal(atomic_load(&sh.quotas[QUOTA_DATABASE].n_blocked), 0);
-	assert_ptr_equal(checkout(&sh.a, &s), &servers[0]);
-	assert_true(checkin(&sh.a, &servers[0]));
-	sh.b.pool.limits.min = 0;
-	close_idle(&sh.b);
-	close_idle(&sh.a);
-	shared_fini(&sh);
-}
-
 static void
 test_lowered_limit(void **state)
 {
@@ -548,8 +404,6 @@ main(void)
 		cmocka_unit_test(test_reserve_opens_for_who_waited),
 		cmocka_unit_test(test_reserve_logins_follow_one_another),
 		cmocka_unit_test(test_no_reserve_without_a_timeout),
-		cmocka_unit_test(test_minimum),
-		cmocka_unit_test(test_minimum_is_capped_by_the_size),
 		cmocka_unit_test(test_queue_limit),
 		cmocka_unit_test(test_idle_server_of_another_pool),
 		cmocka_unit_test(test_returning_server_gives_way),
@@ -557,7 +411,6 @@ main(void)
 		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_logins_of_all_pools),
 		cmocka_unit_test(test_own_login_ends),
-		cmocka_unit_test(test_minimum_takes_free_places_only),
 		cmocka_unit_test(test_lowered_limit),
 	};
 
