@@ -139,9 +139,8 @@ struct pool
 	bool resuming;            /* lock; paused until the last idle server is closed */
 	char refusal_sqlstate[6]; /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
-	_Atomic(void *) welcome; /* struct welcome; set once, freed by core/registry.c */
-	_Atomic int64_t pins;    /* sessions that keep their server: core/sticky */
-	void *local;             /* core/registry.c: one struct pool_local per loop */
+	_Atomic int64_t pins; /* sessions that keep their server: core/sticky */
+	void *local;          /* core/registry.c: one struct pool_local per loop */
 };
 
 /* What the caller does after the call. All zero: nothing. */

@@ -17,7 +17,6 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/params.h"
-#include "core/welcome.h"
 
 #define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
 
@@ -141,7 +140,7 @@ registry_fini(struct registry *r)
 	{
 		struct pool_entry *next = e->next;
 
-		welcome_free(atomic_load(&e->pool.welcome));
+		welcome_box_fini(&e->welcome);
 		pool_fini(&e->pool);
 		free(e->local);
 		free(e->name);
@@ -224,6 +223,7 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 	if (name->replication)
 		pool_limits.min = 0; /* nothing is kept there */
 	pool_init(&e->pool, name, &pool_limits, r->n_shards);
+	welcome_box_init(&e->welcome);
 	e->local = new_locals(r, &e->pool, limits);
 	e->pool.local = e->local;
 	for (int i = 0; i < QUOTA_KINDS; i++)
@@ -305,6 +305,12 @@ registry_add_kept(struct registry *r, const struct conf *conf)
 		if (limits.min_pool_size > 0)
 			registry_pool(r, conf, db, db->name, db->user);
 	}
+}
+
+struct welcome_box *
+registry_welcome(struct pool *p)
+{
+	return &list_entry(p, struct pool_entry, pool)->welcome;
 }
 
 struct pool_local *

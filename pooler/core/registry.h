@@ -20,6 +20,7 @@
 #include "conf/conf.h"
 #include "core/pool.h"
 #include "core/stats.h"
+#include "core/welcome.h"
 #include "net/loop.h"
 
 struct registry;
@@ -93,6 +94,7 @@ struct pool_local
 struct pool_entry
 {
 	struct pool pool;
+	struct welcome_box welcome; /* what its clients are greeted with */
 	struct pool_entry *next;
 	struct pool_local *local; /* [n_shards] */
 	UT_hash_handle hh;
@@ -149,6 +151,9 @@ bool registry_resume(struct registry *r, const char *database,
 /* Walks all pools; safe in any thread. */
 #define registry_foreach_pool(e, r)                                                                \
 	for (struct pool_entry *e = atomic_load(&(r)->pools); e != NULL; e = e->next)
+
+/* What the clients of a pool are greeted with. */
+struct welcome_box *registry_welcome(struct pool *p);
 
 /* This loop's part of a pool. */
 struct pool_local *registry_local(struct shard *s, struct pool *p);

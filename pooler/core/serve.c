@@ -340,8 +340,8 @@ greet(struct session *s, const struct buf *own)
 	buf_init(&out);
 	if (own != NULL)
 		buf_append(&out, buf_data(own), buf_len(own));
-	else if (sticky_greet(&s->relay.sticky, &s->params, &server_welcome(s->pool)->params))
-		welcome_write(server_welcome(s->pool), &s->params, &out);
+	else if (sticky_greet(&s->relay.sticky, &s->params, &s->welcome->params))
+		welcome_write(s->welcome, &s->params, &out);
 	else
 	{
 		session_fatal(s, "22023", "startup parameters are too long to be kept");
@@ -392,6 +392,7 @@ first_server(struct session *s, struct server *server)
 	}
 	server_attach(server, s->shard, NULL, NULL);
 	server_release(server, false);
+	s->welcome = welcome_take(registry_welcome(s->pool));
 	greet(s, NULL);
 }
 
@@ -418,7 +419,7 @@ serve_start(struct session *s, struct pool *pool)
 	s->waiter.wake = post_grant;
 	pool_session_count(pool, 1);
 	server_want(s->shard, pool); /* min_pool_size */
-	if (s->replicate == NULL && server_welcome(pool) != NULL)
+	if (s->replicate == NULL && (s->welcome = welcome_take(registry_welcome(pool))) != NULL)
 	{
 		greet(s, NULL);
 		return;

@@ -12,15 +12,14 @@ int
 serve_prefix(struct session *s, uint8_t *mem, size_t cap)
 {
 	struct server *server = s->relay.server;
-	const struct welcome *welcome = server_welcome(s->pool);
 	char sql[SERVE_PREFIX_MAX];
 	struct pgwriter w;
 	int n;
 	int more;
 
-	if (welcome == NULL)
+	if (s->welcome == NULL)
 		return 0;
-	n = params_diff(&s->params, &welcome->params, &server->params, sql, sizeof(sql) - 1);
+	n = params_diff(&s->params, &s->welcome->params, &server->params, sql, sizeof(sql) - 1);
 	if (n < 0)
 		return n;
 	/* Behind what the server reports: those need no rights that a role could take away. */

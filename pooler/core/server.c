@@ -47,12 +47,6 @@ server_label(const struct server *s, char *text, size_t cap)
 	return text;
 }
 
-const struct welcome *
-server_welcome(struct pool *pool)
-{
-	return atomic_load(&pool->welcome);
-}
-
 bool
 server_parameter(struct server *s, const uint8_t *body, size_t n, int *changed)
 {

@@ -27,7 +27,6 @@
 #include "proto/txstate.h"
 
 struct shard;
-struct welcome;
 
 #define SERVER_MESSAGE_MAX                                                                         \
 	65536 /* largest message that a server may send while no session has it */
@@ -126,9 +125,6 @@ void server_destroy(struct server *s);
 
 /* Records a ParameterStatus body; false when malformed. changed: which tracked parameter, or -1. */
 bool server_parameter(struct server *s, const uint8_t *body, size_t n, int *changed);
-
-/* The pool's welcome, or NULL before its first login. */
-const struct welcome *server_welcome(struct pool *pool);
 
 /* "s17 app/orders" for log lines. */
 const char *server_label(const struct server *s, char *text, size_t cap);

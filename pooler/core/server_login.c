@@ -119,19 +119,6 @@ hopeless(const char *sqlstate)
 }
 
 static void
-keep_welcome(struct attempt *a)
-{
-	struct welcome *w;
-	void *none = NULL;
-
-	if (server_welcome(a->pool) != NULL)
-		return;
-	w = welcome_new(&a->params, &a->login->welcome);
-	if (!atomic_compare_exchange_strong(&a->pool->welcome, &none, w))
-		welcome_free(w);
-}
-
-static void
 quiet(struct conn *c, int revents)
 {
 	(void) c;
@@ -213,7 +200,7 @@ logged_in(struct attempt *a, uint8_t *rest, size_t n)
 		free_attempt(a);
 		return;
 	}
-	keep_welcome(a);
+	welcome_put(registry_welcome(a->pool), &a->params, &a->login->welcome);
 	s = server_new(a->shard, a->id);
 	pool_member_init(&s->member, a->pool, a->shard->loop.index, a->generation, clock_now_us());
 	hand_over(a, s);

@@ -28,6 +28,7 @@
 #include "core/cancel.h"
 #include "core/replicate.h"
 #include "core/server.h"
+#include "core/welcome.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
@@ -153,6 +154,7 @@ session_free_if_done(struct session *s)
 	if (s->busy > 0 || s->mail_coming)
 		return;
 	params_fini(&s->params);
+	welcome_release(&s->welcome);
 	relay_fini(&s->relay);
 	replicate_free(s->replicate);
 	free(s->database);

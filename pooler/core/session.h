@@ -32,6 +32,7 @@
 
 struct auth;
 struct replicate;
+struct welcome;
 
 enum session_state
 {
@@ -55,7 +56,8 @@ struct session
 	struct pool_waiter waiter;
 	struct pool *pool; /* NULL until logged in, and on the console */
 	struct relay relay;
-	struct params params; /* asked for at startup or by SET */
+	struct params params;    /* asked for at startup or by SET */
+	struct welcome *welcome; /* greeted with this; NULL: not yet, or replicates; held */
 	ev_timer timer;
 	uint64_t deadline_us; /* of the state; 0: none */
 	uint64_t timer_at_us; /* when the running timer fires */

@@ -10,11 +10,12 @@
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
-struct welcome *
+static struct welcome *
 welcome_new(const struct params *params, const struct buf *messages)
 {
 	struct welcome *w = mem_zalloc(sizeof(*w) + buf_len(messages));
 
+	atomic_store(&w->holders, 1);
 	for (int i = 0; i < PARAMS; i++)
 		params_set(&w->params, i, params->value[i]);
 	w->len = buf_len(messages);
@@ -24,12 +25,60 @@ welcome_new(const struct params *params, const struct buf *messages)
 }
 
 void
-welcome_free(struct welcome *w)
+welcome_release(struct welcome **w)
 {
-	if (w == NULL)
+	struct welcome *mine = *w;
+
+	*w = NULL;
+	if (mine == NULL || atomic_fetch_sub(&mine->holders, 1) > 1)
 		return;
-	params_fini(&w->params);
-	free(w);
+	params_fini(&mine->params);
+	free(mine);
+}
+
+void
+welcome_box_init(struct welcome_box *box)
+{
+	lock_init(&box->lock);
+	box->last = NULL;
+}
+
+void
+welcome_box_fini(struct welcome_box *box)
+{
+	welcome_release(&box->last);
+	lock_fini(&box->lock);
+}
+
+void
+welcome_put(struct welcome_box *box, const struct params *params, const struct buf *messages)
+{
+	struct welcome *fresh = welcome_new(params, messages);
+	struct welcome *old;
+
+	lock_acquire(&box->lock);
+	old = box->last;
+	/* Nearly always the same is said again: one copy serves all. */
+	if (old != NULL && old->len == fresh->len &&
+		memcmp(old->messages, fresh->messages, fresh->len) == 0)
+		old = fresh;
+	else
+		box->last = fresh;
+	lock_release(&box->lock);
+	welcome_release(&old);
+}
+
+struct welcome *
+welcome_take(struct welcome_box *box)
+{
+	struct welcome *w;
+
+	lock_acquire(&box->lock);
+	w = box->last;
+	if (w != NULL)
+		atomic_fetch_add(&w->holders, 1);
+	lock_release(&box->lock);
+	return w;
 }
 
 void

@@ -1,27 +1,47 @@
 /*
  * welcome.h - what a server says about itself at login, kept for greeting the clients of its pool.
  *
- * Made by the first login of a pool and never changed: clients that log in later need no server for
- * it.
+ * Clients log in without a server of their own, so a pool keeps what its last login said, in a box
+ * that all loops share. It may change while the pooler runs (another version of PostgreSQL, ALTER
+ * SYSTEM, ALTER ROLE), but never for a client that is there: that one holds what it was greeted
+ * with, since this is what its parameters are where it has set none.
  */
 #ifndef PERFKIT_CORE_WELCOME_H
 #define PERFKIT_CORE_WELCOME_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/lock.h"
 #include "core/params.h"
 
 struct welcome
 {
+	_Atomic int64_t holders;
 	struct params params; /* the tracked ones among them */
 	size_t len;
 	uint8_t messages[]; /* ParameterStatus messages as they came */
 };
 
-struct welcome *welcome_new(const struct params *params, const struct buf *messages);
-void welcome_free(struct welcome *w);
+/* A pool's, for any thread. */
+struct welcome_box
+{
+	struct lock lock;
+	struct welcome *last; /* lock; NULL: nobody has logged in yet */
+};
+
+void welcome_box_init(struct welcome_box *box);
+void welcome_box_fini(struct welcome_box *box);
+
+/* A login has told this. */
+void welcome_put(struct welcome_box *box, const struct params *params, const struct buf *messages);
+
+/* What the last login told, the caller's to release; NULL: there was none. */
+struct welcome *welcome_take(struct welcome_box *box);
+void welcome_release(struct welcome **w);
 
 /* Appends the messages for a client: where it asked for a value of its own, that one stands
  * instead. */

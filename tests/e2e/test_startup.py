@@ -225,3 +225,29 @@ def test_everything_in_one_packet(make_pooler):
     client.send(wire.startup(LOGIN) + wire.query("select 1") + wire.extended("select 2"))
     client.read_until("Z")
     assert wire.rows(client.read_until("ZZ")) == [["1"], ["2"]]
+
+
+def test_greeting_follows_the_server(make_pooler, cluster, threads):
+    """What a new server says at login is what new clients hear; who is there keeps what he heard."""
+    pooler = make_pooler(threads=threads)
+    before = pooler.wire_login()
+    heard = dict(before.parameters)
+    assert (heard["is_superuser"], heard["TimeZone"]) == ("off", before.values("show timezone")[0][0])
+    cluster.sql("alter role alice superuser")
+    cluster.sql("alter database app set timezone = 'Asia/Tokyo'")
+    try:
+        cluster.terminate(pooler.server_pids())
+        assert before.values("select 1") == [["1"]]  # on a new server
+        assert before.values("show timezone") == [[heard["TimeZone"]]]
+        after = pooler.wire_login()
+        assert (after.parameters["is_superuser"], after.parameters["TimeZone"]) == (
+            "on",
+            "Asia/Tokyo",
+        )
+        for _ in range(2):  # by turns on the same server
+            assert after.values("show timezone") == [["Asia/Tokyo"]]
+            assert before.values("show timezone") == [[heard["TimeZone"]]]
+        assert len(pooler.server_pids()) == 1
+    finally:
+        cluster.sql("alter role alice nosuperuser")
+        cluster.sql("alter database app reset timezone")
