@@ -71,26 +71,32 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.client_idle_timeout_us = -1,
 	};
 	const struct conf_user *u = user != NULL ? conf_find_user(c, user) : NULL;
+	const struct conf_user *pool_user = u;
 
-	if (u == NULL)
-		u = &any_user;
 	if (db == NULL)
 		db = &any_database;
+	if (db->user != NULL)
+		pool_user = conf_find_user(c, db->user);
+	if (u == NULL)
+		u = &any_user;
+	if (pool_user == NULL)
+		pool_user = &any_user;
 	*out = (struct conf_limits){
 		.pool_mode = first_mode(u->pool_mode, db->pool_mode, c->pool_mode),
 		.session_state = first_policy(u->session_state, db->session_state, c->session_state),
-		.pool_size = first_given(u->pool_size, db->pool_size, c->default_pool_size),
+		.pool_size = first_given(pool_user->pool_size, db->pool_size, c->default_pool_size),
 		.min_pool_size = first_given(-1, db->min_pool_size, c->min_pool_size),
 		.reserve_pool_size =
-			first_given(u->reserve_pool_size, db->reserve_pool_size, c->reserve_pool_size),
+			first_given(pool_user->reserve_pool_size, db->reserve_pool_size, c->reserve_pool_size),
 		.max_db_connections = first_given(-1, db->max_db_connections, c->max_db_connections),
 		.max_db_client_connections =
 			first_given(-1, db->max_db_client_connections, c->max_db_client_connections),
-		.max_user_connections = first_given(u->max_user_connections, -1, c->max_user_connections),
+		.max_user_connections =
+			first_given(pool_user->max_user_connections, -1, c->max_user_connections),
 		.max_user_client_connections =
 			first_given(u->max_user_client_connections, -1, c->max_user_client_connections),
-		.max_client_waiting =
-			first_given(u->max_client_waiting, db->max_client_waiting, c->max_client_waiting),
+		.max_client_waiting = first_given(pool_user->max_client_waiting, db->max_client_waiting,
+										  c->max_client_waiting),
 		.max_statement_length =
 			first_given(u->max_statement_length, db->max_statement_length, c->max_statement_length),
 		.forced_user = db->user != NULL && user != NULL && strcmp(db->user, user) == 0,

@@ -144,7 +144,11 @@ struct conf *conf_load_from(const struct conf_source *source, const char *path,
 const struct conf_database *conf_find_database(const struct conf *c, const char *name);
 const struct conf_user *conf_find_user(const struct conf *c, const char *name);
 
-/* Limits in force for a pool or session: user over database over global. */
+/*
+ * Limits in force for a pool or session: user over database over global. Sizes of pools, of their
+ * queues and of all pools of a user are those of the user whom the database forces on its servers,
+ * if it does; everything else is the given user's.
+ */
 struct conf_limits
 {
 	enum pool_mode pool_mode;

@@ -252,9 +252,8 @@ find_pool(struct registry *r, const struct conf *conf, const struct conf_databas
 	memcpy(key, database, db_len);
 	strcpy(key + db_len, user);
 	conf_limits(conf, db, user, &limits);
-	/* Whoever the clients are, their servers log in as the forced user. */
 	quotas[QUOTA_DATABASE] = registry_quota(r, conf, QUOTA_DATABASE, database);
-	quotas[QUOTA_USER] = registry_quota(r, conf, QUOTA_USER, db->user != NULL ? db->user : user);
+	quotas[QUOTA_USER] = registry_quota(r, conf, QUOTA_USER, user);
 	quotas[QUOTA_LOGINS] = &r->logins;
 	lock_acquire(&r->pools_lock);
 	HASH_FIND(hh, r->by_name, key, key_len, e);
@@ -270,11 +269,21 @@ find_pool(struct registry *r, const struct conf *conf, const struct conf_databas
 	return &e->pool;
 }
 
+/* Whoever the clients are, their servers log in as the forced user: one pool serves them all. */
+static const char *
+user_of(const struct conf_database *db, const char *user)
+{
+	return db->user != NULL ? db->user : user;
+}
+
 struct pool *
 registry_pool(struct registry *r, const struct conf *conf, const struct conf_database *db,
 			  const char *database, const char *user)
 {
-	const struct pool_name name = {.database = database, .user = user};
+	const struct pool_name name = {
+		.database = database,
+		.user = user_of(db, user),
+	};
 
 	return find_pool(r, conf, db, &name);
 }
@@ -283,7 +292,11 @@ struct pool *
 registry_replication_pool(struct registry *r, const struct conf *conf,
 						  const struct conf_database *db, const char *database, const char *user)
 {
-	const struct pool_name name = {.database = database, .user = user, .replication = true};
+	const struct pool_name name = {
+		.database = database,
+		.user = user_of(db, user),
+		.replication = true,
+	};
 	struct pool *p = find_pool(r, conf, db, &name);
 
 	atomic_store(&registry_pool(r, conf, db, database, user)->beside, p);
@@ -322,7 +335,10 @@ registry_local(struct shard *s, struct pool *p)
 void
 registry_adopt(struct shard *s, const struct conf *conf)
 {
+	if (s->conf != conf)
+		s->conf_serial++;
 	s->conf = conf;
+	client_limits_adopt(s->client_limits, conf);
 	registry_foreach_pool(e, s->registry)
 	{
 		const struct conf_database *db = conf_find_database(conf, e->pool.database);

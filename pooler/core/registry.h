@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "conf/conf.h"
+#include "core/client_limits.h"
 #include "core/pool.h"
 #include "core/stats.h"
 #include "core/welcome.h"
@@ -30,13 +31,15 @@ struct shard
 {
 	struct loop loop;
 	struct registry *registry;
-	const struct conf *conf; /* this loop's view of the snapshot (P9) */
-	struct list sessions;    /* struct session */
-	struct list servers;     /* struct server owned by this loop: not the idle ones */
-	struct list logins;      /* attempts of core/server_login.c */
-	struct list abandoned;   /* servers of core/abandon.c */
-	struct list cancels;     /* connections of core/cancel.c */
-	struct slot *by_pid;     /* sessions by the pid in their cancel key */
+	const struct conf *conf;             /* this loop's view of the snapshot (P9) */
+	struct list sessions;                /* struct session */
+	struct list servers;                 /* struct server owned by this loop: not the idle ones */
+	struct list logins;                  /* attempts of core/server_login.c */
+	struct list abandoned;               /* servers of core/abandon.c */
+	struct list cancels;                 /* connections of core/cancel.c */
+	struct slot *by_pid;                 /* sessions by the pid in their cancel key */
+	struct client_limits *client_limits; /* of those who have sessions here */
+	uint32_t conf_serial;                /* counts the snapshots */
 	uint32_t next_serial;
 	_Atomic int n_sessions; /* for the accepting thread: where is room */
 };
@@ -80,7 +83,7 @@ struct pool_local
 {
 	struct shard *shard;
 	struct pool *pool;
-	struct conf_limits limits; /* in force on this loop (P9) */
+	struct conf_limits limits; /* of its servers, in force on this loop (P9) */
 	ev_timer reap;             /* an idle server may be idle for too long, or too old */
 	uint64_t reap_at_us;       /* when it fires, while it runs */
 	ev_timer retry;            /* login back-off is over */
@@ -104,7 +107,8 @@ struct pool_entry
 bool registry_init(struct registry *r, int n_shards, const struct conf *conf);
 void registry_fini(struct registry *r);
 
-/* The pool of a database and user, made when it is new. */
+/* The pool whose servers serve this client of a database, made when it is new: that of the user
+ * whom the database forces on its servers, or of the client's own. */
 struct pool *registry_pool(struct registry *r, const struct conf *conf,
 						   const struct conf_database *db, const char *database, const char *user);
 

@@ -584,8 +584,10 @@ rewrite_command_tag(struct rewrite *w, struct server *s, const struct pgmsg *m, 
 void
 rewrite_abandon(struct rewrite *w, struct server *s)
 {
-	/* What is outstanding may be a DEALLOCATE ALL, too. */
-	s->statements_lost =
-		s->statements_lost || !list_empty(&w->ops) || (w->on && !txstate_quiet(&s->tx));
+	/* What is outstanding may be a DEALLOCATE ALL, too; one that was not looked for may be over. */
+	s->statements_lost = s->statements_lost || !list_empty(&w->ops) ||
+						 (w->on ? !txstate_quiet(&s->tx) : stmt_cache_count(&s->statements) > 0);
+	if (!w->on)
+		s->unnamed_of = 0;
 	undo_clear(&w->ops);
 }

@@ -28,6 +28,7 @@
 #include "core/registry.h"
 #include "core/relay.h"
 #include "core/replicate.h"
+#include "core/serve_pool.h"
 #include "core/serve_prefix.h"
 #include "core/server.h"
 #include "core/server_own.h"
@@ -44,7 +45,7 @@ static void post_grant(struct pool_waiter *w);
 static int64_t
 max_statement(const struct session *s)
 {
-	return registry_local(s->shard, s->pool)->limits.max_statement_length;
+	return s->limits->now.max_statement_length;
 }
 
 static void
@@ -279,6 +280,8 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 	while (drop_in_front(s, &p, &n, &m, &gone))
 	{
 		s->request_wall_us = clock_turn_wall_us();
+		if (s->conf_serial != s->shard->conf_serial)
+			serve_follow_conf(s);
 		server = take_server(s, clock_turn_us(), &p, &n, &full);
 		if (server != NULL)
 		{
@@ -404,21 +407,16 @@ serve_start(struct session *s, struct pool *pool)
 	size_t n = 0;
 	bool full;
 
-	s->pool = pool;
-	s->mode =
-		s->replicate != NULL ? POOL_SESSION : registry_local(s->shard, pool)->limits.pool_mode;
-	s->relay.stats = &registry_local(s->shard, pool)->stats;
-	s->relay.rewrite.stats = s->relay.stats;
+	s->limits = client_limits_join(&s->shard->client_limits, s->shard->conf, s->database, s->user);
+	s->mode = s->replicate != NULL ? POOL_SESSION : s->limits->now.pool_mode;
 	s->relay.rewrite.id = s->id;
 	s->relay.rewrite.max = (size_t) s->shard->conf->max_prepared_statements;
 	s->relay.rewrite.on = s->mode != POOL_SESSION && s->relay.rewrite.max > 0;
 	if (s->mode != POOL_SESSION)
-		sticky_init(&s->relay.sticky, &registry_local(s->shard, pool)->limits, &pool->pins,
-					s->relay.stats);
+		sticky_init(&s->relay.sticky, &s->limits->now);
 	s->conn.on_event = client_event;
 	s->waiter.wake = post_grant;
-	pool_session_count(pool, 1);
-	server_want(s->shard, pool); /* min_pool_size */
+	serve_join_pool(s, pool);
 	if (s->replicate == NULL && (s->welcome = welcome_take(registry_welcome(pool))) != NULL)
 	{
 		greet(s, NULL);

@@ -313,7 +313,7 @@ password_of(const struct conf *conf, const struct conf_database *db, const char 
 {
 	const struct conf_user *u = conf_find_user(conf, user);
 
-	if (db->password != NULL)
+	if (db->password != NULL && (db->user == NULL || strcmp(db->user, user) == 0))
 		return db->password;
 	if (u == NULL || u->secret == NULL || scram_is_verifier(u->secret))
 		return NULL;
@@ -355,7 +355,7 @@ start(struct shard *shard, struct pool *pool, const struct login_own *own)
 {
 	const struct conf *conf = shard->conf;
 	const struct conf_database *db = conf_find_database(conf, pool->database);
-	const char *user = db != NULL && db->user != NULL ? db->user : pool->user;
+	const char *user = pool->user;
 	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : pool->database;
 	struct attempt *a = attempt_new(shard, pool, own);
 

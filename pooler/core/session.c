@@ -74,7 +74,7 @@ session_set_state(struct session *s, enum session_state state)
 static const struct conf_limits *
 limits(const struct session *s)
 {
-	return &registry_local(s->shard, s->pool)->limits;
+	return &s->limits->now;
 }
 
 void
@@ -201,6 +201,7 @@ leave(struct session *s)
 	conn_close(&s->conn);
 	if (s->pool != NULL)
 		pool_session_count(s->pool, -1);
+	client_limits_leave(&shard->client_limits, &s->limits);
 	for (int i = 0; i < 2; i++)
 		if (s->client_of[i] != NULL)
 			quota_give_client(s->client_of[i]);

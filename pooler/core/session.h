@@ -54,7 +54,9 @@ struct session
 	struct slot slot; /* by the pid of its cancel key, once logged in */
 	struct mail mail; /* grants */
 	struct pool_waiter waiter;
-	struct pool *pool; /* NULL until logged in, and on the console */
+	struct pool *pool;            /* NULL until logged in, and on the console */
+	struct client_limits *limits; /* likewise */
+	uint32_t conf_serial;         /* shard's when the pool was looked up */
 	struct relay relay;
 	struct params params;    /* asked for at startup or by SET */
 	struct welcome *welcome; /* greeted with this; NULL: not yet, or replicates; held */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "conf/conf.h"
@@ -45,10 +46,15 @@ static const struct pgw_error too_many = {
 };
 
 void
-sticky_init(struct sticky *ss, const struct conf_limits *limits, _Atomic int64_t *pool_pins,
-			struct stats *stats)
+sticky_init(struct sticky *ss, const struct conf_limits *limits)
 {
 	ss->limits = limits;
+}
+
+void
+sticky_join(struct sticky *ss, _Atomic int64_t *pool_pins, struct stats *stats)
+{
+	INVARIANT(!ss->reserved, "a pinned session keeps its pool");
 	ss->pool_pins = pool_pins;
 	ss->stats = stats;
 }

@@ -80,10 +80,12 @@ enum sticky_verdict
 
 struct params;
 
-/* The session shares its servers; all three live as long as it. Without this only what
+/* The session shares its servers; the limits live as long as it. Without this only what
  * sticky_greet() took is set. */
-void sticky_init(struct sticky *ss, const struct conf_limits *limits, _Atomic int64_t *pool_pins,
-				 struct stats *stats);
+void sticky_init(struct sticky *ss, const struct conf_limits *limits);
+
+/* Its servers are those of this pool from now on. */
+void sticky_join(struct sticky *ss, _Atomic int64_t *pool_pins, struct stats *stats);
 void sticky_fini(struct sticky *ss);
 
 /* Takes over from what a client wants at startup the extra parameters that this pool's servers do

@@ -374,7 +374,8 @@ replay_init(struct replay *t, struct loop *loop, size_t max_statements)
 		t->relays[i].rewrite.id = (uint64_t) i + 1;
 		t->relays[i].rewrite.max = max_statements;
 		t->relays[i].rewrite.on = max_statements > 0;
-		sticky_init(&t->relays[i].sticky, &t->limits, &t->pins, &t->stats);
+		sticky_init(&t->relays[i].sticky, &t->limits);
+		sticky_join(&t->relays[i].sticky, &t->pins, &t->stats);
 	}
 }
 

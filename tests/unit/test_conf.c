@@ -206,7 +206,7 @@ limits_go_from_user_to_database_to_all(void **state)
 			  "reserve_pool_size=23 max_db_connections=24 query_wait_timeout=27 server_lifetime=28 "
 			  "max_db_client_connections=32 max_client_waiting=44 max_statement_length=45 "
 			  "session_state=pin user=v\n"
-			  "e = max_statement_length=0\n"
+			  "e = max_statement_length=0\nf = user=u\n"
 			  "[users]\nu = pool_mode=statement pool_size=31 reserve_pool_size=33 "
 			  "max_user_connections=35 query_timeout=36 query_wait_timeout=0 "
 			  "idle_transaction_timeout=39 transaction_timeout=40 client_idle_timeout=41 "
@@ -239,8 +239,13 @@ limits_go_from_user_to_database_to_all(void **state)
 		  STATE_POLICY_PIN}},
 		{"d",
 		 "u",
-		 {POOL_STATEMENT, 31, 22, 33, 24, 32, 35, 43, 0, 55, false, 28, 36, 0, 39, 40, 41,
+		 {POOL_STATEMENT, 21, 22, 23, 24, 32, 5, 43, 44, 55, false, 28, 36, 0, 39, 40, 41,
 		  STATE_POLICY_IGNORE}},
+		/* The pool's sizes are those of the user whom the database forces on it. */
+		{"f",
+		 "v",
+		 {POOL_SESSION, 31, 2, 33, 4, 12, 35, 13, 0, 15, false, 8, 6, 7, 9, 10, 11,
+		  STATE_POLICY_ERROR}},
 		{"e",
 		 "u",
 		 {POOL_STATEMENT, 31, 2, 33, 4, 12, 35, 43, 0, 55, false, 8, 36, 0, 39, 40, 41,

@@ -26,8 +26,9 @@ static struct conf *
 load(void)
 {
 	struct conf_error err;
-	struct conf *conf = conf_text_load("[databases]\napp = host=127.0.0.1 user=owner pool_size=7\n"
-									   "[pgbouncer]\nauth_type = any\n",
+	struct conf *conf = conf_text_load("[databases]\n* = host=127.0.0.1 pool_size=7\n"
+									   "forced = host=127.0.0.1 user=owner pool_size=5\n"
+									   "[pgbouncer]\nauth_type = trust\n",
 									   &err);
 
 	if (conf == NULL)
@@ -181,6 +182,18 @@ test_pools_by_name(void **state)
 	}
 	registry_foreach_pool(e, &registry) n++;
 	assert_int_equal(n, 5);
+	/* One pool for all whose servers log in as the same user; beside it the one for replication. */
+	db = conf_find_database(conf, "forced");
+	pools[0] = registry_pool(&registry, conf, db, "forced", "alice");
+	assert_string_equal(pools[0]->user, "owner");
+	assert_int_equal(pools[0]->limits.size, 5);
+	assert_ptr_equal(registry_pool(&registry, conf, db, "forced", "bob"), pools[0]);
+	assert_ptr_equal(registry_pool(&registry, conf, db, "forced", "owner"), pools[0]);
+	pools[1] = registry_replication_pool(&registry, conf, db, "forced", "alice");
+	assert_ptr_equal(registry_replication_pool(&registry, conf, db, "forced", "bob"), pools[1]);
+	assert_ptr_equal(atomic_load(&pools[0]->beside), pools[1]);
+	assert_string_equal(pools[1]->user, "owner");
+	db = conf_find_database(conf, "app");
 	/* Made while everything is paused: paused. */
 	atomic_store(&registry.paused_all, true);
 	struct pool_counts c;
