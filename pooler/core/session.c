@@ -374,14 +374,27 @@ timer_event(struct ev_loop *ev, ev_timer *w, int revents)
 
 /* ---- cancel requests ---- */
 
+/* A request of the client's is outstanding. What we ask ourselves is not meant by any cancel, and the
+ * request that comes behind it is not there yet. */
+static bool
+client_asks(const struct txstate *tx)
+{
+	const struct tx_request *request;
+
+	for (uint32_t i = 0; (request = txstate_request(tx, i)) != NULL; i++)
+		if (request->action == TX_FORWARD)
+			return true;
+	return false;
+}
+
 bool
 session_cancel(struct session *s, void (*done)(void *arg), void *arg)
 {
 	struct server *server = s->relay.server;
 
-	if (s->state != SESSION_ACTIVE || txstate_quiet(&server->tx))
+	if (s->state != SESSION_ACTIVE || !client_asks(&server->tx))
 		return false;
-	cancel_start(s->shard, server, true, done, arg);
+cancel_start(s->shard, server, true, done, arg);
 	return true;
 }
 

@@ -9,7 +9,8 @@ import pytest
 
 import wire
 from test_pooling import busy, pid_of
-from waiting import wait_until
+from valve import Valve
+from waiting import DEADLINE, wait_until
 
 SLEEP = "select pg_sleep(60)"
 
@@ -238,3 +239,38 @@ def test_cancel_waits_for_the_settings(make_pooler, cluster):
         os.kill(pid, signal.SIGCONT)
     assert wire.error(client.read_until("Z"))["C"] == "57014"
     assert cancel.read_all() == []
+
+
+@pytest.mark.parametrize("still_pinned", [True, False])
+def test_cancel_that_meets_our_own_question(make_pooler, cluster, still_pinned):
+    """The pooler asks a pinned server whether the pin may end: a cancel that comes meanwhile has no
+    query of its client to hit. It is not sent, and does not hit the next one."""
+    valve = Valve(cluster)
+    try:
+        pooler = make_pooler(
+            default_pool_size=2, databases={"app": {"host": "127.0.0.1", "port": valve.port}}
+        )
+        client = pooler.wire_login()
+        client.query("select pg_advisory_lock(1), pg_advisory_lock(2)")
+        valve.shut()
+        assert client.query(
+            "select pg_advisory_unlock(1)" + ("" if still_pinned else ", pg_advisory_unlock(2)")
+        )
+        assert valve.holds.wait(DEADLINE)
+        cancel = pooler.wire()
+        cancel.send(wire.cancel_request(*client.key))
+        for _ in range(2):
+            pooler.show("pools")  # every loop has come round by then
+        valve.open()
+        assert client.values("select 'not hit', pg_sleep(0.2)") == [["not hit", ""]]
+        assert cancel.read_all() == []
+        assert valve.cancels == 0
+        assert len(pooler.show("pins")) == still_pinned
+        # and the next one is for the query that runs
+        client.send(wire.query(SLEEP))
+        wait_running(cluster, 1)
+        cancel_by(pooler, client.key)
+        assert wire.error(client.read_until("Z"))["C"] == "57014"
+        assert valve.cancels == 1
+    finally:
+        valve.close()

@@ -137,27 +137,6 @@ def test_search_path(make_pooler):
     assert not pooler.show("pins")
 
 
-def test_role(make_pooler, cluster):
-    pooler = make_pooler(default_pool_size=1)
-    cluster.sql("create role worker; grant worker to alice")
-    try:
-        conn, other = pooler.connect(), pooler.connect()
-        conn.execute("set role worker")
-        conn.execute("set work_mem = '5MB'")
-        assert other.execute("select current_user").fetchone() == ("alice",)
-        assert show(other, "work_mem") == "4MB"
-        assert conn.execute("select current_user").fetchone() == ("worker",)
-        assert show(conn, "work_mem") == "5MB"
-        conn.execute("reset all")
-        assert other.execute("select current_user").fetchone() == ("alice",)
-        assert conn.execute("select current_user").fetchone() == ("worker",)
-        conn.execute("set role none")
-        assert conn.execute("select current_user").fetchone() == ("alice",)
-    finally:
-        pooler.stop()
-        cluster.sql("revoke worker from alice; drop role worker")
-
-
 def test_session_characteristics(make_pooler):
     pooler = make_pooler(default_pool_size=1)
     conn, other = pooler.connect(), pooler.connect()
