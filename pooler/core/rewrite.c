@@ -131,13 +131,24 @@ send_parse(const struct statement *st, const char *name, struct outgoing *out)
 	outgoing_pass(out, st->text, st->len);
 }
 
-/* Has the server prepare what it does not know. */
+/* W7: it is noted, but a Sync was sent since, and what it rests on may have failed by then. */
+static bool
+in_doubt(const struct rewrite *w, const struct server *s, enum undo_kind kind,
+		 const struct statement *st, const char *name)
+{
+	const struct undo *note = undo_find(&w->ops, kind, st, name);
+
+	return note != NULL && txstate_synced_since(&s->tx, note->serial);
+}
+
+/* Has the server prepare what it does not know, or may not know. */
 static void
 tell(struct rewrite *w, struct server *s, struct statement *st, enum tx_action action,
 	 struct outgoing *out)
 {
-	if (s->statements.uncertain || (undo_holds(&w->ops, UNDO_EVICTED, st, "") &&
-									txstate_before_sync(&s->tx) < s->tx.count)) /* W7 */
+	if (s->statements.uncertain || in_doubt(w, s, UNDO_CACHED, st, "") ||
+		(undo_find(&w->ops, UNDO_EVICTED, st, "") != NULL &&
+		 txstate_before_sync(&s->tx) < s->tx.count))
 		send_close(s, st->name, 0, out);
 	make_room(w, s, out);
 	stmt_cache_add(&s->statements, st);
@@ -148,11 +159,14 @@ tell(struct rewrite *w, struct server *s, struct statement *st, enum tx_action a
 	w->stats->server_parse_count++;
 }
 
-/* The server knows the statement when what follows arrives. */
+/* The server knows the statement of a client's name when what follows arrives. Not so where the
+ * name was given in a batch that may fail: then PostgreSQL is to say that there is no such name. */
 static void
-ensure(struct rewrite *w, struct server *s, struct statement *st, struct outgoing *out)
+ensure(struct rewrite *w, struct server *s, struct statement *st, const char *name,
+	   struct outgoing *out)
 {
-	if (!stmt_cache_touch(&s->statements, st))
+	if (!stmt_cache_touch(&s->statements, st) ||
+		(in_doubt(w, s, UNDO_CACHED, st, "") && !in_doubt(w, s, UNDO_NAMED, st, name)))
 		tell(w, s, st, TX_SWALLOW, out);
 }
 
@@ -198,22 +212,6 @@ unnamed_parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const 
 	return REWRITE_DONE;
 }
 
-/* Whether a Sync stands behind the unnamed Parse that is outstanding. */
-static bool
-unnamed_in_doubt(const struct rewrite *w, const struct txstate *tx)
-{
-	for (uint32_t i = tx->count; w->unnamed_tag != 0 && i > 0; i--)
-	{
-		const struct tx_request *request = txstate_request(tx, i - 1);
-
-		if (request->tag == w->unnamed_tag)
-			return false;
-		if (request->kind == 'S')
-			return true;
-	}
-	return false;
-}
-
 /*
  * W6, by the extended protocol: an unnamed Parse of DEALLOCATE. The name is gone when the Parse is
  * answered.
@@ -236,7 +234,7 @@ unnamed_deallocate(struct rewrite *w, struct server *s, const struct prepared *p
 		(st = names_find(&w->names, name)) == NULL)
 		return false;
 	statement_drop(&w->unnamed);
-	ensure(w, s, st, out);
+	ensure(w, s, st, name, out);
 	w->unnamed_tag = next_serial(w);
 	note(w, UNDO_UNNAMED, st, name);
 	note(w, UNDO_EVICTED, st, "");
@@ -262,7 +260,7 @@ unnamed_deallocate(struct rewrite *w, struct server *s, const struct prepared *p
 static void
 unnamed_use(struct rewrite *w, struct server *s, uint8_t type, struct outgoing *out)
 {
-	bool in_doubt = unnamed_in_doubt(w, &s->tx);
+	bool in_doubt = w->unnamed_tag != 0 && txstate_synced_since(&s->tx, w->unnamed_tag);
 
 	w->fresh_used = w->fresh_used || type == 'B';
 	if (s->unnamed_of == w->id && !in_doubt)
@@ -326,8 +324,8 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 
 	if (taken != NULL)
 	{
-		ensure(w, s, taken, out); /* W2 */
-		if (undo_holds(&w->ops, UNDO_NAMED, taken, p->name))
+		ensure(w, s, taken, p->name, out); /* W2 */
+		if (undo_find(&w->ops, UNDO_NAMED, taken, p->name) != NULL)
 			surely(w, s, taken, p->name, out);
 		next_serial(w);
 		note(w, UNDO_DUPLICATE, taken, p->name);
@@ -338,9 +336,9 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 		return REWRITE_DONE;
 	}
 	st = statement_get(p->after, p->after_there);
-	if (!stmt_cache_touch(&s->statements, st))
+	if (!stmt_cache_touch(&s->statements, st) || in_doubt(w, s, UNDO_CACHED, st, ""))
 		tell(w, s, st, TX_FORWARD, out);
-	else if (s->tx.status == 'E')
+	else if (s->tx.status == 'E' || txstate_status_unknown(&s->tx))
 	{
 		/* In a failed transaction only PostgreSQL knows which ones may be prepared. */
 		rewrite_feed(&s->tx, 'P', TX_FORWARD, next_serial(w));
@@ -365,7 +363,7 @@ bind_or_describe(struct rewrite *w, struct server *s, const struct pgmsg *m,
 
 	if (st == NULL || p->before_len > SCRATCH - 2 * PREPARED_NAME_MAX)
 		return REWRITE_PASS; /* W1 */
-	ensure(w, s, st, out);
+	ensure(w, s, st, p->name, out);
 	pgw_init(&writer, mem, sizeof(mem));
 	prepared_head(m, p, st->name, &writer);
 	put(out, &writer);

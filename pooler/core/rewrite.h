@@ -13,7 +13,8 @@
  *       should.
  *   W2  A name that is taken is prepared again under the server's own name for it, so that
  *       PostgreSQL says 42P05; the client's name is put back into the text. In a failed transaction
- *       even a known statement is prepared anew, for a moment: PostgreSQL may say 25P02.
+ *       even a known statement is prepared anew, for a moment: PostgreSQL may say 25P02. So it is
+ *       where the transaction may have failed by then.
  *   W3  While the server skips to Sync (X2) nothing is mapped: it ignores what is sent.
  *   W4  The unnamed statement is sent as it is. Its text is kept only if it was not used in the
  *       same breath; when the client comes back for it on another server it is prepared there anew.
@@ -24,8 +25,9 @@
  *       server knows is uncertain, and what follows in a pipeline is closed before it is prepared.
  *       DEALLOCATE of a name is seen by its text.
  *   W7  What is pipelined behind a Sync is sent before it is known whether the batch in front of it
- *       fails. If that fails, what the server knows is uncertain as in W6; a name that it would
- * have given or closed may cost the later batch an error, never another statement's result.
+ *       fails. What was prepared there is prepared anew for a name that was there before, and if it
+ *       does fail what the server knows is uncertain as in W6. A name that the failed batch would
+ *       have given or closed may cost the later one an error, never another statement's result.
  */
 #ifndef PERFKIT_CORE_REWRITE_H
 #define PERFKIT_CORE_REWRITE_H

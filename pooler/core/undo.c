@@ -106,18 +106,18 @@ undo_redo(const struct list *notes, struct names *names, struct stmt_cache *know
 	}
 }
 
-bool
-undo_holds(const struct list *notes, enum undo_kind kind, const struct statement *s,
-		   const char *name)
+const struct undo *
+undo_find(const struct list *notes, enum undo_kind kind, const struct statement *s,
+		  const char *name)
 {
-	list_foreach(n, next, notes)
+	for (const struct list *n = notes->prev; n != notes; n = n->prev)
 	{
 		const struct undo *u = list_entry(n, struct undo, node);
 
 		if (u->kind == kind && u->statement == s && strcmp(u->name, name) == 0)
-			return true;
+			return u;
 	}
-	return false;
+	return NULL;
 }
 
 void

@@ -55,9 +55,9 @@ void undo_back_from(struct list *notes, struct undo *newest, struct names *names
 /* Makes all changes again, after names and cache have been cleared in front of them. */
 void undo_redo(const struct list *notes, struct names *names, struct stmt_cache *known);
 
-/* Whether there is a note of this kind about this statement and name. */
-bool undo_holds(const struct list *notes, enum undo_kind kind, const struct statement *s,
-				const char *name);
+/* The newest note of this kind about this statement and name, or NULL. */
+const struct undo *undo_find(const struct list *notes, enum undo_kind kind,
+							 const struct statement *s, const char *name);
 
 /* Forgets all notes. */
 void undo_clear(struct list *notes);

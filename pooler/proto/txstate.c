@@ -507,6 +507,36 @@ txstate_before_sync(const struct txstate *tx)
 }
 
 bool
+txstate_synced_since(const struct txstate *tx, uint32_t tag)
+{
+	bool synced = false;
+
+	for (uint32_t i = tx->count; i > 0; i--)
+	{
+		const struct tx_request *request = txstate_request(tx, i - 1);
+
+		if (request->tag == tag)
+			return synced;
+		synced = synced || request->kind == 'S';
+	}
+	return false;
+}
+
+bool
+txstate_status_unknown(const struct txstate *tx)
+{
+	for (uint32_t i = tx->count; i > 0; i--)
+	{
+		const struct tx_request *request = txstate_request(tx, i - 1);
+
+		if (request->action == TX_FORWARD &&
+			(request->kind == 'S' || request->kind == 'Q' || request->kind == 'F'))
+			return true;
+	}
+	return false;
+}
+
+bool
 txstate_may_skip(const struct txstate *tx)
 {
 	return tx->count > 0 && strchr("QFS", at(tx, tx->count - 1)->kind) == NULL;

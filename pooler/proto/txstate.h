@@ -157,6 +157,14 @@ const struct tx_request *txstate_request(const struct txstate *tx, uint32_t i);
 /* How many requests stand in front of the oldest Sync in the queue; all when there is none. */
 uint32_t txstate_before_sync(const struct txstate *tx);
 
+/* A Sync was fed behind the request with this tag: an error in front of that does not make the
+ * server skip what is fed now. False when there is no such request. */
+bool txstate_synced_since(const struct txstate *tx, uint32_t tag);
+
+/* A ReadyForQuery of the client's is to come: what its transaction's status will be is not known.
+ */
+bool txstate_status_unknown(const struct txstate *tx);
+
 /* An error in what is outstanding would make the server skip what is fed now (X2). */
 bool txstate_may_skip(const struct txstate *tx);
 

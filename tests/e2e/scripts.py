@@ -261,6 +261,36 @@ SCRIPTS = {
         (copy_fail("enough") + SYNC, "Z"),
         COUNT,
     ],
+    "parse behind an unseen failure in a transaction": [
+        (parse("select 1", "s") + SYNC, "Z"),
+        (query("begin"), "Z"),
+        (
+            bind(statement="nosuch") + SYNC
+            + parse("select 1", "t") + bind(statement="t") + execute() + SYNC,
+            "ZZ",
+        ),
+        (query("rollback"), "Z"),
+        (parse("select 1", "t") + bind(statement="t") + execute() + SYNC, "Z"),
+    ],
+    "parse behind an unseen failure of a query": [
+        (parse("select 1", "s") + SYNC, "Z"),
+        (
+            query("begin") + query("select 1/0")
+            + parse("select 1", "t") + bind(statement="t") + execute() + SYNC
+            + query("rollback")
+            + parse("select 1", "u") + bind(statement="u") + execute() + SYNC,
+            "ZZZZZ",
+        ),
+    ],
+    "the same text behind an unseen failure": [
+        (
+            bind(statement="nosuch") + parse("select 2", "s") + SYNC
+            + parse("select 2", "t") + bind(statement="t") + execute() + SYNC,
+            "ZZ",
+        ),
+        (bind(statement="t") + execute() + SYNC, "Z"),
+        (parse("select 2", "s") + bind(statement="s") + execute() + SYNC, "Z"),
+    ],
 }
 
 # What stays with the server connection from one batch to the next: session pooling only.

@@ -143,6 +143,80 @@ a_name_given_again_behind_an_unseen_failure(void **state)
 				 100);
 }
 
+/* W7: what a batch in front may have failed to prepare. */
+static void
+a_statement_told_behind_an_unseen_failure(void **state)
+{
+	(void) state;
+	/* The same text under another name, good in its own batch. */
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: B(|nosuch) P(s|select 1) S P(t|select 1) B(|t) E S",
+						"1> B(|nosuch) P(#1|select 1) S C(S|#1) P(#1|select 1) B(|#1) E S",
+						"1: E(26000|no nosuch) Z(I) 3 1 2 C(SELECT 1) Z(I)",
+						"a> E(26000|no nosuch) Z(I) 1 2 C(SELECT 1) Z(I)", "a= names=1 ops=0",
+						"a: B(|t) S", "1> C(S|#1) P(#1|select 1) B(|#1) S", "1: 3 1 2 Z(I)",
+						"a> 2 Z(I)", "1= known=1", "a@-"),
+				 100);
+	/* And where nothing fails. */
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: P(s|select 1) S P(t|select 1) B(|t) E S",
+						"1> P(#1|select 1) S C(S|#1) P(#1|select 1) B(|#1) E S",
+						"1: 1 Z(I) 3 1 2 C(SELECT 1) Z(I)", "a> 1 Z(I) 1 2 C(SELECT 1) Z(I)",
+						"a= names=2 ops=0", "1= known=1", "a: B(|s) B(|t) S", "1> B(|#1) B(|#1) S",
+						"1: 2 2 Z(I)", "a> 2 2 Z(I)", "a@-"),
+				 100);
+	/* A name that the client has had for long, on a server that is new to it. */
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: P(s|select 1) S", "1> P(#1|select 1) S", "1: 1 Z(I)",
+						"a> 1 Z(I)", "a@-", "a@2", "a: B(|nosuch) B(|s) S B(|s) E S",
+						"2> B(|nosuch) P(#1|select 1) B(|#1) S C(S|#1) P(#1|select 1) B(|#1) E S",
+						"2: E(26000|no nosuch) Z(I) 3 1 2 C(SELECT 1) Z(I)",
+						"a> E(26000|no nosuch) Z(I) 2 C(SELECT 1) Z(I)", "a= names=1 ops=0", "a@-"),
+				 100);
+	/* One that the batch in front gives: PostgreSQL says whether it has. */
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: B(|nosuch) P(s|select 1) S B(|s) E S",
+						"1> B(|nosuch) P(#1|select 1) S B(|#1) E S",
+						"1: E(26000|no nosuch) Z(I) E(26000|no #1) Z(I)",
+						"a> E(26000|no nosuch) Z(I) E(26000|no #1) Z(I)", "a= names=0 ops=0",
+						"1= known=0", "a@-"),
+				 100);
+}
+
+/* W2: a Parse that we could answer, in a transaction that may have failed by then. */
+static void
+a_known_statement_behind_an_unseen_failure(void **state)
+{
+	(void) state;
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: P(s|select 1) S", "1> P(#1|select 1) S", "1: 1 Z(I)",
+						"a> 1 Z(I)", "a: Q(begin)", "1> Q(begin)", "1: C(BEGIN) Z(T)",
+						"a> C(BEGIN) Z(T)", "a: B(|nosuch) S P(t|select 1) B(|t) E S",
+						"1> B(|nosuch) S P(PERFKIT_PROBE|select 1) C(S|PERFKIT_PROBE) B(|#1) E S",
+						"1: E(26000|no nosuch) Z(E) E(25P02|aborted) Z(E)",
+						"a> E(26000|no nosuch) Z(E) E(25P02|aborted) Z(E)", "a= names=1 ops=0",
+						"a: Q(rollback)", "1> Q(rollback)", "1: C(ROLLBACK) Z(I)",
+						"a> C(ROLLBACK) Z(I)", "a: P(t|select 1) S", "1> C(S|#1) P(#1|select 1) S",
+						"1: 3 1 Z(I)", "a> 1 Z(I)", "a= names=2 ops=0", "a@-"),
+				 100);
+	/* Nothing fails; the transaction itself is not seen yet. */
+	replay_whole(&loop,
+				 SCRIPT("a@1", "a: P(s|select 1) S", "1> P(#1|select 1) S", "1: 1 Z(I)",
+						"a> 1 Z(I)", "a: Q(begin) P(t|select 1) B(|t) E S",
+						"1> Q(begin) P(PERFKIT_PROBE|select 1) C(S|PERFKIT_PROBE) B(|#1) E S",
+						"1: C(BEGIN) Z(T) 1 3 2 C(SELECT 1) Z(T)",
+						"a> C(BEGIN) Z(T) 1 2 C(SELECT 1) Z(T)", "a= names=2 ops=0", "a: Q(commit)",
+						"1> Q(commit)", "1: C(COMMIT) Z(I)", "a> C(COMMIT) Z(I)", "a@-"),
+				 100);
+	/* Settings of ours in front are no reason. */
+	replay_every_way(&loop,
+					 SCRIPT("a@1", "a: P(s|select 1) S", "1> P(#1|select 1) S", "1: 1 Z(I)",
+							"a> 1 Z(I)", "a@-", "b@1", "b^set x to 1", "b: P(t|select 1) B(|t) E S",
+							"1> Q(set x to 1) B(|#1) E S", "1: C(SET) Z(I) 2 C(SELECT 1) Z(I)",
+							"b> 1 2 C(SELECT 1) Z(I)", "b@-"),
+					 100);
+}
+
 /* W3 */
 static void
 nothing_is_mapped_while_the_server_skips(void **state)
@@ -272,6 +346,8 @@ main(void)
 		cmocka_unit_test(a_failed_parse_frees_the_name),
 		cmocka_unit_test(an_error_undoes_its_own_batch),
 		cmocka_unit_test(a_name_given_again_behind_an_unseen_failure),
+		cmocka_unit_test(a_statement_told_behind_an_unseen_failure),
+		cmocka_unit_test(a_known_statement_behind_an_unseen_failure),
 		cmocka_unit_test(nothing_is_mapped_while_the_server_skips),
 		cmocka_unit_test(a_closed_name_is_free),
 		cmocka_unit_test(the_longest_unused_is_evicted),

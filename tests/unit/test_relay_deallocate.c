@@ -106,8 +106,8 @@ prepared_behind_discard_all(void **state)
 							"1> P(|DEALLOCATE ALL) B(|) E C(S|#1) P(#1|select 1) B(|#1) S",
 							"1: 1 2 C(DEALLOCATE ALL) 3 1 2 Z(I)",
 							"a> 1 2 C(DEALLOCATE ALL) 1 2 Z(I)", "a= names=1 ops=0", "1= known=1",
-							"a: B(|t) S P(u|select 1) S", "1> B(|#1) S S", "1: 2 Z(I) Z(I)",
-							"a> 2 Z(I) 1 Z(I)", "a@-"),
+							"a: B(|t) S", "1> B(|#1) S", "1: 2 Z(I)", "a> 2 Z(I)",
+							"a: P(u|select 1) S", "1> S", "1: Z(I)", "a> 1 Z(I)", "a@-"),
 					 100);
 }
 

@@ -409,6 +409,45 @@ replies_tell_what_they_complete(void **state)
 	assert_int_equal(tx.status, 'I');
 }
 
+/* What a Sync in between keeps from being skipped, and whether the status is to be trusted. */
+static void
+what_is_not_known_yet(void **state)
+{
+	static const uint8_t idle = 'I';
+	struct tx_reply r;
+	struct txstate tx;
+
+	(void) state;
+	txstate_init(&tx);
+	assert_false(txstate_synced_since(&tx, 1));
+	assert_false(txstate_status_unknown(&tx));
+	assert_int_equal(txstate_frontend(&tx, 'Q', TX_SWALLOW, 9), TX_OK);
+	assert_false(txstate_status_unknown(&tx)); /* ours: no client's transaction fails by it */
+	assert_int_equal(txstate_frontend(&tx, 'P', TX_FORWARD, 1), TX_OK);
+	assert_int_equal(txstate_frontend(&tx, 'B', TX_FORWARD, 0), TX_OK);
+	assert_false(txstate_synced_since(&tx, 1));
+	assert_false(txstate_status_unknown(&tx));
+	assert_int_equal(txstate_frontend(&tx, 'S', TX_FORWARD, 0), TX_OK);
+	assert_int_equal(txstate_frontend(&tx, 'P', TX_FORWARD, 2), TX_OK);
+	assert_true(txstate_synced_since(&tx, 1));
+	assert_false(txstate_synced_since(&tx, 2));
+	assert_false(txstate_synced_since(&tx, 3)); /* there is none */
+	assert_true(txstate_status_unknown(&tx));
+	assert_int_equal(txstate_backend(&tx, 'C', NULL, 0, &r), TX_OK);
+	assert_int_equal(txstate_backend(&tx, 'Z', &idle, 1, &r), TX_OK);
+	assert_int_equal(txstate_backend(&tx, '1', NULL, 0, &r), TX_OK);
+	assert_false(txstate_synced_since(&tx, 1)); /* it is answered */
+	assert_int_equal(txstate_backend(&tx, '2', NULL, 0, &r), TX_OK);
+	assert_int_equal(txstate_backend(&tx, 'Z', &idle, 1, &r), TX_OK);
+	assert_false(txstate_status_unknown(&tx));
+	for (const char *kind = "QF"; *kind != '\0'; kind++)
+	{
+		txstate_init(&tx);
+		assert_int_equal(txstate_frontend(&tx, (uint8_t) *kind, TX_FORWARD, 0), TX_OK);
+		assert_true(txstate_status_unknown(&tx));
+	}
+}
+
 int
 main(void)
 {
@@ -428,6 +467,7 @@ main(void)
 		cmocka_unit_test(full_queue_changes_nothing),
 		cmocka_unit_test(grow_keeps_the_order_and_shrink_gives_back),
 		cmocka_unit_test(replies_tell_what_they_complete),
+		cmocka_unit_test(what_is_not_known_yet),
 	};
 
 	return cmocka_run_group_tests_name("txstate", tests, NULL, NULL);
