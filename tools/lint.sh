@@ -120,6 +120,11 @@ check_sizes()
     tests/check_sizes.sh
 }
 
+check_settings()
+{
+    /usr/bin/python3 tests/check_settings_tested.py
+}
+
 # run_check <name> <what it says>
 run_check()
 {
@@ -150,6 +155,7 @@ mkdir -p "$LOGS"
 run_check format "clang-format"
 run_check layers "the include law"
 run_check sizes "functions <= 100 lines, files <= 600"
+run_check settings "each setting of the pooler stands in a test"
 run_check meta "META.json is PGXN meta-spec 1.0"
 run_check shell "shellcheck"
 run_check python "pyflakes"
