@@ -8,6 +8,7 @@ import time
 import pytest
 
 import wire
+from fake_server import FakeServer
 from limits import reload
 from test_pooling import busy, pid_of
 from waiting import DEADLINE, wait_until
@@ -141,6 +142,34 @@ def test_waiting(make_pooler, setting, kind):
         return took
 
     kept(LIMIT, attempt)
+
+
+def test_server_connect_timeout(make_pooler):
+    """Until the pooler hangs up on a server that accepts and says nothing."""
+    silent = FakeServer()
+    names = iter([f"silent{n}" for n in range(100)])
+    line = {"host": "127.0.0.1", "port": silent.port}
+    try:
+        pooler = make_pooler(
+            server_connect_timeout=LIMIT,
+            server_login_retry=15,
+            max_client_conn=200,
+            databases={f"silent{n}": line for n in range(100)},
+        )
+
+        def attempt():
+            count = len(silent.connections)
+            began = time.monotonic()
+            pooler.wire().send(wire.startup({"user": "alice", "database": next(names)}))
+            wait_until(lambda: len(silent.connections) > count, "the pooler to connect")
+            silent.connections[count].settimeout(DEADLINE)
+            while silent.connections[count].recv(10000):
+                pass
+            return time.monotonic() - began
+
+        kept(LIMIT, attempt)
+    finally:
+        silent.close()
 
 
 # ---- the ends of servers
