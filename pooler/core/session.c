@@ -374,8 +374,8 @@ timer_event(struct ev_loop *ev, ev_timer *w, int revents)
 
 /* ---- cancel requests ---- */
 
-/* A request of the client's is outstanding. What we ask ourselves is not meant by any cancel, and the
- * request that comes behind it is not there yet. */
+/* A request of the client's is outstanding. What we ask ourselves is not meant by any cancel, and
+ * the request that comes behind it is not there yet. */
 static bool
 client_asks(const struct txstate *tx)
 {
@@ -394,7 +394,7 @@ session_cancel(struct session *s, void (*done)(void *arg), void *arg)
 
 	if (s->state != SESSION_ACTIVE || !client_asks(&server->tx))
 		return false;
-cancel_start(s->shard, server, true, done, arg);
+	cancel_start(s->shard, server, true, done, arg);
 	return true;
 }
 
