@@ -327,6 +327,16 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- ---------------------------------------------------------------- refreshing
+
+CREATE FUNCTION perfkit.next_runs(schedule text, n integer DEFAULT 5, since timestamptz DEFAULT now(),
+	timezone text DEFAULT NULL)
+RETURNS TABLE (run_at timestamptz)
+AS 'MODULE_PATHNAME', 'perfkit_next_runs'
+LANGUAGE C STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION perfkit.next_runs(text, integer, timestamptz, text) IS
+	'the next n times at which a schedule would run, in a time zone or, without one, the session''s';
+
 -- ---------------------------------------------------------------- status
 
 CREATE FUNCTION perfkit._status(OUT name text, OUT value bigint, OUT detail text)

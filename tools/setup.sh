@@ -99,6 +99,7 @@ need_for_check()
     need python3-pytest
     need python3-pytest-xdist
     need python3-psycopg
+    need python3-croniter
 }
 
 need_for_lint()
@@ -199,7 +200,7 @@ install_missing()
 have dpkg-query apt-get || {
     say "this is neither Debian nor Ubuntu, so nothing is installed; needed are a C compiler, make, pkg-config," \
         "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, uthash and, for the tests," \
-        "cmocka, IPC::Run, pytest with xdist and psycopg 3"
+        "cmocka, IPC::Run, pytest with xdist, psycopg 3 and croniter"
     exit 0
 }
 # leave: puts back what was changed for the time of the installation; keeps a log that says something
