@@ -163,4 +163,20 @@
 #define PERFKIT_BACKEND_STATUS(i) pgstat_fetch_stat_local_beentry(i)
 #endif
 
+/* The same check for relations. */
+#if PG_VERSION_NUM >= 160000
+#define PERFKIT_OWNS_RELATION(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#else
+#define PERFKIT_OWNS_RELATION(oid, role) pg_class_ownercheck(oid, role)
+#endif
+
+/* Since 17 a background worker may be a role that cannot log in. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_ROLE_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#define PERFKIT_ROLE_MUST_LOG_IN false
+#else
+#define PERFKIT_ROLE_FLAGS 0
+#define PERFKIT_ROLE_MUST_LOG_IN true
+#endif
+
 #endif /* PERFKIT_COMPAT_H */

@@ -44,6 +44,11 @@ int perfkit_flush_interval = 1000;
 int perfkit_slow_query_retention = 14 * 24 * 60;
 int perfkit_slow_query_max_size = 5 * 1024 * 1024;
 int perfkit_performance_retention = 2 * 24 * 60;
+int perfkit_max_refresh_workers = 2;
+int perfkit_refresh_max_block = 1000;
+int perfkit_refresh_log_retention = 30 * 24 * 60;
+int perfkit_refresh_log_max_runs = 1000;
+int perfkit_refresh_clock_offset = 0;
 int perfkit_max_databases = 8;
 int perfkit_ring_size = 4096;
 
@@ -180,6 +185,20 @@ static const Setting settings[] = {
 	{"perfkit.performance_retention", SETTING_INT, &perfkit_performance_retention, 0, INT_MAX,
 	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of performance_log are kept.",
 	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.max_refresh_workers", SETTING_INT, &perfkit_max_refresh_workers, 1, 64,
+	 PGC_POSTMASTER, 0, NULL, "Materialized views refreshed at a time, in all databases together.",
+	 "Each takes one of max_worker_processes while it runs."},
+	{"perfkit.refresh_max_block", SETTING_INT, &perfkit_refresh_max_block, 0, INT_MAX, PGC_SIGHUP,
+	 GUC_UNIT_MS, NULL, "How long a refresh of method auto may keep readers of its view waiting.",
+	 "If the last run was shorter it need not be done concurrently; 0: always concurrently."},
+	{"perfkit.refresh_log_retention", SETTING_INT, &perfkit_refresh_log_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of refresh_log are kept.",
+	 "0 keeps them however old."},
+	{"perfkit.refresh_log_max_runs", SETTING_INT, &perfkit_refresh_log_max_runs, 0, INT_MAX,
+	 PGC_SIGHUP, 0, NULL, "Rows of refresh_log kept for each view.", "0 keeps any number."},
+	{"perfkit.refresh_clock_offset", SETTING_INT, &perfkit_refresh_clock_offset, -INT_MAX, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_S | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL,
+	 "Makes schedules believe that it is so much later. For tests.", NULL},
 	{"perfkit.max_databases", SETTING_INT, &perfkit_max_databases, 1, 1024, PGC_POSTMASTER, 0, NULL,
 	 "Databases with the extension that get a ring in shared memory.", NULL},
 	{"perfkit.ring_size", SETTING_INT, &perfkit_ring_size, 16, ONE_MB, PGC_POSTMASTER, GUC_UNIT_KB,

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "seat.h"
 #include "shmem.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
@@ -84,7 +85,7 @@ mark(Oid database)
 }
 
 
-/* Asks the worker to go; true while it is still there. */
+/* Asks the worker, and those that refresh, to go; true while one is still there. */
 static bool
 send_away(Oid database)
 {
@@ -98,7 +99,7 @@ send_away(Oid database)
 	if (pid != 0)
 		kill(pid, SIGTERM);
 	LWLockRelease(perfkit_shared->lock);
-	return pid != 0;
+	return perfkit_seat_signal_all(database, SIGTERM) || pid != 0;
 }
 
 

@@ -337,6 +337,288 @@ LANGUAGE C STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION perfkit.next_runs(text, integer, timestamptz, text) IS
 	'the next n times at which a schedule would run, in a time zone or, without one, the session''s';
 
+CREATE SEQUENCE perfkit.refresh_schedule_id_seq;
+CREATE TABLE perfkit.refresh_schedule (
+	schedule_id bigint PRIMARY KEY DEFAULT nextval('perfkit.refresh_schedule_id_seq'),
+	view_schema name NOT NULL,
+	view_name name NOT NULL,
+	owner_name name NOT NULL,
+	schedule text,
+	timezone text NOT NULL,
+	target_lag interval,
+	method text NOT NULL CHECK (method IN ('auto', 'concurrently', 'plain')),
+	fallback text NOT NULL CHECK (fallback IN ('never', 'unpopulated', 'always')),
+	skip_unchanged boolean NOT NULL,
+	max_staleness interval,
+	lock_timeout interval NOT NULL,
+	statement_timeout interval,
+	max_retries integer NOT NULL,
+	retry_delay interval NOT NULL,
+	suspend_after integer NOT NULL,
+	overlap text NOT NULL CHECK (overlap IN ('skip', 'queue')),
+	catch_up text NOT NULL CHECK (catch_up IN ('once', 'skip')),
+	jitter interval NOT NULL,
+	after_action text NOT NULL CHECK (after_action IN ('none', 'analyze', 'vacuum')),
+	max_runtime interval,
+	min_interval interval,
+	on_upstream_failure text NOT NULL CHECK (on_upstream_failure IN ('skip', 'run')),
+	start_window interval NOT NULL,
+	priority integer NOT NULL,
+	enabled boolean NOT NULL,
+	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	UNIQUE (view_schema, view_name) DEFERRABLE INITIALLY DEFERRED,
+	CHECK ((schedule IS NULL) <> (target_lag IS NULL))
+);
+SELECT pg_catalog.pg_extension_config_dump('perfkit.refresh_schedule', '');
+SELECT pg_catalog.pg_extension_config_dump('perfkit.refresh_schedule_id_seq', '');
+
+-- What a schedule has come to; the OID is the view's identity as long as there is such a view.
+CREATE TABLE perfkit.refresh_state (
+	schedule_id bigint PRIMARY KEY REFERENCES perfkit.refresh_schedule ON DELETE CASCADE,
+	view_oid oid,
+	last_planned timestamptz,
+	last_started timestamptz,
+	last_finished timestamptz,
+	last_status text,
+	last_success timestamptz,
+	last_duration_ms double precision,
+	failures integer NOT NULL DEFAULT 0,
+	suspended_at timestamptz,
+	next_run timestamptz,
+	reads_before bigint,
+	unread_runs integer NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+CREATE FUNCTION perfkit._matview_reads(view oid) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	SELECT pg_catalog.pg_stat_get_numscans(view) + COALESCE((SELECT
+		pg_catalog.sum(pg_catalog.pg_stat_get_numscans(i.indexrelid)) FROM pg_catalog.pg_index i
+		WHERE i.indrelid = view), 0)::bigint;
+END;
+COMMENT ON FUNCTION perfkit._matview_reads(oid) IS 'scans of a view and of its indexes';
+
+-- What refresh_now() has asked for and no worker has begun.
+CREATE TABLE perfkit.refresh_request (
+	run_id bigint PRIMARY KEY,
+	batch bigint NOT NULL,
+	view_oid oid NOT NULL,
+	requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	requested_by name NOT NULL
+);
+
+CREATE SEQUENCE perfkit.refresh_log_run_id_seq;
+CREATE TABLE perfkit.refresh_log (
+	run_id bigint PRIMARY KEY DEFAULT nextval('perfkit.refresh_log_run_id_seq'),
+	view text NOT NULL,
+	trigger text NOT NULL CHECK (trigger IN ('schedule', 'catch_up', 'retry', 'queued', 'target_lag',
+		'downstream', 'manual')),
+	planned_at timestamptz NOT NULL,
+	started_at timestamptz NOT NULL,
+	finished_at timestamptz,
+	method text CHECK (method IN ('concurrently', 'plain')),
+	method_reason text,
+	status text NOT NULL CHECK (status IN ('running', 'success', 'failed', 'skipped_unchanged',
+		'skipped_overlap', 'skipped_upstream', 'timeout', 'cancelled', 'crashed')),
+	rows bigint,
+	wal_bytes bigint,
+	sqlstate text,
+	message text,
+	attempt integer NOT NULL,
+	pid integer,
+	schedule_id bigint,
+	view_oid oid,
+	userid oid NOT NULL,
+	waited_ms double precision,
+	inserted bigint,
+	deleted bigint,
+	temp_bytes bigint
+);
+CREATE INDEX refresh_log_view_run_id_idx ON perfkit.refresh_log (view, run_id);
+CREATE INDEX refresh_log_started_at_idx ON perfkit.refresh_log (started_at);
+CREATE INDEX refresh_log_running_idx ON perfkit.refresh_log (run_id) WHERE status = 'running';
+
+-- Messages may hold data of the view: they are for its owner.
+ALTER TABLE perfkit.refresh_log ENABLE ROW LEVEL SECURITY;
+CREATE POLICY refresh_log_read ON perfkit.refresh_log FOR SELECT USING (perfkit._may_read(userid));
+GRANT SELECT ON perfkit.refresh_log, perfkit.refresh_schedule TO PUBLIC;
+
+-- Workers hear of changes, whoever makes them and in whatever way.
+CREATE FUNCTION perfkit._refresh_changed() RETURNS trigger
+AS 'MODULE_PATHNAME', 'perfkit_refresh_changed'
+LANGUAGE C SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION perfkit._refresh_changed() IS 'tells the worker, at commit, that schedules or requests have changed';
+CREATE TRIGGER refresh_schedule_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
+	ON perfkit.refresh_schedule FOR EACH STATEMENT EXECUTE FUNCTION perfkit._refresh_changed();
+CREATE TRIGGER refresh_request_changed AFTER INSERT
+	ON perfkit.refresh_request FOR EACH STATEMENT EXECUTE FUNCTION perfkit._refresh_changed();
+
+-- Plain views in between are looked through; what functions read is not seen.
+CREATE VIEW perfkit.matview_dependencies AS
+WITH RECURSIVE reads AS (
+	SELECT r.ev_class AS view_oid, d.refobjid AS relation
+	FROM pg_catalog.pg_rewrite r
+	JOIN pg_catalog.pg_class c ON c.oid = r.ev_class AND c.relkind = 'm'
+	JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+		AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+	UNION
+	SELECT reads.view_oid, d.refobjid
+	FROM reads
+	JOIN pg_catalog.pg_class v ON v.oid = reads.relation AND v.relkind = 'v'
+	JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid
+	JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+		AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
+)
+SELECT reads.view_oid, reads.relation AS upstream_oid
+FROM reads JOIN pg_catalog.pg_class u ON u.oid = reads.relation AND u.relkind = 'm';
+COMMENT ON VIEW perfkit.matview_dependencies IS
+	'materialized views and those they read from, directly or through plain views';
+COMMENT ON COLUMN perfkit.matview_dependencies.view_oid IS 'the view that reads';
+COMMENT ON COLUMN perfkit.matview_dependencies.upstream_oid IS 'the materialized view that is read';
+GRANT SELECT ON perfkit.matview_dependencies TO PUBLIC;
+
+CREATE FUNCTION perfkit.schedule_refresh(view text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
+	target_lag interval DEFAULT NULL, method text DEFAULT 'auto', fallback text DEFAULT 'unpopulated',
+	skip_unchanged boolean DEFAULT false, max_staleness interval DEFAULT NULL,
+	lock_timeout interval DEFAULT '5 seconds', statement_timeout interval DEFAULT NULL,
+	max_retries integer DEFAULT 3, retry_delay interval DEFAULT '30 seconds', suspend_after integer DEFAULT 5,
+	overlap text DEFAULT 'skip', catch_up text DEFAULT 'once', jitter interval DEFAULT '0',
+	after_action text DEFAULT 'none', max_runtime interval DEFAULT NULL, min_interval interval DEFAULT NULL,
+	on_upstream_failure text DEFAULT 'skip', start_window interval DEFAULT '60 seconds',
+	priority integer DEFAULT 0, enabled boolean DEFAULT true)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'perfkit_schedule_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION perfkit.schedule_refresh(text, text, text, interval, text, text, boolean, interval, interval, interval, integer, interval, integer, text, text, interval, text, interval, interval, text, interval, integer, boolean) IS
+	'refreshes a materialized view from now on, as its owner; replaces the schedule it has; returns its id';
+
+CREATE FUNCTION perfkit.alter_refresh(view text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
+	target_lag interval DEFAULT NULL, method text DEFAULT NULL, fallback text DEFAULT NULL,
+	skip_unchanged boolean DEFAULT NULL, max_staleness interval DEFAULT NULL,
+	lock_timeout interval DEFAULT NULL, statement_timeout interval DEFAULT NULL,
+	max_retries integer DEFAULT NULL, retry_delay interval DEFAULT NULL, suspend_after integer DEFAULT NULL,
+	overlap text DEFAULT NULL, catch_up text DEFAULT NULL, jitter interval DEFAULT NULL,
+	after_action text DEFAULT NULL, max_runtime interval DEFAULT NULL, min_interval interval DEFAULT NULL,
+	on_upstream_failure text DEFAULT NULL, start_window interval DEFAULT NULL,
+	priority integer DEFAULT NULL, enabled boolean DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'perfkit_alter_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION perfkit.alter_refresh(text, text, text, interval, text, text, boolean, interval, interval, interval, integer, interval, integer, text, text, interval, text, interval, interval, text, interval, integer, boolean) IS
+	'changes what is given of a view''s schedule and leaves the rest; returns its id';
+
+CREATE FUNCTION perfkit.unschedule_refresh(view text) RETURNS void
+AS 'MODULE_PATHNAME', 'perfkit_unschedule_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit.unschedule_refresh(text) IS
+	'ends a view''s schedule; a run under way goes on';
+
+CREATE FUNCTION perfkit.pause_refresh(view text) RETURNS void
+AS 'MODULE_PATHNAME', 'perfkit_pause_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit.pause_refresh(text) IS
+	'keeps a view''s schedule, without runs until resume_refresh()';
+
+CREATE FUNCTION perfkit.resume_refresh(view text) RETURNS void
+AS 'MODULE_PATHNAME', 'perfkit_resume_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit.resume_refresh(text) IS
+	'ends a pause, or the suspension after too many failures';
+
+CREATE FUNCTION perfkit.refresh_now(view text, cascade boolean DEFAULT false) RETURNS bigint
+AS 'MODULE_PATHNAME', 'perfkit_refresh_now'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit.refresh_now(text, boolean) IS
+	'asks for a refresh as soon as the transaction commits, with those it reads from and that read from it when cascading; returns its run_id in refresh_log';
+
+CREATE VIEW perfkit.matviews AS
+WITH scheduled AS (
+	SELECT s.*, COALESCE(c.oid, by_name.oid) AS found, st.last_planned, st.last_started, st.last_finished,
+		st.last_status, st.last_success, st.last_duration_ms, st.failures, st.suspended_at, st.next_run,
+		st.reads_before, st.unread_runs
+	FROM perfkit.refresh_schedule s
+	LEFT JOIN perfkit.refresh_state st ON st.schedule_id = s.schedule_id
+	LEFT JOIN pg_catalog.pg_class c ON c.oid = st.view_oid AND c.relkind = 'm'
+	LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.view_schema
+	LEFT JOIN pg_catalog.pg_class by_name ON by_name.relnamespace = n.oid AND by_name.relname = s.view_name
+		AND by_name.relkind = 'm'
+), present AS (
+	SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relispopulated,
+		pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+		EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+			JOIN pg_catalog.pg_am a ON a.oid = x.relam AND a.amname = 'btree'
+			WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+				AND i.indpred IS NULL AND i.indexprs IS NULL) AS unique_index
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.relkind = 'm'
+)
+SELECT
+	COALESCE(p.name, pg_catalog.format('%I.%I', s.view_schema, s.view_name)) AS view,
+	COALESCE(s.schedule, 'target_lag ' || s.target_lag) AS schedule,
+	CASE WHEN r.running THEN 'running'
+		WHEN s.schedule_id IS NULL THEN NULL
+		WHEN p.oid IS NULL THEN 'missing'
+		WHEN NOT s.enabled THEN 'paused'
+		WHEN s.suspended_at > s.changed_at THEN 'suspended'
+		ELSE 'active' END AS state,
+	CASE WHEN s.enabled AND (s.suspended_at > s.changed_at) IS NOT TRUE THEN s.next_run END AS next_run,
+	s.last_success,
+	pg_catalog.clock_timestamp() - s.last_success
+		+ pg_catalog.make_interval(secs => s.last_duration_ms / 1000) AS staleness,
+	r.avg_duration, r.p95_duration,
+	CASE WHEN s.reads_before IS NOT NULL THEN perfkit._matview_reads(p.oid) - s.reads_before END AS reads,
+	pg_catalog.array_remove(ARRAY[
+		CASE WHEN p.oid IS NOT NULL AND NOT p.relispopulated THEN 'not_populated' END,
+		CASE WHEN p.oid IS NOT NULL AND NOT p.unique_index THEN 'needs_unique_index' END,
+		CASE WHEN s.failures > 0 THEN 'failing' END,
+		CASE WHEN s.unread_runs >= 10 THEN 'never_read' END,
+		CASE WHEN r.share > 0.5 THEN 'refresh_dominates' END], NULL) AS flags,
+	CASE WHEN p.oid IS NOT NULL AND NOT p.unique_index
+		THEN 'CREATE UNIQUE INDEX ON ' || p.name || ' (columns that tell its rows apart)' END AS advice,
+	COALESCE(p.owner, s.owner_name) AS owner,
+	s.timezone, s.method, s.last_status, s.failures, s.schedule_id
+FROM scheduled s
+FULL JOIN present p ON p.oid = s.found
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.bool_or(l.status = 'running') AS running,
+		pg_catalog.avg(l.took) AS avg_duration,
+		pg_catalog.percentile_cont(0.95) WITHIN GROUP (ORDER BY l.took) AS p95_duration,
+		CASE WHEN pg_catalog.count(l.took) >= 5 THEN
+			extract(epoch FROM pg_catalog.sum(l.took))
+			/ NULLIF(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(l.started_at)), 0) END AS share
+	FROM (SELECT status, started_at, CASE WHEN status = 'success' THEN finished_at - started_at END AS took
+		FROM perfkit.refresh_log
+		WHERE refresh_log.view = COALESCE(p.name, pg_catalog.format('%I.%I', s.view_schema, s.view_name))
+		ORDER BY run_id DESC LIMIT 100) l
+) r ON true
+ORDER BY 1;
+
+COMMENT ON VIEW perfkit.matviews IS
+	'every materialized view of the database, and every schedule: how it is refreshed, and what that costs and brings';
+COMMENT ON COLUMN perfkit.matviews.view IS 'schema and name, quoted where needed';
+COMMENT ON COLUMN perfkit.matviews.schedule IS 'as given to schedule_refresh(); NULL: none';
+COMMENT ON COLUMN perfkit.matviews.state IS 'active, paused, suspended (after too many failures), missing (there is no such view), running; NULL: no schedule';
+COMMENT ON COLUMN perfkit.matviews.next_run IS 'when it is due next, retries and jitter included; NULL: not known, or never by itself';
+COMMENT ON COLUMN perfkit.matviews.last_success IS 'when the last run that succeeded had ended';
+COMMENT ON COLUMN perfkit.matviews.staleness IS 'how old its content is, counted from the beginning of that run';
+COMMENT ON COLUMN perfkit.matviews.avg_duration IS 'of the successes among the last 100 rows of refresh_log';
+COMMENT ON COLUMN perfkit.matviews.p95_duration IS 'of the same';
+COMMENT ON COLUMN perfkit.matviews.reads IS 'scans of it and its indexes since its last refresh, as far as statistics have been reported';
+COMMENT ON COLUMN perfkit.matviews.flags IS 'not_populated, needs_unique_index, failing, never_read (between ten runs), refresh_dominates (it runs more than half of the time)';
+COMMENT ON COLUMN perfkit.matviews.advice IS 'what it wants to be refreshed concurrently';
+COMMENT ON COLUMN perfkit.matviews.owner IS 'as whom it is refreshed';
+COMMENT ON COLUMN perfkit.matviews.timezone IS 'of the schedule';
+COMMENT ON COLUMN perfkit.matviews.method IS 'as asked for';
+COMMENT ON COLUMN perfkit.matviews.last_status IS 'of its last row in refresh_log';
+COMMENT ON COLUMN perfkit.matviews.failures IS 'one after the other, until now';
+COMMENT ON COLUMN perfkit.matviews.schedule_id IS 'as schedule_refresh() returned it';
+GRANT SELECT ON perfkit.matviews TO PUBLIC;
+
+COMMENT ON TABLE perfkit.refresh_schedule IS 'what is refreshed and when: written by schedule_refresh() and its kin';
+COMMENT ON TABLE perfkit.refresh_state IS 'what the worker knows of each schedule';
+COMMENT ON TABLE perfkit.refresh_request IS 'refreshes asked for by refresh_now() and not done yet';
+COMMENT ON TABLE perfkit.refresh_log IS 'one row per refresh that ran, or was skipped; those of one''s own views, all for pg_read_all_stats';
+
 -- ---------------------------------------------------------------- status
 
 CREATE FUNCTION perfkit._status(OUT name text, OUT value bigint, OUT detail text)

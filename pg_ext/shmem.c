@@ -20,6 +20,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "planseen.h"
+#include "seat.h"
 #include "shmem.h"
 #include "slot.h"
 #include "state.h"
@@ -72,7 +73,7 @@ static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(rings_end(), PG_CACHE_LINE_SIZE),
+	return add_size(add_size(add_size(rings_end(), PG_CACHE_LINE_SIZE), perfkit_seat_memory()),
 					add_size(perfkit_slot_memory(), perfkit_planseen_memory()));
 }
 
@@ -103,6 +104,7 @@ init_entry(PerfkitDatabase *db)
 	db->ring = -1;
 	pg_atomic_init_u32(&db->worker_state, PERFKIT_WORKER_NONE);
 	pg_atomic_init_u64(&db->last_flush, 0);
+	pg_atomic_init_u32(&db->schedules, 0);
 	pg_atomic_init_u64(&db->record_window, 0);
 	pg_atomic_init_u64(&db->error_window, 0);
 	for (int i = 0; i < PERFKIT_N_COUNTERS; i++)
@@ -146,6 +148,7 @@ startup(void)
 		return;
 	init_shared();
 	perfkit_planseen_init(slots + perfkit_slot_memory());
+	perfkit_seat_init(slots + perfkit_slot_memory() + perfkit_planseen_memory());
 
 	/* Postmaster, or the only process of single-user mode. */
 	if (!IsUnderPostmaster)

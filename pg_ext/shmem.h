@@ -53,7 +53,9 @@
 	X(RETENTION_BY_SIZE, "retention_by_size",                                                      \
 	  "days dropped early: see perfkit.slow_query_max_size")                                       \
 	X(RUNNING_ROWS, "running_rows", "rows written for statements that were still running")         \
-	X(CRASHED_ROWS, "crashed_rows", "of them, those whose end was never seen")
+	X(CRASHED_ROWS, "crashed_rows", "of them, those whose end was never seen")                     \
+	X(REFRESH_NO_WORKER, "refresh_no_worker",                                                      \
+	  "times a refresh had to wait for a free background worker: see max_worker_processes")
 
 typedef enum PerfkitCounter
 {
@@ -83,6 +85,7 @@ typedef struct PerfkitDatabase
 	Latch *worker_latch;       /* valid for ever, owned by worker_pid.  Plain */
 	pg_atomic_uint32 worker_state;
 	pg_atomic_uint64 last_flush;    /* TimestampTz of the last look at the ring by the worker */
+	pg_atomic_uint32 schedules;     /* bumped when refresh schedules or requests change */
 	pg_atomic_uint64 record_window; /* see perfkit_shmem_within_rate() */
 	pg_atomic_uint64 error_window;
 	pg_atomic_uint64 counters[PERFKIT_N_COUNTERS];

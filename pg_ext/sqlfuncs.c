@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "partition.h"
 #include "planseen.h"
+#include "seat.h"
 #include "shmem.h"
 #include "slot.h"
 #include "utils/builtins.h"
@@ -114,7 +115,7 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 	row(result, "shared_memory_bytes",
 		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
 				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_slot_memory() +
-				 perfkit_planseen_memory()),
+				 perfkit_planseen_memory() + perfkit_seat_memory()),
 		"rings, counters and plans of all databases, and a slot for each backend");
 }
 

@@ -5,6 +5,7 @@
  *	  connect -> extension there? -> every flush_interval, or when woken:
  *	      look after partitions (each minute) -> write batches until the ring is empty
  *	  and every wait_sample_interval, while statements run: look at them (running.h)
+ *	  and whenever a materialized view is due: start its refresh (dispatch.h)
  *
  * An error aborts the step, is logged and counted as flush_errors, and makes
  * the worker pause, longer each time; records wait in the ring meanwhile.  The
@@ -23,6 +24,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_extension.h"
 #include "compat.h"
+#include "dispatch.h"
 #include "guc.h"
 #include "handsoff.h"
 #include "miscadmin.h"
@@ -239,6 +241,14 @@ look_step(void)
 }
 
 
+static bool
+dispatch_step(void)
+{
+	perfkit_dispatch(db);
+	return true;
+}
+
+
 static void
 pause_after_error(void)
 {
@@ -372,6 +382,17 @@ flush(void)
 }
 
 
+/* Materialized views; after errors they have a pause of their own. */
+static void
+refresh(void)
+{
+	bool done;
+
+	if (!RecoveryInProgress() && !db->dropped)
+		(void) guarded(dispatch_step, &done, "materialized views wait for their refresh");
+}
+
+
 /*
  * Until when to sleep.  Statements that run are looked at more often; while there
  * were none, once a flush_interval is enough to see the next.
@@ -381,6 +402,12 @@ nap_ms(TimestampTz next_flush)
 {
 	long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_flush);
 
+	if (!RecoveryInProgress())
+	{
+		long next_refresh = perfkit_dispatch_nap_ms();
+
+		ms = Min(ms, next_refresh);
+	}
 	return active ? Min(ms, perfkit_wait_sample_interval) : ms;
 }
 
@@ -403,6 +430,7 @@ loop(uint32 wait_event)
 		}
 		if (!guarded(look_step, &active, "running statements could not be looked at"))
 			active = false;
+		refresh();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (ShutdownRequestPending)
 			break;

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ * ready.h
+ *	  Schedules whose run is wanted now: which of them may begin, and how it begins.
+ *
+ *	  due --> ready --+-- upstream ready or running: waits for it
+ *	                  +-- upstream failed: skipped_upstream
+ *	                  +-- no seat, no free process: waits
+ *	                  +-- row 'running' committed --> worker started
+ *
+ * A view is ready or running once; what comes due meanwhile is skipped, or one
+ * of it queued.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_READY_H
+#define PERFKIT_READY_H
+
+#include "postgres.h"
+
+#include "schedule.h"
+#include "shmem.h"
+
+/* The time of a schedule taken from the heap has come. */
+extern void perfkit_ready_fire(PerfkitSchedule *s, TimestampTz now);
+
+/* A run is wanted: ready now, or an overlap. */
+extern void perfkit_ready_want(PerfkitSchedule *s, const PerfkitRun *run);
+
+/* The oldest refresh_now() of the view, unless it is ready or running. */
+extern void perfkit_ready_want_request(PerfkitSchedule *s);
+
+/*
+ * Starts what can be started.  Each that is gets its seat, and is given to `begun`.
+ */
+extern void perfkit_ready_start(PerfkitDatabase *db, TimestampTz now,
+								void (*begun)(PerfkitSchedule *s));
+
+/* After entries have come and gone: nobody is ready, then each who still is again. */
+extern void perfkit_ready_forget(void);
+extern void perfkit_ready_list(PerfkitSchedule *s);
+
+/* When to try again for a free process; PERFKIT_NEVER when none is waited for. */
+extern TimestampTz perfkit_ready_retry_at(void);
+
+/* The clock was set back. */
+extern void perfkit_ready_set_back(void);
+
+#endif /* PERFKIT_READY_H */

@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ * schedule.h
+ *	  The schedules of a database in its worker's memory: what each wants, what it
+ *	  has come to, and when it is due next.
+ *
+ *	  refresh_schedule --load--> table, heap by due time --> dispatch.h starts runs
+ *
+ * Times are those of perfkit_schedule_clock().  A slot is a time that the
+ * timetable names; a schedule is due at its slot, later by its jitter, or later
+ * still when the slot was missed.  There is at most one slot to come: what was
+ * missed is made up for once.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PERFKIT_SCHEDULE_H
+#define PERFKIT_SCHEDULE_H
+
+#include "postgres.h"
+
+#include "lib/pairingheap.h"
+#include "nodes/pg_list.h"
+#include "postmaster/bgworker.h"
+#include "seat.h"
+#include "timetable.h"
+
+#define PERFKIT_NEVER PG_INT64_MAX
+
+/* One row of refresh_schedule, and the view it is of. */
+typedef struct PerfkitPlan
+{
+	int64 id; /* 0: no schedule, only asked for by refresh_now() */
+	Oid view; /* InvalidOid: missing */
+	Oid owner;
+	NameData schema;
+	NameData name;
+	PerfkitTimetable timetable;
+	int64 lag_us; /* of a target_lag; 0: there is a timetable */
+	PerfkitRefreshMethod method;
+	PerfkitRefreshFallback fallback;
+	PerfkitAfterAction after_action;
+	int lock_timeout_ms;
+	int statement_timeout_ms;
+	int max_retries;
+	int64 retry_delay_us;
+	int suspend_after;
+	bool queue;
+	bool catch_up;
+	bool run_after_failed_upstream;
+	int64 jitter_us;
+	int64 max_runtime_us; /* 0: none */
+	int64 start_window_us;
+	int priority;
+	bool enabled;
+	TimestampTz changed_at;
+} PerfkitPlan;
+
+/* One row of refresh_state; times are 0 when there was none. */
+typedef struct PerfkitPast
+{
+	TimestampTz planned; /* slot of the last run */
+	TimestampTz started;
+	TimestampTz finished;
+	double duration_ms; /* of the last success; negative: unknown */
+	bool failed;        /* the last run, or it was skipped for a failed upstream */
+	int failures;       /* one after the other */
+	TimestampTz suspended_at;
+} PerfkitPast;
+
+/* A run that is wanted, or under way. */
+typedef struct PerfkitRun
+{
+	const char *trigger; /* as in refresh_log */
+	TimestampTz planned;
+	int attempt;
+	int64 run_id; /* 0: none yet */
+	int64 batch;  /* of a refresh_now(), else 0 */
+} PerfkitRun;
+
+typedef struct PerfkitSchedule
+{
+	int64 key; /* of the table: plan.id, or minus the view's OID */
+	PerfkitPlan plan;
+	PerfkitPast past;
+	List *upstream; /* of PerfkitSchedule *: views it reads from that have an entry too */
+	bool gone;      /* it has no row in refresh_schedule */
+
+	/* when it is due; in the heap unless that is never */
+	pairingheap_node node;
+	bool in_heap;
+	TimestampTz due;
+	TimestampTz slot;     /* the next one; PERFKIT_NEVER: none */
+	TimestampTz slot_due; /* when that is to run */
+	bool missed;          /* the slot is one that nobody was there for */
+	TimestampTz retry_at; /* PERFKIT_NEVER: no retry */
+
+	/* what dispatch.c does with it */
+	bool ready;
+	PerfkitRun wanted; /* if ready */
+	PerfkitSeat *seat; /* a run is under way */
+	PerfkitRun run;    /* that one */
+	BackgroundWorkerHandle *handle;
+	TimestampTz deadline; /* PERFKIT_NEVER: none */
+	bool overdue;         /* cancelled at the deadline */
+	bool settled;         /* its result has been taken into account */
+	bool pid_told;
+	bool overlap_told;
+	bool queued; /* the slot in `queued_slot` waits for its end */
+	TimestampTz queued_slot;
+	List *requests; /* of PerfkitRequest *: refresh_now() */
+	int runs;       /* since its log was pruned */
+	bool missing_told;
+	TimestampTz due_told; /* as refresh_state has it */
+} PerfkitSchedule;
+
+/* A row of refresh_request. */
+typedef struct PerfkitRequest
+{
+	int64 run_id;
+	int64 batch;
+	Oid view;
+} PerfkitRequest;
+
+/* Now, for schedules: see perfkit.refresh_clock_offset. */
+extern TimestampTz perfkit_schedule_clock(void);
+
+/* Takes rows (book.h) over into the table: new ones planned, changed ones anew, others left. */
+extern void perfkit_schedule_merge(List *rows, TimestampTz now);
+
+/* Who reads from whom, of the entries there are. */
+extern void perfkit_schedule_link(List *edges);
+
+/* The entry of a view, or NULL; and one for a view without a schedule, which is never due. */
+extern PerfkitSchedule *perfkit_schedule_of_view(Oid view);
+extern PerfkitSchedule *perfkit_schedule_make(const PerfkitPlan *plan);
+
+/* The first that is due, taken out of the heap; NULL if none is. */
+extern PerfkitSchedule *perfkit_schedule_pop_due(TimestampTz now);
+
+/* When the first is due; PERFKIT_NEVER if none ever is. */
+extern TimestampTz perfkit_schedule_first_due(void);
+
+/* The slot after a moment, and the schedule's place in the heap accordingly. */
+extern void perfkit_schedule_plan_after(PerfkitSchedule *s, TimestampTz after);
+
+/* Its place in the heap from slot_due and retry_at. */
+extern void perfkit_schedule_place(PerfkitSchedule *s);
+
+/* After the clock was set back: slots that had been planned by the old one. */
+extern void perfkit_schedule_set_back(TimestampTz now, int64 by_us);
+
+/* Whether its runs begin by themselves. */
+extern bool perfkit_schedule_active(const PerfkitSchedule *s);
+
+/* "schema.name", quoted. */
+extern char *perfkit_schedule_view_name(const PerfkitSchedule *s);
+
+/* Calls step for each entry. */
+extern void perfkit_schedule_each(void (*step)(PerfkitSchedule *s, void *arg), void *arg);
+
+#endif /* PERFKIT_SCHEDULE_H */
