@@ -253,8 +253,7 @@ perfkit_book_end(const PerfkitSchedule *s, const PerfkitRun *r, const char *stat
 	perfkit_query_add_text(&p, result->sqlstate != 0 ? unpack_sql_state(result->sqlstate) : NULL);
 	perfkit_query_add_text(&p, result->message);
 	perfkit_query_add(&p, INT4OID, Int32GetDatum(pid), pid == 0);
-	perfkit_query_add(&p, FLOAT8OID, Float8GetDatum(result->waited_ms),
-					  result->method == PERFKIT_METHOD_AUTO);
+	perfkit_query_add(&p, FLOAT8OID, Float8GetDatum(result->waited_ms), result->waited_ms < 0);
 	perfkit_query_add_count(&p, result->inserted);
 	perfkit_query_add_count(&p, result->deleted);
 	perfkit_query_add_count(&p, result->temp_bytes);

@@ -27,6 +27,7 @@
 #define LOAD_MS (60 * 1000)
 #define PRUNE_MS (60 * 60 * 1000)
 #define PRUNE_RUNS 100
+#define MAX_END_TRIES 5
 #define PAUSE_MIN_MS 1000
 #define PAUSE_MAX_MS (60 * 1000)
 #define KILL_AFTER_US (3 * USECS_PER_SEC)
@@ -113,7 +114,7 @@ static void
 settle(PerfkitSchedule *s, TimestampTz now)
 {
 	const PerfkitRefreshResult *r = &s->seat->result;
-	bool was_suspended = s->past.suspended_at != 0;
+	bool unplanned = s->slot == PERFKIT_NEVER; /* counted from its end, or suspended */
 
 	s->settled = true;
 	s->past.finished = now;
@@ -124,16 +125,15 @@ settle(PerfkitSchedule *s, TimestampTz now)
 		s->past.suspended_at = 0;
 		s->past.duration_ms = (double) (now - s->past.started) / 1000.0;
 	}
-	else
-	{
-		/* where the next slot counts from the end, it must be known to see if a retry is sooner */
-		perfkit_schedule_plan_after(s, Max(now, s->slot == PERFKIT_NEVER ? now : s->past.planned));
-		settle_failure(s, now);
-	}
-	if (was_suspended || s->past.suspended_at != 0 || s->slot == PERFKIT_NEVER)
+	if (unplanned)
 		perfkit_schedule_plan_after(s, now);
-	if (s->past.suspended_at != 0)
+	if (r->status != PERFKIT_RUN_SUCCESS)
+		settle_failure(s, now);
+	if (!perfkit_schedule_active(s))
+	{
 		s->retry_at = PERFKIT_NEVER;
+		perfkit_schedule_plan_after(s, now);
+	}
 	perfkit_schedule_place(s);
 }
 
@@ -167,7 +167,10 @@ finish(PerfkitSchedule *s, TimestampTz now)
 			strlcpy(r->message, "canceled: it has run for max_runtime", sizeof(r->message));
 	}
 	suspended = s->past.suspended_at != 0 && s->past.failures == s->plan.suspend_after;
-	perfkit_book_end(s, &s->run, status_name(s), s->seat->pid, r);
+
+	/* What cannot be written for a while is given up: the next start says crashed. */
+	if (s->end_tries++ < MAX_END_TRIES)
+		perfkit_book_end(s, &s->run, status_name(s), s->seat->pid, r);
 	s->due_told = s->due;
 	if (suspended && r->status != PERFKIT_RUN_SUCCESS)
 		tell_suspended(s);
@@ -244,6 +247,21 @@ entry_of(Oid view)
 	if (s == NULL && perfkit_book_default(view, &plan))
 		s = perfkit_schedule_make(&plan);
 	return s;
+}
+
+
+/* Has it been begun already, by us or before us? */
+static bool
+request_begun(const PerfkitRequest *request, List *rows)
+{
+	ListCell *lc;
+
+	foreach (lc, rows)
+	{
+		if (((PerfkitBookRunning *) lfirst(lc))->run_id == request->run_id)
+			return true;
+	}
+	return false;
 }
 
 
@@ -331,7 +349,7 @@ load(TimestampTz now)
 
 	perfkit_book_load(&content);
 	perfkit_ready_forget();
-	perfkit_schedule_merge(content.rows, now);
+	perfkit_schedule_merge(content.rows, now, !loaded);
 	foreach (lc, content.running)
 	{
 		if (!loaded)
@@ -339,7 +357,10 @@ load(TimestampTz now)
 	}
 	loaded = true;
 	foreach (lc, content.requests)
-		take_request(lfirst(lc));
+	{
+		if (!request_begun(lfirst(lc), content.running))
+			take_request(lfirst(lc));
+	}
 	perfkit_schedule_link(content.edges);
 	perfkit_schedule_each(list_again, &undue);
 	loaded_generation = generation;

@@ -19,6 +19,7 @@
 
 #define NO_WORKER_MIN_MS 1000
 #define NO_WORKER_MAX_MS (60 * 1000)
+#define PUT_OFF_US USECS_PER_MINUTE
 
 typedef enum Start
 {
@@ -284,6 +285,22 @@ fill_order(PerfkitRefreshOrder *order, const PerfkitSchedule *s, const PerfkitRu
 }
 
 
+/*
+ * Its row cannot be written: the others' turn, and it is tried again in a while.  A request is
+ * read again with the next load.
+ */
+static void
+put_off(PerfkitSchedule *s, TimestampTz now)
+{
+	s->ready = false;
+	if (s->wanted.run_id != 0)
+		return;
+	s->run = s->wanted;
+	s->retry_at = now + PUT_OFF_US;
+	perfkit_schedule_place(s);
+}
+
+
 /* The row, then the worker (Y1).  False when there is no process for it. */
 static bool
 begin_run(PerfkitSchedule *s, PerfkitSeat *seat, TimestampTz now)
@@ -299,6 +316,7 @@ begin_run(PerfkitSchedule *s, PerfkitSeat *seat, TimestampTz now)
 	PG_CATCH();
 	{
 		perfkit_seat_free(seat);
+		put_off(s, now);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -323,6 +341,7 @@ begin_run(PerfkitSchedule *s, PerfkitSeat *seat, TimestampTz now)
 	s->run = run;
 	s->past.started = now;
 	s->deadline = s->plan.max_runtime_us > 0 ? now + s->plan.max_runtime_us : PERFKIT_NEVER;
+	s->end_tries = 0;
 	s->overdue = s->settled = s->pid_told = s->overlap_told = s->missing_told = false;
 	s->due_told = s->due;
 	return true;
@@ -393,7 +412,7 @@ start_some(PerfkitDatabase *db, TimestampTz now, void (*begun)(PerfkitSchedule *
 	foreach (lc, ready)
 	{
 		PerfkitSchedule *s = lfirst(lc);
-		Start start = try_start(db, s, now);
+		Start start = s->ready ? try_start(db, s, now) : START_WAITS;
 
 		if (start == START_FULL)
 			break;

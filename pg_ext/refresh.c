@@ -225,7 +225,7 @@ locked_without_queue(PerfkitRefreshMethod *method, const PerfkitMethodFacts *fac
 		return false;
 	if (ConditionalLockRelationOid(seat->order.view, AccessExclusiveLock))
 		return true;
-	*method = PERFKIT_METHOD_CONCURRENTLY;
+	*method = r->method = PERFKIT_METHOD_CONCURRENTLY;
 	snprintf(r->method_reason, sizeof(r->method_reason),
 			 "somebody reads the view, and others would have queued up behind the refresh");
 	return false;
@@ -243,6 +243,7 @@ lock_view(PerfkitRefreshMethod *method)
 
 	look_at_view(&before);
 	*method = choose(&before);
+	seat->result.method = *method;
 	if (!locked_without_queue(method, &before))
 		LockRelationOid(seat->order.view,
 						*method == PERFKIT_METHOD_PLAIN ? AccessExclusiveLock : ExclusiveLock);
@@ -252,7 +253,6 @@ lock_view(PerfkitRefreshMethod *method)
 	if (*method == PERFKIT_METHOD_CONCURRENTLY && !(after.populated && after.unique_index))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the view has changed while its refresh began")));
-	seat->result.method = *method;
 	return view;
 }
 

@@ -153,9 +153,12 @@ perfkit_schedule_plan_after(PerfkitSchedule *s, TimestampTz after)
 }
 
 
-/* The first planning after a start: was there a slot that nobody was there for? */
+/*
+ * The first planning.  A slot since the last run, or since it was scheduled, is made up for now;
+ * after a start of the worker, when that is many schedules at once, as they want it.
+ */
 static void
-plan_first(PerfkitSchedule *s, TimestampTz now)
+plan_first(PerfkitSchedule *s, TimestampTz now, bool starting)
 {
 	TimestampTz missed = slot_after(s, Max(s->past.planned, s->plan.changed_at));
 	TimestampTz following;
@@ -165,13 +168,13 @@ plan_first(PerfkitSchedule *s, TimestampTz now)
 	if (missed == PERFKIT_NEVER || missed > now)
 		return;
 	following = s->slot > now ? s->slot : PERFKIT_NEVER;
-	if (!s->plan.catch_up && following != PERFKIT_NEVER)
+	if (starting && !s->plan.catch_up && following != PERFKIT_NEVER)
 		return;
 
-	/* All that were missed come at once: spread, but not beyond the next slot. */
-	window = Min(s->plan.start_window_us, following - now);
+	/* Spread, but not beyond the next slot. */
+	window = starting ? Min(s->plan.start_window_us, following - now) : 0;
 	s->slot = missed;
-	s->missed = true;
+	s->missed = starting;
 	s->slot_due = now + perfkit_cron_spread(s->plan.id, missed, window);
 	perfkit_schedule_place(s);
 }
@@ -354,7 +357,7 @@ forget_gone(void)
 
 
 static void
-merge_row(const PerfkitBookRow *row, TimestampTz now)
+merge_row(const PerfkitBookRow *row, TimestampTz now, bool starting)
 {
 	bool found;
 	PerfkitSchedule *s = enter(row->plan.id, &found);
@@ -367,7 +370,7 @@ merge_row(const PerfkitBookRow *row, TimestampTz now)
 	}
 	s->plan = row->plan;
 	s->past = row->past;
-	plan_first(s, now);
+	plan_first(s, now, starting);
 }
 
 
@@ -421,14 +424,14 @@ perfkit_schedule_link(List *edges)
 
 
 void
-perfkit_schedule_merge(List *rows, TimestampTz now)
+perfkit_schedule_merge(List *rows, TimestampTz now, bool starting)
 {
 	ListCell *lc;
 
 	make_table();
 	perfkit_schedule_each(begin_merge, NULL);
 	foreach (lc, rows)
-		merge_row(lfirst(lc), now);
+		merge_row(lfirst(lc), now, starting);
 	forget_gone();
 }
 

@@ -102,6 +102,7 @@ typedef struct PerfkitSchedule
 	bool overdue;         /* cancelled at the deadline */
 	bool settled;         /* its result has been taken into account */
 	bool pid_told;
+	int end_tries; /* to write its end */
 	bool overlap_told;
 	bool queued; /* the slot in `queued_slot` waits for its end */
 	TimestampTz queued_slot;
@@ -122,8 +123,11 @@ typedef struct PerfkitRequest
 /* Now, for schedules: see perfkit.refresh_clock_offset. */
 extern TimestampTz perfkit_schedule_clock(void);
 
-/* Takes rows (book.h) over into the table: new ones planned, changed ones anew, others left. */
-extern void perfkit_schedule_merge(List *rows, TimestampTz now);
+/*
+ * Takes rows (book.h) over into the table: new ones planned, changed ones anew, others left.
+ * When `starting` nobody was there before, and what was missed is caught up with.
+ */
+extern void perfkit_schedule_merge(List *rows, TimestampTz now, bool starting);
 
 /* Who reads from whom, of the entries there are. */
 extern void perfkit_schedule_link(List *edges);

@@ -82,7 +82,7 @@ typedef struct PerfkitRefreshResult
 	PerfkitRefreshMethod method; /* AUTO: it did not get so far */
 	char method_reason[PERFKIT_RUN_REASON_SIZE];
 	TimestampTz finished;
-	double waited_ms; /* for the lock on the view */
+	double waited_ms; /* for the lock on the view; negative: it did not get it */
 	int64 rows;       /* these are -1 where unknown */
 	int64 inserted;
 	int64 deleted;

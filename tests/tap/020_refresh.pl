@@ -136,6 +136,30 @@ do_sql(q{SELECT perfkit.alter_refresh('bare', method => 'plain', lock_timeout =>
 has_run('public.bare', "status = 'timeout' AND sqlstate = '55P03' AND message ~ 'lock timeout'", 'a lock that is not to be had ends a plain one in time');
 $reader->quit;
 
+# ---- what other sessions see of it: every lock on the view, looked at as fast as one can
+do_sql(<<'EOF_SQL');
+CREATE FUNCTION sample(watched text, runs bigint, OUT looks bigint, OUT locked bigint, OUT exclusive bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	deadline timestamptz := clock_timestamp() + interval '30 s';
+BEGIN
+	looks := 0; locked := 0; exclusive := 0;
+	WHILE (SELECT count(*) < runs FROM perfkit.refresh_log WHERE view = 'public.' || watched AND status = 'success') AND clock_timestamp() < deadline LOOP
+		SELECT looks + 1, locked + (count(*) > 0)::int, exclusive + count(*) FILTER (WHERE mode = 'AccessExclusiveLock') INTO looks, locked, exclusive
+		FROM pg_locks WHERE relation = watched::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+	END LOOP;
+END $$;
+CREATE TABLE wide AS SELECT i AS n, i % 10 AS d FROM generate_series(1, 20000) i;
+CREATE MATERIALIZED VIEW sampled AS SELECT n, d FROM wide;
+CREATE UNIQUE INDEX ON sampled (n);
+UPDATE wide SET d = d + 1;
+SELECT perfkit.schedule_refresh('sampled', 'every 1 second', method => 'concurrently');
+EOF_SQL
+is(do_sql(q{SELECT looks > 0, locked > 0, exclusive FROM sample('sampled', 4)}), 't|t|0', 'concurrently, nobody ever sees an AccessExclusiveLock');
+do_sql(q{SELECT perfkit.alter_refresh('sampled', method => 'plain')});
+is(do_sql(q{SELECT exclusive > 0 FROM sample('sampled', (SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.sampled') + 3)}),
+	't', '... and plainly one does');
+do_sql(q{SELECT perfkit.unschedule_refresh('sampled')});
+
 # ---- what follows
 do_sql(<<'EOF_SQL');
 SELECT perfkit.alter_refresh('bare', after_action => 'analyze'), perfkit.refresh_now('bare');
