@@ -117,7 +117,7 @@ SELECT perfkit.schedule_refresh('left_behind', '@yearly', max_retries => 0), per
 EOF_SQL
 has_run(q{view = 'public.left_behind' AND status = 'failed' AND message = 'permission denied for database "postgres"' AND sqlstate = '42501'},
 	'an owner that may not connect: the run fails and says why');
-ask($node, 'GRANT CONNECT ON DATABASE postgres TO PUBLIC; REASSIGN OWNED BY leaver TO postgres; DROP OWNED BY leaver; DROP ROLE leaver;');
+ask($node, 'GRANT CONNECT ON DATABASE postgres TO PUBLIC; REASSIGN OWNED BY leaver TO CURRENT_USER; DROP OWNED BY leaver; DROP ROLE leaver;');
 ask($node, q{SELECT perfkit.refresh_now('left_behind')});
 has_run(q{view = 'public.left_behind' AND status = 'success'}, '... a new owner is followed');
 
