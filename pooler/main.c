@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <openssl/rand.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/encryption.h"
 #include "core/housekeep.h"
 #include "core/registry.h"
 #include "core/server_login.h"
@@ -265,14 +267,17 @@ main(int argc, char **argv)
 {
 	struct arguments a = {0};
 	struct conf_error error;
+	struct encryption *encryption;
 	struct conf *conf;
 	int n;
 
 	parse_arguments(argc, argv, &a);
 	log_set_stderr(!a.quiet);
 	seed();
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL's writes to those who have left */
 	conf = conf_load(a.path, true, &error);
-	if (conf == NULL)
+	encryption = conf == NULL ? NULL : encryption_new(conf, &error);
+	if (encryption == NULL)
 	{
 		/* Always on stderr: nothing else would tell why there is no pooler. */
 		fprintf(stderr, "perfkit-pooler: %s\n", error.text);
@@ -285,6 +290,7 @@ main(int argc, char **argv)
 		go_to_background(conf);
 	if (!registry_init(&registry, n, conf))
 		die("event loops", strerror(errno));
+	registry_encrypt(&registry, encryption);
 	registry.start_login = server_login_start;
 	become_user(a.user != NULL ? a.user : conf->user);
 	open_sockets(conf);
@@ -303,8 +309,10 @@ main(int argc, char **argv)
 		unlink(registry.conf->pidfile);
 	log_info("bye");
 	conf = (struct conf *) registry.conf;
+	encryption = registry.encryption;
 	resolve_fini(&registry.main_loop);
 	registry_fini(&registry);
+	encryption_free(encryption);
 	conf_free(conf);
 	return 0;
 }

@@ -26,10 +26,6 @@ struct refusal
 static const struct refusal refusals[] = {
 	{"auth_type", "trust,any,plain,md5,scram-sha-256", "trust,any,plain,md5,scram-sha-256",
 	 "set auth_type to scram-sha-256, md5, plain, trust or any"},
-	{"client_tls_sslmode", "disable,allow,prefer", "disable",
-	 "clients connect without TLS for now; set it to disable"},
-	{"server_tls_sslmode", "disable,allow,prefer", "disable,prefer",
-	 "servers are reached without TLS for now; set it to disable or prefer"},
 	{"disable_pqexec", "0", "0", "simple queries cannot be forbidden yet"},
 };
 

@@ -48,6 +48,17 @@ enum auth_type
 	AUTH_SCRAM_SHA_256
 };
 
+/* client_tls_sslmode and server_tls_sslmode, in the order of their strictness. */
+enum sslmode
+{
+	SSLMODE_DISABLE,
+	SSLMODE_ALLOW,
+	SSLMODE_PREFER,
+	SSLMODE_REQUIRE,
+	SSLMODE_VERIFY_CA,
+	SSLMODE_VERIFY_FULL
+};
+
 /* One entry of [databases]. Strings are "" or NULL when not given (NULL where "" would mean
  * something). */
 struct conf_database

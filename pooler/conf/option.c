@@ -77,8 +77,13 @@ static const struct value_word auth_types[] = {
 };
 
 static const struct value_word sslmodes[] = {
-	{"disable", 0},   {"allow", 1},       {"prefer", 2}, {"require", 3},
-	{"verify-ca", 4}, {"verify-full", 5}, {NULL, 0},
+	{"disable", SSLMODE_DISABLE},
+	{"allow", SSLMODE_ALLOW},
+	{"prefer", SSLMODE_PREFER},
+	{"require", SSLMODE_REQUIRE},
+	{"verify-ca", SSLMODE_VERIFY_CA},
+	{"verify-full", SSLMODE_VERIFY_FULL},
+	{NULL, 0},
 };
 
 static const struct value_word hosts_modes[] = {

@@ -12,10 +12,10 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/reach.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "net/conn.h"
-#include "net/dial.h"
 #include "proto/pgwrite.h"
 #include "proto/txstate.h"
 
@@ -28,7 +28,7 @@ struct cancel
 	struct list node; /* shard->cancels */
 	struct shard *shard;
 	struct server *server; /* lives until server_cancel_end() */
-	struct dial *dial;
+	struct reach *reach;
 	struct conn conn;
 	ev_timer timer;
 	bool held;      /* not sent: the server is being set up, or it waits to be repeated */
@@ -57,7 +57,7 @@ end(struct cancel *c, bool settled)
 	ev_timer_stop(c->shard->loop.ev, &c->timer);
 	ev_timer_stop(c->shard->loop.ev, &c->again);
 	list_remove(&c->node);
-	dial_cancel(&c->dial);
+	reach_cancel(&c->reach);
 	conn_close(&c->conn);
 	free(c);
 	server_cancel_end(server, settled);
@@ -93,22 +93,22 @@ closed_event(struct conn *conn, int revents)
 }
 
 static void
-connected(void *arg, int fd, const char *error)
+reached(void *arg, struct conn *conn, const char *error)
 {
 	struct cancel *c = arg;
 	uint8_t mem[300];
 	struct pgwriter w;
 	char label[160];
 
-	c->dial = NULL;
-	if (fd < 0)
+	c->reach = NULL;
+	if (conn == NULL)
 	{
 		log_warning("%s: cancel request not delivered: %s",
 					server_label(c->server, label, sizeof(label)), error);
 		end(c, true);
 		return;
 	}
-	conn_open(&c->conn, &c->shard->loop, fd, closed_event);
+	conn_take(&c->conn, conn, closed_event);
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_cancel_request(&w, c->server->backend_pid, c->server->key, c->server->key_len);
 	if (w.overflow || !conn_send(&c->conn, w.mem, w.len))
@@ -140,9 +140,18 @@ setting_up(const struct server *server)
 static void
 go(struct cancel *c)
 {
+	const struct server *s = c->server;
+	/* The key is a secret: it travels as the session does. */
+	const struct reach_to to = {
+		.host = s->host,
+		.name = s->host_name,
+		.port = s->port,
+		.how = s->conn.tls != NULL ? REACH_TLS : REACH_PLAIN,
+	};
+
 	c->held = false;
 	c->heard = c->server->heard;
-	c->dial = dial_start(&c->shard->loop, c->server->host, c->server->port, connected, c);
+	c->reach = reach_start(c->shard, &to, reached, c);
 }
 
 static void

@@ -1,7 +1,8 @@
 /*
  * greet.c - see greet.h.
  *
- * The happy path: [SSLRequest 'N'] [GSSENCRequest 'N'] StartupMessage -> [NegotiateProtocolVersion]
+ * The happy path: [SSLRequest 'S' and a TLS handshake, or 'N'] [GSSENCRequest 'N'] StartupMessage
+ * -> [NegotiateProtocolVersion]
  * -> authentication -> AuthenticationOk -> serve_start(), or admin_start() for the console.
  * client_login_timeout covers all of it.
  *
@@ -24,6 +25,7 @@
 #include "base/str.h"
 #include "core/admin.h"
 #include "core/auth.h"
+#include "core/greet_tls.h"
 #include "core/registry.h"
 #include "core/replicate.h"
 #include "core/serve.h"
@@ -295,7 +297,7 @@ started(struct session *s, const struct startup *packet)
 	struct pgwriter w;
 	struct pgw_error e;
 
-	if (!take_names(s, packet) || !take_place(s))
+	if (!greet_tls_enough(s) || !take_names(s, packet) || !take_place(s))
 		return;
 	if (!replicate_asked(packet, &s->replicate, &e))
 	{
@@ -343,6 +345,11 @@ startup_packet(struct session *s, const uint8_t *p, size_t n)
 				session_fatal(s, "08P01", "encryption was asked for twice");
 				return 0;
 			}
+			if (kind == STARTUP_SSL && greet_tls_offered(s))
+			{
+				greet_tls_answer(s, n - packet.total);
+				return 0;
+			}
 			if (conn_send(&s->conn, "N", 1))
 				return packet.total;
 			session_end(s, NULL, "client connection lost");
@@ -385,7 +392,7 @@ startup_event(struct conn *c, int revents)
 	uint8_t *p;
 	size_t n;
 
-	if ((revents & EV_READ) == 0 || receive(s, &p, &n) != CONN_OK)
+	if ((revents & EV_READ) == 0 || greet_tls_direct(s) || receive(s, &p, &n) != CONN_OK)
 		return;
 	while (n > 0)
 	{

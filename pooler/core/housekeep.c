@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "core/encryption.h"
 #include "core/gather.h"
 #include "core/order.h"
 #include "core/registry.h"
@@ -49,6 +50,7 @@ static struct
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
 	const struct conf *next_conf;
+	struct encryption *next_encryption; /* of it */
 	uint64_t period_started_us;
 	enum shutdown_wait shutdown;
 } hk;
@@ -98,7 +100,7 @@ static void
 trim_work(struct gather_part *part)
 {
 	/* Pools that were made while the snapshots changed hands have the old limits on some loops. */
-	registry_adopt(part->shard, part->shard->conf);
+	registry_adopt(part->shard, part->shard->conf, part->shard->encryption);
 	if (part->shard->loop.index == 0)
 		registry_add_kept(part->shard->registry, part->shard->conf);
 	registry_foreach_pool(e, part->shard->registry)
@@ -128,7 +130,7 @@ trim_all(void)
 static void
 adopt_work(struct gather_part *part)
 {
-	registry_adopt(part->shard, hk.next_conf);
+	registry_adopt(part->shard, hk.next_conf, hk.next_encryption);
 }
 
 /* The oldest RELOAD that came while another one was under way. */
@@ -168,14 +170,14 @@ same_target(const struct conf_database *a, const struct conf_database *b)
 /* A pool follows the new configuration: its limits, and new servers where the old ones lead
  * elsewhere. */
 static void
-update_pool(struct pool_entry *e, const struct conf *old, const struct conf *new)
+update_pool(struct pool_entry *e, const struct conf *old, const struct conf *new, bool same_tls)
 {
 	const struct conf_database *db = conf_find_database(new, e->pool.database);
 	struct conf_limits limits;
 	struct pool_limits pool_limits;
 	struct pool_todo todo;
 
-	if (!same_target(conf_find_database(old, e->pool.database), db))
+	if (!same_tls || !same_target(conf_find_database(old, e->pool.database), db))
 		pool_retire(&e->pool);
 	if (db != NULL)
 	{
@@ -200,15 +202,19 @@ adopted(struct gather *g)
 {
 	struct registry *r = g->registry;
 	const struct conf *old = r->conf;
+	struct encryption *old_encryption = r->encryption;
+	bool same_tls = encryption_same_servers(old_encryption, hk.next_encryption);
 	struct order *o = hk.reload;
 
 	r->conf = hk.next_conf;
+	r->encryption = hk.next_encryption;
 	registry_set_quotas(r, r->conf);
-	registry_foreach_pool(e, r) update_pool(e, old, r->conf);
+	registry_foreach_pool(e, r) update_pool(e, old, r->conf, same_tls);
 	trim_all();
 	apply_log_settings(r->conf);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
+	encryption_free(old_encryption);
 	log_info("configuration reloaded from %s", r->conf->path);
 	hk.reloading = false;
 	hk.reload = NULL;
@@ -228,8 +234,10 @@ reload(struct order *o)
 		return;
 	}
 	hk.next_conf = conf_load(hk.registry->conf->path, true, &error);
-	if (hk.next_conf == NULL)
+	hk.next_encryption = hk.next_conf == NULL ? NULL : encryption_new(hk.next_conf, &error);
+	if (hk.next_encryption == NULL)
 	{
+		conf_free((struct conf *) hk.next_conf);
 		log_error("reload failed, the old configuration stays in force: %s", error.text);
 		answer(o, error.text);
 		next_reload();

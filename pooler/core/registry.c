@@ -333,11 +333,20 @@ registry_local(struct shard *s, struct pool *p)
 }
 
 void
-registry_adopt(struct shard *s, const struct conf *conf)
+registry_encrypt(struct registry *r, struct encryption *e)
+{
+	r->encryption = e;
+	for (int i = 0; i < r->n_shards; i++)
+		r->shards[i].encryption = e;
+}
+
+void
+registry_adopt(struct shard *s, const struct conf *conf, const struct encryption *encryption)
 {
 	if (s->conf != conf)
 		s->conf_serial++;
 	s->conf = conf;
+	s->encryption = encryption;
 	client_limits_adopt(s->client_limits, conf);
 	registry_foreach_pool(e, s->registry)
 	{

@@ -24,6 +24,7 @@
 #include "core/welcome.h"
 #include "net/loop.h"
 
+struct encryption;
 struct registry;
 struct slot;
 
@@ -42,6 +43,8 @@ struct shard
 	uint32_t conf_serial;                /* counts the snapshots */
 	uint32_t next_serial;
 	_Atomic int n_sessions; /* for the accepting thread: where is room */
+	/* Of the same snapshot as conf; NULL: none. */
+	const struct encryption *encryption;
 };
 
 /* One entry in a shard's table of sessions, embedded in the session. */
@@ -71,6 +74,8 @@ struct registry
 	_Atomic uint64_t
 		stats_period_us; /* length of the last whole stats period; 0: none has ended yet */
 	uint64_t started_us;
+	/* Of the newest snapshot; owned, main thread. */
+	struct encryption *encryption;
 	/* Takes an order of the console to the main thread's work: core/housekeep.c. */
 	void (*take_order)(struct mail *mail);
 	/* Starts the login for a slot that a pool reserved (pool_todo.dial): core/server_login.c, which
@@ -162,8 +167,11 @@ struct welcome_box *registry_welcome(struct pool *p);
 /* This loop's part of a pool. */
 struct pool_local *registry_local(struct shard *s, struct pool *p);
 
+/* Before the threads start: the first snapshot's TLS. */
+void registry_encrypt(struct registry *r, struct encryption *e);
+
 /* A loop takes over a new snapshot: its limits of every pool follow. */
-void registry_adopt(struct shard *s, const struct conf *conf);
+void registry_adopt(struct shard *s, const struct conf *conf, const struct encryption *encryption);
 
 /* TCP_NODELAY and the keep-alive settings, for sockets of clients and servers. */
 void registry_socket_options(int fd, const struct conf *conf);

@@ -93,6 +93,7 @@ server_destroy(struct server *s)
 		OPENSSL_cleanse(s->key, s->key_len);
 	free(s->key);
 	free(s->host);
+	free(s->host_name);
 	free(s);
 }
 
@@ -361,6 +362,15 @@ take_in_all(struct server *s, uint8_t *p, size_t n)
 		give_back(s);
 }
 
+/* Its socket had bytes for us, and TLS kept them for itself (a session ticket, a new key): who was
+ * only looked into goes back. */
+static void
+nothing_said(struct server *s)
+{
+	if (s->conn.tls != NULL && s->member.state == MEMBER_TESTED && buf_len(&s->conn.in) == 0)
+		take_in_all(s, NULL, 0);
+}
+
 /* LOGIN, RESETTING, TESTED, CANCELLING. */
 static void
 quiet_event(struct conn *c, int revents)
@@ -373,7 +383,9 @@ quiet_event(struct conn *c, int revents)
 	(void) revents;
 	if (io == CONN_OK)
 		take_in_all(s, p, n);
-	else if (io != CONN_AGAIN)
+	else if (io == CONN_AGAIN)
+		nothing_said(s);
+	else
 		server_close(s, io == CONN_EOF ? "closed by PostgreSQL" : strerror(errno), false);
 }
 

@@ -63,6 +63,7 @@ struct server
 	uint8_t *key;            /* for cancel requests; owned */
 	const char *replication; /* kind of its session's replication; NULL: shared, as most are */
 	char *host;              /* where it is connected: an address or a socket directory; owned */
+	char *host_name;         /* the same as configured: whom its certificate is for; owned */
 	int port;
 	struct settings settings; /* what its clients have set beside `params` (core/sticky) */
 	bool state_doubt; /* what else they have left is not known: DISCARD ALL before anyone else */

@@ -1,7 +1,7 @@
 /*
  * server_login.c - see server_login.h.
  *
- * The happy path: start -> connected() -> login messages -> logged_in(), which turns the attempt
+ * The happy path: start -> reached() -> login messages -> logged_in(), which turns the attempt
  * into a server and hands that to the pool.
  *
  * Failure. Nothing to talk to (refused, timeout, nonsense, starting up, too many connections): the
@@ -22,11 +22,11 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/login.h"
+#include "core/reach.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/server_own.h"
 #include "core/welcome.h"
-#include "net/dial.h"
 #include "net/listen.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
@@ -41,7 +41,8 @@ struct attempt
 	struct conn conn;
 	struct shard *shard;
 	struct pool *pool;
-	struct dial *dial;
+	struct reach *reach;
+	bool second; /* try: the first was refused with TLS, or without */
 	struct login *login;
 	struct params params;   /* as reported so far */
 	struct params settings; /* asked for in the startup packet */
@@ -54,12 +55,14 @@ struct attempt
 	const struct login_own *own; /* NULL: for the pool */
 };
 
+static void try(struct attempt *a, enum reach_how how);
+
 static void
 free_attempt(struct attempt *a)
 {
 	ev_timer_stop(a->shard->loop.ev, &a->timer);
 	list_remove(&a->node);
-	dial_cancel(&a->dial);
+	reach_cancel(&a->reach);
 	conn_close(&a->conn);
 	login_free(a->login);
 	params_fini(&a->params);
@@ -172,7 +175,6 @@ hand_over(struct attempt *a, struct server *s)
 	struct login *l = a->login;
 	char label[160];
 
-	conn_leave(&a->conn);
 	s->backend_pid = l->backend_pid;
 	s->key_len = l->key_len;
 	s->key = mem_alloc(l->key_len + 1);
@@ -181,8 +183,8 @@ hand_over(struct attempt *a, struct server *s)
 	params_init(&a->params);
 	free(s->host);
 	peer(s, a->conn.fd, a);
-	conn_open(&s->conn, &a->shard->loop, a->conn.fd, quiet);
-	a->conn.fd = -1;
+	s->host_name = mem_strdup(a->host);
+	conn_take(&s->conn, &a->conn, quiet);
 	log_info("%s: new connection to %s:%d, backend pid %u", server_label(s, label, sizeof(label)),
 			 s->host, s->port, s->backend_pid);
 }
@@ -209,6 +211,32 @@ logged_in(struct attempt *a, uint8_t *rest, size_t n)
 	server_logged_in(s, rest, n);
 }
 
+/*
+ * The server does not want this user from here, with TLS or without it, as it stands in its
+ * pg_hba.conf: perhaps it does the other way. A wrong password has another SQLSTATE.
+ */
+static bool
+another_way(const struct attempt *a, enum reach_how *how)
+{
+	return !a->second && strcmp(a->login->sqlstate, "28000") == 0 &&
+		   reach_second(a->shard, a->host, a->conn.tls != NULL, how);
+}
+
+static void
+refused(struct attempt *a)
+{
+	enum reach_how how;
+
+	if (another_way(a, &how))
+	{
+		a->second = true;
+		try(a, how);
+		return;
+	}
+	failed(a, a->login->text,
+		   a->own != NULL || hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
+}
+
 /* Works off whole messages; false when the attempt is over. */
 static bool
 messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
@@ -229,8 +257,7 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 					failed(a, "server sent more than it was asked for", "08P01");
 				return false;
 			case LOGIN_REFUSED:
-				failed(a, a->login->text,
-					   a->own != NULL || hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
+				refused(a);
 				return false;
 			case LOGIN_BAD:
 				failed(a, a->login->text, a->login->sqlstate);
@@ -255,9 +282,11 @@ login_event(struct conn *c, int revents)
 	struct pgwriter reply;
 	uint8_t *p;
 	size_t n;
-	enum conn_io io = conn_recv(c, &p, &n);
+	enum conn_io io;
 
-	(void) revents;
+	if ((revents & EV_READ) == 0)
+		return;
+	io = conn_recv(c, &p, &n);
 	if (io == CONN_AGAIN)
 		return;
 	if (io != CONN_OK)
@@ -274,20 +303,19 @@ login_event(struct conn *c, int revents)
 }
 
 static void
-connected(void *arg, int fd, const char *error)
+reached(void *arg, struct conn *c, const char *error)
 {
 	struct attempt *a = arg;
 	uint8_t mem[4096 + STARTUP_MAX_LEN];
 	struct pgwriter w;
 
-	a->dial = NULL;
-	if (fd < 0)
+	a->reach = NULL;
+	if (c == NULL)
 	{
 		failed(a, error, NULL);
 		return;
 	}
-	registry_socket_options(fd, a->shard->conf);
-	conn_open(&a->conn, &a->shard->loop, fd, login_event);
+	conn_take(&a->conn, c, login_event);
 	pgw_init(&w, mem, sizeof(mem));
 	login_startup(a->login, &a->settings, &w);
 	if (w.overflow || !conn_send(&a->conn, w.mem, w.len))
@@ -349,14 +377,33 @@ attempt_new(struct shard *shard, struct pool *pool, const struct login_own *own)
 	return a;
 }
 
+/* Opens the conversation; what an earlier try has left is forgotten. */
+static void
+try(struct attempt *a, enum reach_how how)
+{
+	const struct conf *conf = a->shard->conf;
+	const struct conf_database *db = conf_find_database(conf, a->pool->database);
+	const char *user = a->pool->user; /* on the server */
+	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : a->pool->database;
+	const struct reach_to to = {.host = a->host, .name = a->host, .port = a->port, .how = how};
+
+	conn_close(&a->conn);
+	login_free(a->login);
+	params_fini(&a->params);
+	params_init(&a->params);
+	a->login = login_new(user, a->own != NULL && a->own->physical ? NULL : dbname,
+						 db == NULL ? NULL : password_of(conf, db, user));
+	if (a->own != NULL)
+		login_ask(a->login, a->own->params, a->own->len);
+	a->reach = reach_start(a->shard, &to, reached, a);
+}
+
 /* Failure is never told before this returns. */
 static struct attempt *
 start(struct shard *shard, struct pool *pool, const struct login_own *own)
 {
 	const struct conf *conf = shard->conf;
 	const struct conf_database *db = conf_find_database(conf, pool->database);
-	const char *user = pool->user;
-	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : pool->database;
 	struct attempt *a = attempt_new(shard, pool, own);
 
 	if (db == NULL)
@@ -368,16 +415,12 @@ start(struct shard *shard, struct pool *pool, const struct login_own *own)
 						 : conf->unix_socket_dir[0] != '\0' ? conf->unix_socket_dir
 															: DEFAULT_SOCKET_DIR);
 	a->port = db->port;
-	a->login =
-		login_new(user, own != NULL && own->physical ? NULL : dbname, password_of(conf, db, user));
-	if (own != NULL)
-		login_ask(a->login, own->params, own->len);
 	settings_of(db, &a->settings);
 	if (conf->server_connect_timeout_us > 0)
 	{
 		loop_after(&shard->loop, &a->timer, conf->server_connect_timeout_us);
 	}
-	a->dial = dial_start(&shard->loop, a->host, a->port, connected, a);
+	try(a, reach_first(shard, a->host));
 	return a;
 }
 

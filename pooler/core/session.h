@@ -72,6 +72,7 @@ struct session
 	bool said_goodbye;          /* by Terminate: what it asked for before is done */
 	bool asked_ssl;             /* greeting */
 	bool asked_gss;
+	bool direct_tls;  /* it began with TLS, without asking */
 	bool notified;    /* WAITING: it has been told (query_wait_notify) */
 	bool refusing;    /* core/refuse: drops what comes up to Sync */
 	bool ready_due;   /* core/refuse: ReadyForQuery follows when the message is over */

@@ -16,6 +16,7 @@
 #include "core/session.h"
 #include "core/show_parts.h"
 #include "net/peer_addr.h"
+#include "net/tls.h"
 
 #define TEXT_MAX 64
 
@@ -45,6 +46,17 @@ row_local_addr(struct row *r, int fd)
 		peer_addr_text(&ss, host, sizeof(host), &port);
 	row_text(r, host);
 	row_int(r, port);
+}
+
+/* The version and the cipher; empty without TLS. */
+static void
+row_tls(struct row *r, const struct conn *c)
+{
+	char text[TLS_DESCRIPTION_MAX] = "";
+
+	if (c->tls != NULL)
+		tls_describe(c->tls, text, sizeof(text));
+	row_text(r, text);
 }
 
 #define SOCKET_COLUMNS                                                                             \
@@ -78,7 +90,7 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	row_pointer(&r, s);
 	row_pointer(&r, s->relay.server);
 	row_int(&r, 0);
-	row_text(&r, "");
+	row_tls(&r, &s->conn);
 	row_text(&r, app != NULL ? app : "");
 	row_int(&r, (int64_t) names_count(&s->relay.rewrite.names));
 	row_int(&r, (int64_t) s->id);
@@ -128,7 +140,7 @@ server_row(const struct server *s, struct buf *out)
 	row_pointer(&r, s);
 	row_pointer(&r, s->link);
 	row_int(&r, s->backend_pid);
-	row_text(&r, "");
+	row_tls(&r, &s->conn);
 	row_text(&r, app != NULL ? app : "");
 	row_int(&r, (int64_t) stmt_cache_count(&s->statements));
 	row_int(&r, (int64_t) s->id);

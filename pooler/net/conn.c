@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "net/conn_parts.h"
 #include "net/loop.h"
 
 /*
@@ -47,13 +48,14 @@ transmit(int fd, const void *p, size_t n)
 }
 #endif
 
-/* Brings the watcher's mask in line with what is wanted. */
-static void
-arm(struct conn *c)
+void
+conn_arm(struct conn *c)
 {
 	int events = (c->reading ? EV_READ : 0) | (conn_blocked(c) ? EV_WRITE : 0);
 	bool active = ev_is_active(&c->io);
 
+	if (c->starved)
+		events = EV_WRITE;
 	if (active && (c->io.events & (EV_READ | EV_WRITE)) == events)
 		return;
 	if (active)
@@ -65,13 +67,30 @@ arm(struct conn *c)
 	ev_io_start(c->loop->ev, &c->io);
 }
 
+/* As send() and sendmsg() would: -1 with errno, EAGAIN among them. */
+static ssize_t
+send_now(struct conn *c, const void *p, size_t n)
+{
+	const struct iovec iov = {(void *) p, n};
+
+	return c->tls != NULL ? conn_secure_send(c, &iov, 1) : transmit(c->fd, p, n);
+}
+
+static ssize_t
+sendv_now(struct conn *c, const struct iovec *iov, int n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) n};
+
+	return c->tls != NULL ? conn_secure_send(c, iov, n) : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+}
+
 /* Writes what is queued; false when the socket is broken. */
 static bool
 flush(struct conn *c)
 {
 	while (conn_blocked(c))
 	{
-		ssize_t n = transmit(c->fd, buf_data(&c->out), buf_len(&c->out));
+		ssize_t n = send_now(c, buf_data(&c->out), buf_len(&c->out));
 
 		if (n > 0)
 			buf_consume(&c->out, (size_t) n);
@@ -91,13 +110,18 @@ event(struct ev_loop *ev, ev_io *w, int revents)
 	(void) ev;
 	if ((revents & EV_WRITE) != 0)
 	{
+		if (c->starved)
+		{
+			c->starved = false;
+			revents |= EV_READ;
+		}
 		if (!flush(c))
 		{
 			/* The reader finds out why: a broken socket is readable. Nothing more can be sent. */
 			buf_consume(&c->out, buf_len(&c->out));
 			revents |= EV_READ;
 		}
-		arm(c);
+		conn_arm(c);
 		if (conn_blocked(c))
 			revents &= ~EV_WRITE;
 	}
@@ -126,7 +150,7 @@ conn_open(struct conn *c, struct loop *loop, int fd, void (*on_event)(struct con
 	c->loop = loop;
 	c->on_event = on_event;
 	c->reading = true;
-	arm(c);
+	conn_arm(c);
 }
 
 void
@@ -138,6 +162,8 @@ conn_close(struct conn *c)
 		ev_io_stop(c->loop->ev, &c->io);
 	/* A pending event of a watcher that lives in freed memory would be fatal. */
 	ev_clear_pending(c->loop->ev, &c->io);
+	if (c->tls != NULL)
+		conn_secure_end(c);
 	close(c->fd);
 	c->fd = -1;
 	buf_fini(&c->in);
@@ -149,6 +175,8 @@ conn_linger(struct conn *c)
 {
 	if (c->fd < 0)
 		return;
+	if (c->tls != NULL)
+		conn_secure_bye(c);
 	shutdown(c->fd, SHUT_WR);
 	for (int i = 0; i < 4; i++)
 		if (recv(c->fd, c->loop->read_buffer, LOOP_READ_SIZE, MSG_DONTWAIT) <= 0)
@@ -163,7 +191,7 @@ conn_recv(struct conn *c, uint8_t **data, size_t *n)
 	ssize_t got;
 
 	do
-		got = receive(c->fd, start, LOOP_READ_SIZE);
+		got = c->tls != NULL ? conn_secure_recv(c, start) : receive(c->fd, start, LOOP_READ_SIZE);
 	while (got < 0 && errno == EINTR);
 	if (got == 0)
 		return CONN_EOF;
@@ -205,13 +233,12 @@ static void
 queue(struct conn *c, const void *p, size_t n)
 {
 	buf_append(&c->out, p, n);
-	arm(c);
+	conn_arm(c);
 }
 
 bool
 conn_sendv(struct conn *c, const struct iovec *iov, int n)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) n};
 	ssize_t sent = 0;
 
 	if (n == 1)
@@ -219,7 +246,7 @@ conn_sendv(struct conn *c, const struct iovec *iov, int n)
 	if (!conn_blocked(c))
 	{
 		do
-			sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+			sent = sendv_now(c, iov, n);
 		while (sent < 0 && errno == EINTR);
 		if (sent < 0)
 		{
@@ -253,7 +280,7 @@ conn_send(struct conn *c, const void *p, size_t n)
 	if (!conn_blocked(c))
 	{
 		do
-			sent = transmit(c->fd, p, n);
+			sent = send_now(c, p, n);
 		while (sent < 0 && errno == EINTR);
 		if (sent == (ssize_t) n)
 			return true;
@@ -274,7 +301,7 @@ conn_read_stop(struct conn *c)
 	if (!c->reading)
 		return;
 	c->reading = false;
-	arm(c);
+	conn_arm(c);
 }
 
 void
@@ -283,7 +310,24 @@ conn_read_start(struct conn *c)
 	if (c->reading)
 		return;
 	c->reading = true;
-	arm(c);
+	conn_arm(c);
+}
+
+void
+conn_take(struct conn *c, struct conn *from, void (*on_event)(struct conn *, int))
+{
+	conn_leave(from);
+	conn_init(c);
+	c->fd = from->fd;
+	c->loop = from->loop;
+	c->tls = from->tls;
+	c->in = from->in;
+	c->out = from->out;
+	c->starved = from->starved;
+	c->on_event = on_event;
+	c->reading = true;
+	conn_init(from);
+	conn_arm(c);
 }
 
 void
@@ -303,5 +347,5 @@ conn_move(struct conn *c, struct loop *loop)
 		/* Another loop's epoll set does not know this descriptor: force the registration. */
 		ev_io_set(&c->io, c->fd, EV_READ);
 	}
-	arm(c);
+	conn_arm(c);
 }

@@ -5,6 +5,9 @@
  * into `out`, with the write watcher armed until that is gone. `in` holds the beginning of a
  * message whose rest has not come. Both are empty (and own no memory) on an idle connection.
  *
+ * With TLS (conn_secure) all of this holds as well: `in` and `out` are what the owner sees, the
+ * socket carries records (net/tls.h).
+ *
  * A conn is born and closed on its loop. conn_move() takes it to another loop; it is called on the
  * new loop's thread after the old one has called conn_leave().
  */
@@ -19,7 +22,9 @@
 
 #include "base/buf.h"
 
+struct handshake;
 struct loop;
+struct tls;
 
 struct conn
 {
@@ -28,7 +33,10 @@ struct conn
 	ev_io io;
 	struct buf in;
 	struct buf out;
-	bool reading; /* the owner wants to read */
+	struct tls *tls;             /* NULL: plain; owned */
+	struct handshake *handshake; /* while it lasts (conn_secure.c) */
+	bool reading;                /* the owner wants to read */
+	bool starved; /* TLS cannot read before it has written: only that is waited for */
 	/* Called for readable and writable alike; `out` has been flushed before a writable event is
 	 * reported. */
 	void (*on_event)(struct conn *c, int revents);
@@ -82,6 +90,21 @@ conn_blocked(const struct conn *c)
 {
 	return buf_len(&c->out) > 0;
 }
+
+/*
+ * From here on the socket carries TLS; tls was made for its descriptor and is the conn's, also when
+ * the handshake fails. Nothing may wait in `out`, and nothing may have been read beyond what both
+ * sides said in clear: the caller has made sure, since such bytes would come from whoever sits in
+ * between. on_event does not hear of the handshake. secured is called when it is over, never from
+ * within: with NULL, or with one line that tells why it failed; then the conn is only good to be
+ * closed. It may be closed at any time, and secured is not called then.
+ *
+ * Handshakes cost a million times what a read costs, so a loop does a single step of one a turn.
+ */
+void conn_secure(struct conn *c, struct tls *tls, void (*secured)(struct conn *, const char *));
+
+/* Takes over everything that from has, on the same loop; from is closed then, without a word. */
+void conn_take(struct conn *c, struct conn *from, void (*on_event)(struct conn *, int));
 
 /* Turns reading off and on (back-pressure). Cheap when nothing changes. */
 void conn_read_stop(struct conn *c);

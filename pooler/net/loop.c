@@ -59,6 +59,8 @@ loop_init(struct loop *l, int index, void *owner)
 	lock_init(&l->mail_lock);
 	list_init(&l->mailbox);
 	ev_set_loop_release_cb(l->ev, NULL, turn_begins);
+	list_init(&l->handshakes);
+	ev_init(&l->handshake_turn, NULL);
 	ev_async_init(&l->wake, deliver_all);
 	l->wake.data = l;
 	ev_async_start(l->ev, &l->wake);

@@ -40,7 +40,9 @@ struct loop
 	pthread_t thread;
 	ev_async wake;
 	struct lock mail_lock;
-	struct list mailbox; /* mail_lock */
+	struct list mailbox;     /* mail_lock */
+	struct list handshakes;  /* of net/conn_secure: whose next step is due … */
+	ev_timer handshake_turn; /* … one each time this fires */
 };
 
 bool loop_init(struct loop *l, int index, void *owner);

@@ -5,15 +5,19 @@ import socket
 import threading
 
 from machine import free_port
+from wire import SSL_REQUEST
 
 
 class FakeServer:
     """Sends `greeting` to each connection once it has sent something; then stays silent, or
-    closes when `hang_up`. With both empty it is a server that accepts and never answers."""
+    closes when `hang_up`. With both empty it is a server that accepts and never answers. It has no
+    TLS, and says so to those who ask, unless `tls_answer` says something else."""
 
-    def __init__(self, greeting=b"", hang_up=False):
+    def __init__(self, greeting=b"", hang_up=False, tls_answer=b"N"):
         self.greeting = greeting
         self.hang_up = hang_up
+        self.tls_answer = tls_answer
+        self.heard = []  # the first packet of each connection
         self.port = free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.connections = []
@@ -29,7 +33,12 @@ class FakeServer:
 
     def _serve(self, conn):
         with contextlib.suppress(OSError):
-            if conn.recv(10000):
+            first = conn.recv(10000)
+            self.heard.append(first)
+            if first == SSL_REQUEST and (self.greeting or self.hang_up):
+                conn.sendall(self.tls_answer)
+                first = conn.recv(10000)
+            if first:
                 conn.sendall(self.greeting)
                 self.greeted.append(conn)
             if self.hang_up:

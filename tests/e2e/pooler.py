@@ -258,7 +258,9 @@ class Pooler:
     # ---- the console
 
     def console(self, **more):
-        return self.connect("pgbouncer", ADMIN, row_factory=dict_row, **more)
+        """Through the unix socket, where no client_tls_sslmode applies."""
+        more = {"host": str(self.folder), "row_factory": dict_row, **more}
+        return self.connect("pgbouncer", ADMIN, **more)
 
     def show(self, what):
         """The rows of SHOW as dictionaries."""

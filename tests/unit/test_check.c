@@ -104,12 +104,6 @@ what_would_be_a_hole_is_refused(void **state)
 		"auth_type = hba",
 		"auth_type = ldap",
 		"auth_type = pam",
-		"client_tls_sslmode = require",
-		"client_tls_sslmode = verify-ca",
-		"client_tls_sslmode = verify-full",
-		"server_tls_sslmode = require",
-		"server_tls_sslmode = verify-ca",
-		"server_tls_sslmode = verify-full",
 		"disable_pqexec = 1",
 	};
 	char text[256];
@@ -150,7 +144,7 @@ a_key_without_effect_gives_one_warning(void **state)
 		{"so_reuseport = 1\n", "p.ini:3: so_reuseport has no effect yet\n"},
 		{"so_reuseport = 1\nso_reuseport = 1\n", "p.ini:4: so_reuseport has no effect yet\n"},
 		{"so_reuseport = 1\nso_reuseport = 0\n", ""},
-		{"client_tls_sslmode = allow\n", "p.ini:3: client_tls_sslmode has no effect yet\n"},
+		{"client_tls_sslmode = allow\n", ""},
 		{"auth_ldap_options = secret\n", "p.ini:3: auth_ldap_options has no effect yet\n"},
 		{"[databases]\na = auth_user=x\nb = auth_user=y auth_query='select 1'\n",
 		 "p.ini:4: auth_user of a database has no effect yet\n"
