@@ -30,7 +30,8 @@ enum step
 	STEP_PLAIN,
 	STEP_MD5,
 	STEP_SASL_FIRST,
-	STEP_SASL_FINAL
+	STEP_SASL_FINAL,
+	STEP_DONE /* by SCRAM */
 };
 
 struct auth
@@ -40,7 +41,8 @@ struct auth
 	uint8_t salt[MD5AUTH_SALT];   /* MD5 */
 	char md5[MD5AUTH_TEXT];       /* PLAIN, MD5: the secret, when it is or can be made one */
 	struct scram_secret verifier; /* PLAIN: the secret, when it is a verifier */
-	bool has_verifier;
+	bool has_verifier;            /* PLAIN, SCRAM: it was one, not made from a password by us */
+	struct scram_binding binding; /* SCRAM */
 	char user[64];
 	struct scram_server scram;
 };
@@ -139,39 +141,27 @@ has_plain_secrets(const struct conf *conf)
  * Nobody there costs as much time as somebody does.
  */
 static bool
-secret_of(const struct conf *conf, const char *user, const uint8_t *mock_key,
+secret_of(const struct conf *conf, const struct auth_who *who, const uint8_t *mock_key,
 		  struct scram_secret *out, bool *mock)
 {
-	const struct conf_user *u = conf_find_user(conf, user);
 	uint32_t iterations = (uint32_t) conf->scram_iterations;
 
-	*mock = u == NULL || u->secret == NULL || u->secret[0] == '\0' || md5auth_is_secret(u->secret);
-	if (!*mock && scram_is_verifier(u->secret))
-		return scram_secret_parse(u->secret, out);
+	*mock = who->secret == NULL || who->secret[0] == '\0' || md5auth_is_secret(who->secret);
+	if (!*mock && scram_is_verifier(who->secret))
+		return scram_secret_parse(who->secret, out);
 	if (!*mock)
-		return derive(user, u->secret, mock_key, iterations, out);
+		return derive(who->user, who->secret, mock_key, iterations, out);
 	if (has_plain_secrets(conf))
-		return derive(user, "", mock_key, iterations, out);
-	return scram_secret_mock(user, mock_key, iterations, out);
+		return derive(who->user, "", mock_key, iterations, out);
+	return scram_secret_mock(who->user, mock_key, iterations, out);
 }
 
+/* Whether everybody in auth_file who has a secret has a verifier. */
 static bool
-known(const struct conf *conf, const char *user)
-{
-	/* Without an auth_file there is no list that a user could be missing from. */
-	return conf->auth_type == AUTH_ANY || conf->auth_file == NULL || conf->auth_file[0] == '\0' ||
-		   conf_find_user(conf, user) != NULL;
-}
-
-/* Whether SCRAM is what the md5 method means for this user: for one with a verifier, and for one
- * who does not exist where everybody has one. */
-static bool
-md5_means_scram(const struct conf *conf, const struct conf_user *u)
+all_have_verifiers(const struct conf *conf)
 {
 	bool any = false;
 
-	if (u != NULL && u->secret != NULL)
-		return scram_is_verifier(u->secret);
 	for (size_t i = 0; i < conf->n_users; i++)
 	{
 		const char *secret = conf->users[i].secret;
@@ -185,67 +175,105 @@ md5_means_scram(const struct conf *conf, const struct conf_user *u)
 	return any;
 }
 
+void
+auth_who(const struct conf *conf, const char *user, struct auth_who *who)
+{
+	const struct conf_user *u = conf_find_user(conf, user);
+
+	/* Without an auth_file there is no list that a user could be missing from. */
+	*who = (struct auth_who){
+		.user = user,
+		.type = conf->auth_type,
+		.known = u != NULL || conf->auth_type == AUTH_ANY || conf->auth_file == NULL ||
+				 conf->auth_file[0] == '\0',
+		.secret = u == NULL ? NULL : u->secret,
+		.scram_is_usual = all_have_verifiers(conf),
+	};
+}
+
+/* Whether SCRAM is what the md5 method means for this user: for one with a verifier, and for one
+ * who does not exist where everybody has one. */
+static bool
+md5_means_scram(const struct auth_who *who)
+{
+	return who->secret != NULL ? scram_is_verifier(who->secret) : who->scram_is_usual;
+}
+
 /* PLAIN and MD5: what the password is compared with. False: no random numbers, or no MD5. */
 static bool
-take_secret(struct auth *a, const struct conf_user *u, const char *user)
+take_secret(struct auth *a, const struct auth_who *who)
 {
-	const char *secret = u == NULL || u->secret == NULL ? "" : u->secret;
+	const char *secret = who->secret == NULL ? "" : who->secret;
 
-	str_copy(a->user, sizeof(a->user), user);
+	str_copy(a->user, sizeof(a->user), who->user);
 	a->unknown = secret[0] == '\0';
 	a->has_verifier = scram_is_verifier(secret) && scram_secret_parse(secret, &a->verifier);
 	if (RAND_bytes(a->salt, sizeof(a->salt)) != 1)
 		return false;
 	if (md5auth_is_secret(secret))
 		return str_copy(a->md5, sizeof(a->md5), secret);
-	return md5auth_secret(secret, user, a->md5);
+	return md5auth_secret(secret, who->user, a->md5);
 }
 
 static bool
-start_scram(struct auth *a, const struct conf *conf, const char *user, const uint8_t *mock_key)
+start_scram(struct auth *a, const struct conf *conf, const struct auth_who *who,
+			const uint8_t *mock_key)
 {
 	struct scram_secret secret;
 	bool mock;
 
-	if (!secret_of(conf, user, mock_key, &secret, &mock))
+	if (!secret_of(conf, who, mock_key, &secret, &mock))
 		return false;
 	scram_server_init(&a->scram, &secret, mock);
+	a->binding = who->binding;
+	a->has_verifier = !mock && scram_is_verifier(who->secret);
 	OPENSSL_cleanse(&secret, sizeof(secret));
 	return true;
 }
 
 struct auth *
-auth_new(const struct conf *conf, const char *user, const uint8_t *mock_key)
+auth_new(const struct conf *conf, const struct auth_who *who, const uint8_t *mock_key)
 {
 	struct auth *a = mem_zalloc(sizeof(*a));
-	const struct conf_user *u = conf_find_user(conf, user);
-	enum auth_type type = conf->auth_type;
+	enum auth_type type = who->type;
 	bool ok = true;
 
-	if (type == AUTH_MD5 && md5_means_scram(conf, u))
+	if (type == AUTH_MD5 && md5_means_scram(who))
 		type = AUTH_SCRAM_SHA_256;
 	switch (type)
 	{
 		case AUTH_ANY:
 		case AUTH_TRUST:
-			a->step = known(conf, user) ? STEP_TRUST : STEP_REFUSE;
+			a->step = who->known ? STEP_TRUST : STEP_REFUSE;
 			return a;
 		case AUTH_PLAIN:
 			a->step = STEP_PLAIN;
-			ok = take_secret(a, u, user);
+			ok = take_secret(a, who);
 			break;
 		case AUTH_MD5:
 			a->step = STEP_MD5;
-			ok = take_secret(a, u, user);
+			ok = take_secret(a, who);
 			break;
 		default:
 			a->step = STEP_SASL_FIRST;
-			ok = start_scram(a, conf, user, mock_key);
+			ok = start_scram(a, conf, who, mock_key);
 			break;
 	}
 	if (!ok)
 		a->step = STEP_REFUSE;
 	return a;
+}
+
+bool
+auth_keys(const struct auth *a, uint8_t client_key[SCRAM_KEY_LEN],
+		  uint8_t server_key[SCRAM_KEY_LEN])
+{
+	/* A verifier that we have made up ourselves has a salt that nobody else knows. */
+	if (a->step != STEP_DONE || !a->has_verifier)
+		return false;
+	memcpy(client_key, a->scram.client_key, SCRAM_KEY_LEN);
+	memcpy(server_key, a->scram.secret.server_key, SCRAM_KEY_LEN);
+	return true;
 }
 
 void
@@ -260,7 +288,8 @@ auth_free(struct auth *a)
 enum auth_result
 auth_begin(struct auth *a, struct pgwriter *out)
 {
-	static const char *const mechanisms[] = {SCRAM_MECHANISM};
+	static const char *const mechanisms[] = {SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM};
+	int unbound = a->binding.len > 0 ? 0 : 1;
 
 	switch (a->step)
 	{
@@ -275,7 +304,7 @@ auth_begin(struct auth *a, struct pgwriter *out)
 			pgw_auth_md5(out, a->salt);
 			return AUTH_MORE;
 		default:
-			pgw_auth_sasl(out, mechanisms, 1);
+			pgw_auth_sasl(out, mechanisms + unbound, 2 - unbound);
 			return AUTH_MORE;
 	}
 }
@@ -291,12 +320,17 @@ sasl_first(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
 	const char *mechanism;
 	const uint8_t *payload;
 	uint32_t len;
+	bool plus;
 
 	pgr_init(&r, m->body, m->body_len);
 	mechanism = pgr_cstr(&r);
 	len = pgr_u32(&r);
-	if (r.bad || len != pgr_left(&r) || strcmp(mechanism, SCRAM_MECHANISM) != 0)
+	if (r.bad || len != pgr_left(&r))
 		return AUTH_BAD;
+	plus = a->binding.len > 0 && strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
+	if (!plus && strcmp(mechanism, SCRAM_MECHANISM) != 0)
+		return AUTH_BAD;
+	scram_server_bind(&a->scram, &a->binding, plus);
 	payload = pgr_bytes(&r, len);
 	if (payload == NULL || RAND_bytes(random, sizeof(random)) != 1)
 		return AUTH_BAD;
@@ -317,6 +351,7 @@ sasl_final(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
 	{
 		case SCRAM_DONE:
 			pgw_auth_sasl_final(out, reply.text, reply.len);
+			a->step = STEP_DONE;
 			return AUTH_OK;
 		case SCRAM_DENIED:
 			return AUTH_FAILED;

@@ -30,6 +30,7 @@
 #include "core/replicate.h"
 #include "core/serve.h"
 #include "core/session.h"
+#include "net/tls.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 #include "proto/startup.h"
@@ -296,6 +297,7 @@ started(struct session *s, const struct startup *packet)
 	uint8_t mem[8192];
 	struct pgwriter w;
 	struct pgw_error e;
+	struct auth_who who;
 
 	if (!greet_tls_enough(s) || !take_names(s, packet) || !take_place(s))
 		return;
@@ -309,7 +311,10 @@ started(struct session *s, const struct startup *packet)
 			return;
 	pgw_init(&w, mem, sizeof(mem));
 	negotiate(s, packet, &w);
-	s->auth = auth_new(s->shard->conf, s->user, s->shard->registry->mock_key);
+	auth_who(s->shard->conf, s->user, &who);
+	if (s->conn.tls != NULL)
+		who.binding.len = tls_binding(s->conn.tls, who.binding.data);
+	s->auth = auth_new(s->shard->conf, &who, s->shard->registry->mock_key);
 	s->conn.on_event = authentication_event;
 	after_step(s, auth_begin(s->auth, &w), &w);
 }

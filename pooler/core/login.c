@@ -47,8 +47,19 @@ login_free(struct login *l)
 	if (l->password != NULL)
 		OPENSSL_cleanse(l->password, strlen(l->password));
 	free(l->password);
+	OPENSSL_cleanse(l->client_key, sizeof(l->client_key));
+	OPENSSL_cleanse(l->server_key, sizeof(l->server_key));
 	buf_fini(&l->welcome);
 	free(l);
+}
+
+void
+login_keys(struct login *l, const uint8_t client_key[SCRAM_KEY_LEN],
+		   const uint8_t server_key[SCRAM_KEY_LEN])
+{
+	memcpy(l->client_key, client_key, SCRAM_KEY_LEN);
+	memcpy(l->server_key, server_key, SCRAM_KEY_LEN);
+	l->has_keys = true;
 }
 
 void
@@ -107,22 +118,28 @@ sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
 	uint8_t random[18];
 	char nonce[SCRAM_NONCE_LEN + 1];
 	struct scram_out out;
-	bool found = false;
+	bool plain = false;
+	bool plus = false;
 
 	while (!r->bad && pgr_left(r) > 1)
-		if (strcmp(pgr_cstr(r), SCRAM_MECHANISM) == 0)
-			found = true;
-	if (!found)
+	{
+		const char *mechanism = pgr_cstr(r);
+
+		plain = plain || strcmp(mechanism, SCRAM_MECHANISM) == 0;
+		plus = plus || strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
+	}
+	if (!plain && (!plus || l->binding.len == 0))
 		return bad(l, "server offers no SASL mechanism that we know");
-	if (l->password == NULL || md5auth_is_secret(l->password))
+	if (!l->has_keys && (l->password == NULL || md5auth_is_secret(l->password)))
 		return bad(l, "server asks for a password, but none is known for the user");
 	if (RAND_bytes(random, sizeof(random)) != 1)
 		return bad(l, "no random numbers");
 	scram_nonce(random, nonce);
-	if (scram_client_first(&l->scram, nonce, &out) != SCRAM_CONTINUE)
+	if (scram_client_first(&l->scram, nonce, &l->binding, plus, &out) != SCRAM_CONTINUE)
 		return bad(l, "SCRAM exchange could not be started");
 	l->sasl = true;
-	pgw_sasl_initial(reply, SCRAM_MECHANISM, out.text, out.len);
+	pgw_sasl_initial(reply, l->scram.plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, out.text,
+					 out.len);
 	return LOGIN_MORE;
 }
 
@@ -149,7 +166,11 @@ md5(struct login *l, struct pgreader *r, struct pgwriter *reply)
 static enum login_result
 authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 {
-	const struct scram_identity who = {.password = l->password};
+	const struct scram_identity who = {
+		.password = l->has_keys ? NULL : l->password,
+		.client_key = l->client_key,
+		.server_key = l->server_key,
+	};
 	struct scram_out out;
 	struct pgreader r;
 	uint32_t request;

@@ -32,7 +32,11 @@ struct login
 	char *database;       /* NULL: none is named */
 	const uint8_t *asked; /* more for the startup packet; not owned */
 	size_t asked_len;
-	char *password; /* NULL: none known; wiped when freed */
+	char *password;               /* NULL: none known; wiped when freed */
+	struct scram_binding binding; /* of the channel; set by the owner */
+	bool has_keys;                /* instead of a password, for SCRAM alone: wiped when freed */
+	uint8_t client_key[SCRAM_KEY_LEN];
+	uint8_t server_key[SCRAM_KEY_LEN];
 	struct scram_client scram;
 	struct buf welcome; /* the ParameterStatus messages as they came */
 	bool sasl;          /* a SCRAM exchange was begun … */
@@ -46,6 +50,10 @@ struct login
 };
 
 struct login *login_new(const char *user, const char *database, const char *password);
+
+/* What a client's own proof has revealed, in place of a password. */
+void login_keys(struct login *l, const uint8_t client_key[SCRAM_KEY_LEN],
+				const uint8_t server_key[SCRAM_KEY_LEN]);
 
 /* Parameters to stand in the first packet, names and values by turns; kept by the caller until
  * then. */

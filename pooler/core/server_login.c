@@ -28,6 +28,7 @@
 #include "core/server_own.h"
 #include "core/welcome.h"
 #include "net/listen.h"
+#include "net/tls.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 #include "proto/startup.h"
@@ -316,6 +317,8 @@ reached(void *arg, struct conn *c, const char *error)
 		return;
 	}
 	conn_take(&a->conn, c, login_event);
+	if (a->conn.tls != NULL)
+		a->login->binding.len = tls_binding(a->conn.tls, a->login->binding.data);
 	pgw_init(&w, mem, sizeof(mem));
 	login_startup(a->login, &a->settings, &w);
 	if (w.overflow || !conn_send(&a->conn, w.mem, w.len))

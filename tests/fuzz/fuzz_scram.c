@@ -22,6 +22,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const struct scram_binding unbound;
+static const struct scram_binding bound = {{1, 2, 3, 4}, 32};
 static const uint8_t key[SCRAM_KEY_LEN] = {1, 2, 3};
 
 static void
@@ -37,7 +39,7 @@ check_out(enum scram_result result, const struct scram_out *out, const char *err
 /* The random messages come first, then, where they were understood, nothing can be proven by them.
  */
 static void
-as_server(const uint8_t *p, size_t n, bool first)
+as_server(const uint8_t *p, size_t n, bool first, int plus)
 {
 	struct scram_secret secret;
 	struct scram_server s;
@@ -46,6 +48,8 @@ as_server(const uint8_t *p, size_t n, bool first)
 
 	CHECK(scram_secret_mock("joe", key, 4096, &secret));
 	scram_server_init(&s, &secret, false);
+	if (plus >= 0)
+		scram_server_bind(&s, &bound, plus != 0);
 	if (first)
 	{
 		result = scram_server_first(&s, p, n, NONCE, &out);
@@ -68,7 +72,7 @@ as_client(const uint8_t *p, size_t n, bool first)
 	struct scram_out out;
 	enum scram_result result;
 
-	CHECK(scram_client_first(&c, NONCE, &out) == SCRAM_CONTINUE);
+	CHECK(scram_client_first(&c, NONCE, &unbound, false, &out) == SCRAM_CONTINUE);
 	if (first)
 	{
 		result = scram_client_final(&c, &who, p, n, &out);
@@ -107,13 +111,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	switch (data[0] % 5)
+	switch (data[0] % 7)
 	{
 		case 0:
-			as_server(data + 1, size - 1, true);
+			as_server(data + 1, size - 1, true, -1);
 			break;
 		case 1:
-			as_server(data + 1, size - 1, false);
+			as_server(data + 1, size - 1, false, -1);
 			break;
 		case 2:
 			as_client(data + 1, size - 1, true);
@@ -121,8 +125,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 3:
 			as_client(data + 1, size - 1, false);
 			break;
-		default:
+		case 4:
 			as_verifier(data + 1, size - 1);
+			break;
+		default:
+			as_server(data + 1, size - 1, true, data[0] % 7 - 5);
+			break;
 	}
 	return 0;
 }

@@ -41,6 +41,8 @@ salt='W22ZaJ0SNY7soEsUEjb6gQ=='
 seed scram server_first "\\0n,,n=,r=$nonce"
 seed scram server_first_y "\\0y,,n=user,r=$nonce,x=ext"
 seed scram server_first_binding "\\0p=tls-server-end-point,,n=,r=$nonce"
+seed scram plus_not_chosen "\\5p=tls-server-end-point,,n=,r=$nonce"
+seed scram plus_chosen "\\6p=tls-server-end-point,,n=,r=$nonce"
 seed scram server_final "\\1c=biws,r=${nonce}x,p=$proof"
 seed scram server_final_ext "\\1c=biws,r=${nonce}x,x=y,p=$proof"
 seed scram client_first "\\2r=${nonce}abc,s=$salt,i=4096"

@@ -42,6 +42,9 @@ rfc_secret(void)
 	return secret;
 }
 
+/* No TLS underneath. */
+static const struct scram_binding unbound;
+
 static inline enum scram_result
 server_first(struct scram_server *s, const char *text, struct scram_out *out)
 {
@@ -76,7 +79,8 @@ rfc_client(void)
 	struct scram_client c;
 	struct scram_out out;
 
-	assert_int_equal(scram_client_first(&c, RFC_CLIENT_NONCE, &out), SCRAM_CONTINUE);
+	assert_int_equal(scram_client_first(&c, RFC_CLIENT_NONCE, &unbound, false, &out),
+					 SCRAM_CONTINUE);
 	assert_string_equal(out.text, "n,,n=,r=" RFC_CLIENT_NONCE);
 	assert_int_equal(out.len, strlen(out.text));
 	strcpy(c.client_first_bare, "n=user,r=" RFC_CLIENT_NONCE);

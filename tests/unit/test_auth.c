@@ -42,6 +42,15 @@ load(const char *auth_type)
 	return conf;
 }
 
+static struct auth *
+auth_for(const struct conf *conf, const char *user)
+{
+	struct auth_who who;
+
+	auth_who(conf, user, &who);
+	return auth_new(conf, &who, mock_key);
+}
+
 /* The one message that a writer holds. */
 static struct pgmsg
 message_in(const struct pgwriter *w)
@@ -63,7 +72,7 @@ talk(const struct conf *conf, const char *user, const char *password)
 	uint8_t to_server[2000];
 	struct pgwriter c;
 	struct pgwriter s;
-	struct auth *a = auth_new(conf, user, mock_key);
+	struct auth *a = auth_for(conf, user);
 	struct login *l = login_new(user, "app", password);
 	struct params params;
 	enum auth_result result;
@@ -161,7 +170,7 @@ challenge(const struct conf *conf, const char *user, char *out, size_t cap)
 	uint8_t mem[1000];
 	uint8_t reply[1000];
 	struct pgwriter w;
-	struct auth *a = auth_new(conf, user, mock_key);
+	struct auth *a = auth_for(conf, user);
 	struct pgmsg m;
 	const char *salt;
 
@@ -230,7 +239,7 @@ test_messages_that_do_not_belong(void **state)
 	{
 		uint8_t mem[200];
 		struct pgwriter w;
-		struct auth *a = auth_new(conf, "plain", mock_key);
+		struct auth *a = auth_for(conf, "plain");
 		struct pgmsg m = {.type = table[i].type,
 						  .body = (const uint8_t *) table[i].body,
 						  .body_len = (uint32_t) table[i].n,

@@ -229,6 +229,50 @@ test_long_key(void **state)
 	}
 }
 
+/* The mechanism that is answered to an offer. */
+static void
+test_channel_binding(void **state)
+{
+	static const struct
+	{
+		struct said offer;
+		bool tls;
+		const char *chosen; /* NULL: none of them */
+		const char *flag;
+	} rows[] = {
+		{SAID('R', "\0\0\0\12SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0"), true, "SCRAM-SHA-256-PLUS",
+		 "p=tls-server-end-point,,"},
+		{SAID('R', "\0\0\0\12SCRAM-SHA-256\0SCRAM-SHA-256-PLUS\0"), true, "SCRAM-SHA-256-PLUS",
+		 "p=tls-server-end-point,,"},
+		{SAID('R', "\0\0\0\12SCRAM-SHA-256\0"), true, "SCRAM-SHA-256", "y,,"},
+		{SAID('R', "\0\0\0\12SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0"), false, "SCRAM-SHA-256", "n,,"},
+		{SAID('R', "\0\0\0\12SCRAM-SHA-256-PLUS\0"), false, NULL, NULL},
+		{SAID('R', "\0\0\0\12OAUTHBEARER\0"), true, NULL, NULL},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	{
+		struct talk t;
+		enum login_result result;
+		const char *body;
+
+		talk_begin(&t, "secret");
+		if (rows[i].tls)
+			t.login->binding = (struct scram_binding){{1, 2, 3}, 32};
+		result = hear(&t, &rows[i].offer);
+		assert_int_equal(result, rows[i].chosen == NULL ? LOGIN_BAD : LOGIN_MORE);
+		if (rows[i].chosen != NULL)
+		{
+			body = (const char *) t.reply + PGMSG_HEADER;
+			assert_string_equal(body, rows[i].chosen);
+			body += strlen(body) + 1 + 4;
+			assert_memory_equal(body, rows[i].flag, strlen(rows[i].flag));
+		}
+		talk_end(&t);
+	}
+}
+
 int
 main(void)
 {
@@ -239,6 +283,7 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_long_key),
+		cmocka_unit_test(test_channel_binding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

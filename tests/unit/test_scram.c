@@ -120,7 +120,7 @@ exchange(const struct scram_secret *secret, const struct scram_identity *who,
 	enum scram_result result;
 
 	scram_server_init(s, secret, false);
-	assert_int_equal(scram_client_first(&c, A_NONCE, &a), SCRAM_CONTINUE);
+	assert_int_equal(scram_client_first(&c, A_NONCE, &unbound, false, &a), SCRAM_CONTINUE);
 	assert_int_equal(scram_server_first(s, (const uint8_t *) a.text, a.len, B_NONCE, &b),
 					 SCRAM_CONTINUE);
 	assert_int_equal(scram_client_final(&c, who, (const uint8_t *) b.text, b.len, &a),
