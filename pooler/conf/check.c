@@ -24,8 +24,9 @@ struct refusal
 };
 
 static const struct refusal refusals[] = {
-	{"auth_type", "trust,any,plain,md5,scram-sha-256", "trust,any,plain,md5,scram-sha-256",
-	 "set auth_type to scram-sha-256, md5, plain, trust or any"},
+	{"auth_type", "trust,any,plain,md5,scram-sha-256,cert,hba",
+	 "trust,any,plain,md5,scram-sha-256,cert,hba",
+	 "set auth_type to scram-sha-256, cert, hba, md5, plain, trust or any"},
 	{"disable_pqexec", "0", "0", "simple queries cannot be forbidden yet"},
 };
 
@@ -90,6 +91,17 @@ check_any(const struct conf *c, const struct ini_place *place, struct conf_error
 	return true;
 }
 
+/* Whether users come from elsewhere too. */
+static bool
+looks_up(const struct conf *c)
+{
+	bool any = c->auth_user != NULL && *c->auth_user != '\0';
+
+	for (size_t i = 0; i < c->n_databases; i++)
+		any = any || c->databases[i].auth_user != NULL;
+	return any;
+}
+
 /* Settings that are right one by one and together serve nobody. */
 static bool
 check_logins(const struct conf *c, const struct ini_place *places,
@@ -101,8 +113,13 @@ check_logins(const struct conf *c, const struct ini_place *places,
 
 	if (!check_any(c, &place, err))
 		return false;
+	if (c->auth_type == AUTH_HBA && *c->auth_hba_file == '\0')
+		return ini_fail(err, &place, "auth_type = hba needs auth_hba_file");
+	if (c->auth_type == AUTH_CERT && c->client_tls_sslmode < SSLMODE_VERIFY_CA)
+		return ini_fail(err, &place,
+						"auth_type = cert needs client_tls_sslmode = verify-ca or verify-full");
 	if (warn == NULL || c->auth_type != AUTH_SCRAM_SHA_256 ||
-		(c->auth_file != NULL && *c->auth_file != '\0'))
+		(c->auth_file != NULL && *c->auth_file != '\0') || looks_up(c))
 		return true;
 	ini_say(text, sizeof text, &place,
 			"auth_type is scram-sha-256 and auth_file is not set: nobody can log in");

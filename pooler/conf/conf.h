@@ -111,6 +111,10 @@ struct conf_user
 	int64_t client_idle_timeout_us;
 };
 
+struct conf_file;
+struct hba_rule;
+struct ident_line;
+
 /* Options of the main section, a field per row of options.def. */
 struct conf
 {
@@ -122,6 +126,12 @@ struct conf
 	size_t n_databases;
 	struct conf_user *users;
 	size_t n_users;
+	struct hba_rule *hba; /* conf/hba; auth_type = hba */
+	size_t n_hba;
+	struct ident_line *ident; /* conf/ident */
+	size_t n_ident;
+	struct conf_file *files; /* private: what was read, but for auth_file */
+	size_t n_files;
 	void *arena; /* private */
 	void *index; /* private: hash of databases and users */
 };
@@ -137,6 +147,10 @@ struct conf_error
  * logged when log_warnings. */
 struct conf *conf_load(const char *path, bool log_warnings, struct conf_error *err);
 void conf_free(struct conf *c);
+
+/* The same files as they were read for `old`, and auth_file as it is now: for when it has changed
+ * by itself. */
+struct conf *conf_load_users(const struct conf *old, struct conf_error *err);
 
 /* Where files come from and warnings go; conf_load() takes the disk and the log. For tests and
  * fuzzing. */

@@ -17,6 +17,8 @@
 #include "base/str.h"
 #include "conf/check.h"
 #include "conf/entry.h"
+#include "conf/hba.h"
+#include "conf/ident.h"
 #include "conf/ini.h"
 #include "conf/option.h"
 #include "conf/snapshot.h"
@@ -238,6 +240,25 @@ on_include(void *arg, const struct ini_place *at, const char *path, struct conf_
 	return ok;
 }
 
+/* A file as it was read, for conf_load_users(); in the arena. */
+struct conf_file
+{
+	const char *path;
+	const char *text;
+	size_t len;
+};
+
+static void
+keep_file(struct conf *c, const char *path, const char *text, size_t len)
+{
+	c->files = mem_realloc(c->files, (c->n_files + 1) * sizeof(*c->files));
+	c->files[c->n_files++] = (struct conf_file){
+		.path = snapshot_text(c, path, strlen(path)),
+		.text = snapshot_text(c, text, len),
+		.len = len,
+	};
+}
+
 /* Reads a file named at `at`. The text is the caller's, to be given back with drop_text(). */
 static bool
 read_text(struct load *load, const struct ini_place *at, const char *path, char **text, size_t *len,
@@ -274,6 +295,7 @@ load_file(struct load *load, const struct ini_place *at, const char *path, struc
 
 	if (!read_text(load, at, path, &text, &len, err))
 		return false;
+	keep_file(load->conf, path, text, len);
 	ok = ini_parse(text, len, name, &reader, err);
 	drop_text(text, len);
 	return ok;
@@ -304,6 +326,52 @@ load_users(struct load *load, struct conf_error *err)
 	return ok;
 }
 
+/* What a line of the HBA file names; its text is parse's to free. */
+static bool
+read_named(void *arg, const char *path, char **text, size_t *len, const char **why)
+{
+	struct load *load = arg;
+
+	if (!load->source->read(load->source->arg, path, text, len, why))
+		return false;
+	keep_file(load->conf, path, *text, *len);
+	return true;
+}
+
+static bool
+parse_hba(struct load *load, char *text, size_t len, const char *path, struct conf_error *err)
+{
+	const struct hba_source source = {.read = read_named, .arg = load};
+
+	return hba_parse(load->conf, text, len, path, &source, err);
+}
+
+static bool
+parse_ident(struct load *load, char *text, size_t len, const char *path, struct conf_error *err)
+{
+	return ident_parse(load->conf, text, len, path, err);
+}
+
+/* One of the two files with rules; nothing where none is named. */
+static bool
+load_rules(struct load *load, const char *key, const char *path,
+		   bool (*parse)(struct load *, char *, size_t, const char *, struct conf_error *),
+		   struct conf_error *err)
+{
+	char *text;
+	size_t len;
+	bool ok;
+
+	if (load->conf->auth_type != AUTH_HBA || path == NULL || *path == '\0')
+		return true;
+	if (!read_text(load, place_of(load, key), path, &text, &len, err))
+		return false;
+	keep_file(load->conf, path, text, len);
+	ok = parse(load, text, len, path, err);
+	drop_text(text, len);
+	return ok;
+}
+
 struct conf *
 conf_load_from(const struct conf_source *source, const char *path, struct conf_error *err)
 {
@@ -317,6 +385,8 @@ conf_load_from(const struct conf_source *source, const char *path, struct conf_e
 
 	err->text[0] = '\0';
 	ok = load_file(&load, &load.conf_place, path, err) && load_users(&load, err) &&
+		 load_rules(&load, "auth_hba_file", load.conf->auth_hba_file, parse_hba, err) &&
+		 load_rules(&load, "auth_ident_file", load.conf->auth_ident_file, parse_ident, err) &&
 		 check_options(load.conf, load.places, source->warn, source->arg, err);
 	free(load.places);
 	if (!ok)
@@ -410,4 +480,32 @@ conf_load(const char *path, bool log_warnings, struct conf_error *err)
 	};
 
 	return conf_load_from(&disk, path, err);
+}
+
+/* -- auth_file alone
+ * -------------------------------------------------------------------------------
+ */
+
+static bool
+read_kept(void *arg, const char *path, char **text, size_t *len, const char **why)
+{
+	const struct conf *old = arg;
+
+	for (size_t i = 0; i < old->n_files; i++)
+		if (strcmp(old->files[i].path, path) == 0)
+		{
+			*len = old->files[i].len;
+			*text = mem_alloc(*len + 1);
+			memcpy(*text, old->files[i].text, *len);
+			return true;
+		}
+	return read_disk(NULL, path, text, len, why);
+}
+
+struct conf *
+conf_load_users(const struct conf *old, struct conf_error *err)
+{
+	const struct conf_source source = {.read = read_kept, .arg = (void *) old};
+
+	return conf_load_from(&source, old->path, err);
 }

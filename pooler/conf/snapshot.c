@@ -115,6 +115,9 @@ conf_free(struct conf *c)
 	}
 	free(c->databases);
 	free(c->users);
+	free(c->hba);
+	free(c->ident);
+	free(c->files);
 	free(c);
 }
 

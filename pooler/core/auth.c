@@ -44,6 +44,7 @@ struct auth
 	bool has_verifier;            /* PLAIN, SCRAM: it was one, not made from a password by us */
 	struct scram_binding binding; /* SCRAM */
 	char user[64];
+	char *password; /* PLAIN: the right one; wiped */
 	struct scram_server scram;
 };
 
@@ -264,6 +265,12 @@ auth_new(const struct conf *conf, const struct auth_who *who, const uint8_t *moc
 	return a;
 }
 
+const char *
+auth_password(const struct auth *a)
+{
+	return a->password;
+}
+
 bool
 auth_keys(const struct auth *a, uint8_t client_key[SCRAM_KEY_LEN],
 		  uint8_t server_key[SCRAM_KEY_LEN])
@@ -281,6 +288,9 @@ auth_free(struct auth *a)
 {
 	if (a == NULL)
 		return;
+	if (a->password != NULL)
+		OPENSSL_cleanse(a->password, strlen(a->password));
+	free(a->password);
 	OPENSSL_cleanse(a, sizeof(*a));
 	free(a);
 }
@@ -389,7 +399,10 @@ plain_password(struct auth *a, const struct pgmsg *m)
 			 str_equal_secret(derived.stored_key, a->verifier.stored_key, SCRAM_KEY_LEN);
 	else
 		ok = md5auth_secret(password, a->user, md5) && str_equal_secret(md5, a->md5, sizeof(md5));
-	return ok && !a->unknown && password[0] != '\0' ? AUTH_OK : AUTH_FAILED;
+	if (!ok || a->unknown || password[0] == '\0')
+		return AUTH_FAILED;
+	a->password = mem_strdup(password);
+	return AUTH_OK;
 }
 
 static enum auth_result

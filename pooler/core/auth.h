@@ -44,6 +44,9 @@ void auth_who(const struct conf *conf, const char *user, struct auth_who *who);
 struct auth *auth_new(const struct conf *conf, const struct auth_who *who, const uint8_t *mock_key);
 void auth_free(struct auth *a);
 
+/* The password that a client has sent in clear, after AUTH_OK; NULL: it sent none. */
+const char *auth_password(const struct auth *a);
+
 /* The keys that a client has shown to have, after AUTH_OK by SCRAM: with them one can log in
  * elsewhere where its verifier is the same (RFC 5802 9). False: none. */
 bool auth_keys(const struct auth *a, uint8_t client_key[SCRAM_KEY_LEN],

@@ -16,6 +16,7 @@
 #include "core/greet.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +25,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "core/admin.h"
+#include "core/admit.h"
 #include "core/auth.h"
+#include "core/credentials.h"
 #include "core/greet_tls.h"
 #include "core/registry.h"
 #include "core/replicate.h"
 #include "core/serve.h"
 #include "core/session.h"
-#include "net/tls.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 #include "proto/startup.h"
@@ -41,6 +43,7 @@
 
 static void authentication_event(struct conn *c, int revents);
 static void authentication_input(struct session *s, const uint8_t *p, size_t n);
+static enum conn_io receive(struct session *s, uint8_t **p, size_t *n);
 
 /* ---- cancel requests ---- */
 
@@ -230,8 +233,17 @@ authenticated(struct session *s)
 	const struct conf *conf = s->shard->conf;
 	const struct conf_database *db;
 	struct conf_limits limits;
+	struct pool *pool;
+	uint8_t keys[2][SCRAM_KEY_LEN];
+	bool has_keys;
 	char text[200];
 
+	has_keys = auth_keys(s->auth, keys[0], keys[1]);
+	if (auth_password(s->auth) != NULL)
+	{
+		session_forget_secret(s);
+		s->secret = mem_strdup(auth_password(s->auth));
+	}
 	auth_free(s->auth);
 	s->auth = NULL;
 	if (admin_is_console(conf, s->database))
@@ -249,10 +261,17 @@ authenticated(struct session *s)
 	conf_limits(conf, db, s->user, &limits);
 	if (!take_shared_places(s, conf, &limits))
 		return;
-	serve_start(s,
-				s->replicate != NULL
-					? registry_replication_pool(s->shard->registry, conf, db, s->database, s->user)
-					: registry_pool(s->shard->registry, conf, db, s->database, s->user));
+	pool = s->replicate != NULL
+			   ? registry_replication_pool(s->shard->registry, conf, db, s->database, s->user)
+			   : registry_pool(s->shard->registry, conf, db, s->database, s->user);
+	/* Who logs in to the server as somebody else proves nothing for that one. */
+	if (db->user == NULL && has_keys)
+		credentials_set_keys(registry_credentials(pool), keys[0], keys[1]);
+	else if (db->user == NULL && s->secret != NULL)
+		credentials_set_password(registry_credentials(pool), s->secret);
+	OPENSSL_cleanse(keys, sizeof(keys));
+	session_forget_secret(s);
+	serve_start(s, pool);
 }
 
 /* Sends what the step produced, then acts on its result. */
@@ -278,6 +297,7 @@ after_step(struct session *s, enum auth_result result, struct pgwriter *w)
 			authenticated(s);
 			break;
 		case AUTH_FAILED:
+			admit_failed(s);
 			snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", s->user);
 			session_fatal(s, "28P01", text);
 			break;
@@ -291,13 +311,40 @@ after_step(struct session *s, enum auth_result result, struct pgwriter *w)
 	}
 }
 
+/* The client has nothing to say while its user is looked up, but may leave. */
+static void
+lookup_event(struct conn *c, int revents)
+{
+	struct session *s = list_entry(c, struct session, conn);
+	uint8_t *p;
+	size_t n;
+
+	if ((revents & EV_READ) == 0 || receive(s, &p, &n) != CONN_OK)
+		return;
+	conn_save(c, p, n);
+	if (n > STARTUP_MAX_LEN)
+		session_fatal(s, "08P01", "invalid authentication message");
+}
+
+/* It is known what the client has to prove. */
+static void
+admitted(struct session *s, const struct auth_who *who)
+{
+	uint8_t mem[2048];
+	struct pgwriter w;
+
+	pgw_init(&w, mem, sizeof(mem));
+	s->auth = auth_new(s->shard->conf, who, s->shard->registry->mock_key);
+	s->conn.on_event = authentication_event;
+	after_step(s, auth_begin(s->auth, &w), &w);
+}
+
 static void
 started(struct session *s, const struct startup *packet)
 {
 	uint8_t mem[8192];
 	struct pgwriter w;
 	struct pgw_error e;
-	struct auth_who who;
 
 	if (!greet_tls_enough(s) || !take_names(s, packet) || !take_place(s))
 		return;
@@ -311,12 +358,10 @@ started(struct session *s, const struct startup *packet)
 			return;
 	pgw_init(&w, mem, sizeof(mem));
 	negotiate(s, packet, &w);
-	auth_who(s->shard->conf, s->user, &who);
-	if (s->conn.tls != NULL)
-		who.binding.len = tls_binding(s->conn.tls, who.binding.data);
-	s->auth = auth_new(s->shard->conf, &who, s->shard->registry->mock_key);
-	s->conn.on_event = authentication_event;
-	after_step(s, auth_begin(s->auth, &w), &w);
+	if (w.len > 0 && !send_writer(s, &w))
+		return;
+	s->conn.on_event = lookup_event;
+	admit_start(s, admitted);
 }
 
 /* SSL and GSS may each be asked for once. */

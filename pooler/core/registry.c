@@ -142,6 +142,7 @@ registry_fini(struct registry *r)
 
 		welcome_box_fini(&e->welcome);
 		pool_fini(&e->pool);
+		credentials_fini(&e->credentials);
 		free(e->local);
 		free(e->name);
 		free(e);
@@ -224,6 +225,7 @@ add_pool(struct registry *r, const struct conf *conf, const struct pool_name *na
 		pool_limits.min = 0; /* nothing is kept there */
 	pool_init(&e->pool, name, &pool_limits, r->n_shards);
 	welcome_box_init(&e->welcome);
+	credentials_init(&e->credentials);
 	e->local = new_locals(r, &e->pool, limits);
 	e->pool.local = e->local;
 	for (int i = 0; i < QUOTA_KINDS; i++)
@@ -324,6 +326,12 @@ struct welcome_box *
 registry_welcome(struct pool *p)
 {
 	return &list_entry(p, struct pool_entry, pool)->welcome;
+}
+
+struct credentials *
+registry_credentials(struct pool *p)
+{
+	return &list_entry(p, struct pool_entry, pool)->credentials;
 }
 
 struct pool_local *

@@ -19,12 +19,14 @@
 #include "base/lock.h"
 #include "conf/conf.h"
 #include "core/client_limits.h"
+#include "core/credentials.h"
 #include "core/pool.h"
 #include "core/stats.h"
 #include "core/welcome.h"
 #include "net/loop.h"
 
 struct encryption;
+struct lookups;
 struct registry;
 struct slot;
 
@@ -42,7 +44,8 @@ struct shard
 	struct client_limits *client_limits; /* of those who have sessions here */
 	uint32_t conf_serial;                /* counts the snapshots */
 	uint32_t next_serial;
-	_Atomic int n_sessions; /* for the accepting thread: where is room */
+	_Atomic int n_sessions;  /* for the accepting thread: where is room */
+	struct lookups *lookups; /* core/lookup; NULL until the first */
 	/* Of the same snapshot as conf; NULL: none. */
 	const struct encryption *encryption;
 };
@@ -106,7 +109,8 @@ struct pool_entry
 	struct pool_entry *next;
 	struct pool_local *local; /* [n_shards] */
 	UT_hash_handle hh;
-	char *name; /* hash key: database, zero byte, user */
+	char *name;                     /* hash key: database, zero byte, user */
+	struct credentials credentials; /* for its servers, where no file has any */
 };
 
 bool registry_init(struct registry *r, int n_shards, const struct conf *conf);
@@ -163,6 +167,9 @@ bool registry_resume(struct registry *r, const char *database,
 
 /* What the clients of a pool are greeted with. */
 struct welcome_box *registry_welcome(struct pool *p);
+
+/* What its clients have shown to know. */
+struct credentials *registry_credentials(struct pool *p);
 
 /* This loop's part of a pool. */
 struct pool_local *registry_local(struct shard *s, struct pool *p);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -380,6 +381,20 @@ attempt_new(struct shard *shard, struct pool *pool, const struct login_own *own)
 	return a;
 }
 
+/* Where no file has a password: what the clients have shown to know. */
+static void
+know_as_client(struct attempt *a)
+{
+	struct credentials c;
+
+	credentials_get(registry_credentials(a->pool), &c);
+	if (c.has_keys)
+		login_keys(a->login, c.client_key, c.server_key);
+	else if (c.password[0] != '\0')
+		a->login->password = mem_strdup(c.password);
+	OPENSSL_cleanse(&c, sizeof(c));
+}
+
 /* Opens the conversation; what an earlier try has left is forgotten. */
 static void
 try(struct attempt *a, enum reach_how how)
@@ -396,6 +411,8 @@ try(struct attempt *a, enum reach_how how)
 	params_init(&a->params);
 	a->login = login_new(user, a->own != NULL && a->own->physical ? NULL : dbname,
 						 db == NULL ? NULL : password_of(conf, db, user));
+	if (a->login->password == NULL && (db == NULL || db->user == NULL))
+		know_as_client(a);
 	if (a->own != NULL)
 		login_ask(a->login, a->own->params, a->own->len);
 	a->reach = reach_start(a->shard, &to, reached, a);

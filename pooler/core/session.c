@@ -26,6 +26,7 @@
 #include "core/abandon.h"
 #include "core/auth.h"
 #include "core/cancel.h"
+#include "core/lookup.h"
 #include "core/replicate.h"
 #include "core/server.h"
 #include "core/welcome.h"
@@ -185,6 +186,15 @@ drop_server(struct session *s, bool cancel)
 		abandon_start(s->shard, server, cancel);
 }
 
+void
+session_forget_secret(struct session *s)
+{
+	if (s->secret != NULL)
+		OPENSSL_cleanse(s->secret, strlen(s->secret));
+	free(s->secret);
+	s->secret = NULL;
+}
+
 static void
 leave(struct session *s)
 {
@@ -193,6 +203,8 @@ leave(struct session *s)
 	ev_timer_stop(shard->loop.ev, &s->timer);
 	auth_free(s->auth);
 	s->auth = NULL;
+	lookup_cancel(&s->lookup);
+	session_forget_secret(s);
 	replicate_hang_up(s->replicate);
 	registry_remove(shard, &s->slot);
 	OPENSSL_cleanse(s->key, sizeof(s->key));

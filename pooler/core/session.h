@@ -31,6 +31,8 @@
 #define SESSION_ADDR_MAX 46
 
 struct auth;
+struct auth_who;
+struct lookup;
 struct replicate;
 struct welcome;
 
@@ -87,7 +89,12 @@ struct session
 	uint64_t request_wall_us; /* last request */
 	char *database;           /* as asked for; owned */
 	char *user;
-	struct auth *auth;           /* while it lasts */
+	struct auth *auth;        /* while it lasts */
+	struct lookup *lookup;    /* core/admit: while its user is asked for */
+	enum auth_type auth_type; /* core/admit: what it is asked for */
+	void (*admitted)(struct session *s, const struct auth_who *who);
+	char *secret; /* what auth_query gave or the client has sent in clear, if a server can be
+				   * logged in to with it; owned, wiped */
 	struct replicate *replicate; /* NULL: an ordinary client; owned */
 	char addr[SESSION_ADDR_MAX];
 	uint16_t port; /* 0: unix socket */
@@ -123,6 +130,9 @@ void session_watch_time(struct session *s, uint64_t since_us);
 
 /* Frees a session that is CLOSING, once no mail and no answer is under way to it (P7). */
 void session_free_if_done(struct session *s);
+
+/* It is not needed any more. */
+void session_forget_secret(struct session *s);
 
 void session_set_state(struct session *s, enum session_state state);
 

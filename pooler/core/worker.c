@@ -16,6 +16,7 @@
 #include "core/cancel.h"
 #include "core/gather.h"
 #include "core/greet.h"
+#include "core/lookup.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/server_login.h"
@@ -66,6 +67,7 @@ body(void *arg)
 	struct shard *s = arg;
 
 	loop_run(&s->loop);
+	lookup_fini(s);
 	resolve_fini(&s->loop);
 	auth_thread_fini();
 	return NULL;

@@ -61,6 +61,10 @@ seed txstate copy_both_keepalive '>Q<Wd>c<dcdCZI'
 seed txstate growing '>QQQQQQQQQQQQQQQQQQQQQQQQ<ZIZIZIZIZIZI>PBESPBES<ZIZI='
 seed txstate finding_copy_outlives_its_request '>E<WcI'
 
+seed hba usual 'local all all peer map=m\nhostssl app,other alice,bob 10.0.0.0/8 scram-sha-256 clientcert=verify-ca\nhost all all all md5\n\0m root alice\n'
+seed hba list '# x\nhost "a b",@f all \\\n ::1/128 reject\nhostnossl sameuser replication 1.2.3.4 255.0.0.0 trust\n\0app, alice\n'
+seed hba mistakes 'host all +x samenet ldap\nhost "'
+
 seed sqlscan settings "1set x = 'a', \"b\", -5; reset all; set role none; set session characteristics as transaction read only"
 seed sqlscan call "1select pg_catalog.set_config('search_path', '', false); select set_config(\$1, 'x', true)"
 seed sqlscan state '1listen x; create temp table t(a int); select pg_advisory_lock(1); declare c cursor with hold for select 1'

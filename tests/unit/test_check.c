@@ -100,8 +100,6 @@ static void
 what_would_be_a_hole_is_refused(void **state)
 {
 	static const char *const refused[] = {
-		"auth_type = cert",
-		"auth_type = hba",
 		"auth_type = ldap",
 		"auth_type = pam",
 		"disable_pqexec = 1",
@@ -146,9 +144,10 @@ a_key_without_effect_gives_one_warning(void **state)
 		{"so_reuseport = 1\nso_reuseport = 0\n", ""},
 		{"client_tls_sslmode = allow\n", ""},
 		{"auth_ldap_options = secret\n", "p.ini:3: auth_ldap_options has no effect yet\n"},
-		{"[databases]\na = auth_user=x\nb = auth_user=y auth_query='select 1'\n",
-		 "p.ini:4: auth_user of a database has no effect yet\n"
-		 "p.ini:5: auth_query of a database has no effect yet\n"},
+		{"auth_user = x\nauth_type = scram-sha-256\n", ""},
+		{"auth_type = scram-sha-256\n[databases]\na = auth_user=x\n", ""},
+		{"[databases]\na = load_balance_hosts=disable\nb = load_balance_hosts=disable\n",
+		 "p.ini:4: load_balance_hosts of a database has no effect yet\n"},
 		{"[peers]\n1 = host=/tmp\n2 = host=/tmp port=6432 pool_size=3\n",
 		 "p.ini:4: [peers] has no effect yet\n"},
 	};
