@@ -3,6 +3,7 @@
  *
  * Reload: the new snapshot is loaded here; when it is in order every loop adopts it by mail, and
  * only after all have done so is the old one freed (P9). A file with a mistake changes nothing.
+ * When auth_file changes by itself, the other files are taken as they were read.
  *
  * Pause: pools are marked, every loop closes its idle servers, and what comes back is closed as
  * well. The order is answered when no server is left. That is looked at every WATCH_S seconds, only
@@ -27,6 +28,7 @@
 #include "core/order.h"
 #include "core/registry.h"
 #include "core/server.h"
+#include "core/userwatch.h"
 #include "core/worker.h"
 #include "net/listen.h"
 
@@ -49,6 +51,7 @@ static struct
 	struct list waiting;  /* orders that wait: PAUSE, and RELOAD behind a RELOAD */
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
+	bool users_changed; /* auth_file, while another reload was under way */
 	const struct conf *next_conf;
 	struct encryption *next_encryption; /* of it */
 	uint64_t period_started_us;
@@ -56,6 +59,7 @@ static struct
 } hk;
 
 static void carry_out(struct order *o);
+static void reload_users(void);
 
 /* ---- answers ---- */
 
@@ -214,12 +218,38 @@ adopted(struct gather *g)
 	apply_log_settings(r->conf);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
-	encryption_free(old_encryption);
+	if (old_encryption != r->encryption)
+		encryption_free(old_encryption);
+	userwatch_start(r->main_loop.ev, r->conf->auth_file, reload_users);
 	log_info("configuration reloaded from %s", r->conf->path);
 	hk.reloading = false;
 	hk.reload = NULL;
 	answer(o, NULL);
 	next_reload();
+	if (hk.users_changed && !hk.reloading)
+		reload_users();
+}
+
+/* auth_file has changed by itself: all else stays as it was read. */
+static void
+reload_users(void)
+{
+	struct conf_error error;
+
+	hk.users_changed = hk.reloading;
+	if (hk.reloading)
+		return;
+	hk.next_conf = conf_load_users(hk.registry->conf, &error);
+	if (hk.next_conf == NULL)
+	{
+		log_error("auth_file has changed and is not taken over: %s", error.text);
+		return;
+	}
+	log_info("auth_file has changed");
+	hk.next_encryption = hk.registry->encryption;
+	hk.reloading = true;
+	hk.reload = NULL;
+	gather_start(hk.registry, &hk.registry->main_loop, adopt_work, adopted, NULL);
 }
 
 static void
@@ -540,6 +570,7 @@ housekeep_start(struct registry *r)
 	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
 	ev_timer_start(ev, &hk.stats);
 	r->take_order = order_arrived;
+	userwatch_start(ev, r->conf->auth_file, reload_users);
 	trim_all(); /* min_pool_size */
 }
 
@@ -552,4 +583,5 @@ housekeep_stop(void)
 		ev_signal_stop(ev, &hk.signals[i]);
 	ev_timer_stop(ev, &hk.watch);
 	ev_timer_stop(ev, &hk.stats);
+	userwatch_stop();
 }

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 import wire
+from waiting import wait_until
 
 
 def md5_secret(password, user):
@@ -40,3 +41,43 @@ def test_md5_secret_on_both_sides(make_pooler, cluster):
             pooler.connect(user="hashed", password="Old-secret")
     finally:
         cluster.sql("drop role hashed")
+
+
+def works(pooler, **arguments):
+    try:
+        return pooler.connect(**arguments).execute("select 1").fetchone() == (1,)
+    except psycopg.OperationalError:
+        return False
+
+
+@pytest.mark.parametrize("replaced", (True, False), ids=("renamed", "written in place"))
+def test_auth_file_is_followed(make_pooler, replaced):
+    """New users and secrets work without a RELOAD; nothing else of the configuration changes."""
+    pooler = make_pooler(auth_type="scram-sha-256", query_timeout=77)
+    old = pooler.connect(password="alice-secret")
+    pooler.userlist["alice"] = "new-secret"
+    pooler.settings["query_timeout"] = 99  # in the file, but nobody has asked for a reload
+    kept = pooler.userlist_path
+    if replaced:
+        pooler.userlist_path = kept.with_suffix(".new")
+    pooler.write()
+    if replaced:
+        pooler.userlist_path.rename(kept)
+    wait_until(lambda: works(pooler, password="new-secret"), "the new password to be known")
+    assert not works(pooler, password="alice-secret")
+    assert old.execute("select 1").fetchone() == (1,)
+    with pooler.console(password="ops-secret") as console:
+        (row,) = [r for r in console.execute("show config") if r["key"] == "query_timeout"]
+    assert row["value"] == "77"
+
+
+def test_auth_file_with_a_mistake(make_pooler):
+    """It is not taken over; the next one that is right is."""
+    pooler = make_pooler(auth_type="md5")
+    text = pooler.userlist_path.read_text()
+    pooler.userlist_path.write_text('"alice" "new-secret"\n"bob\n')
+    wait_until(lambda: "not taken over" in pooler.log(), "the mistake to be told")
+    assert "new-secret" not in pooler.log()
+    assert works(pooler, password="alice-secret")
+    pooler.userlist_path.write_text(text.replace("alice-secret", "newer-secret"))
+    wait_until(lambda: works(pooler, password="newer-secret"), "the new password to be known")
