@@ -281,6 +281,7 @@ main(int argc, char **argv)
 	{
 		/* Always on stderr: nothing else would tell why there is no pooler. */
 		fprintf(stderr, "perfkit-pooler: %s\n", error.text);
+		conf_free(conf);
 		return 1;
 	}
 	log_set_level(a.verbose || conf->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);

@@ -109,10 +109,16 @@ check_logins(const struct conf *c, const struct ini_place *places,
 {
 	struct ini_place place =
 		place_or_file(c, &places[option_find(option_table, option_count, "auth_type")]);
+	struct ini_place direct =
+		place_or_file(c, &places[option_find(option_table, option_count, "server_tls_direct")]);
 	char text[512];
 
 	if (!check_any(c, &place, err))
 		return false;
+	if (c->server_tls_direct && c->server_tls_sslmode < SSLMODE_REQUIRE)
+		return ini_fail(err, &direct,
+						"server_tls_direct needs server_tls_sslmode = require, verify-ca or "
+						"verify-full");
 	if (c->auth_type == AUTH_HBA && *c->auth_hba_file == '\0')
 		return ini_fail(err, &place, "auth_type = hba needs auth_hba_file");
 	if (c->auth_type == AUTH_CERT && c->client_tls_sslmode < SSLMODE_VERIFY_CA)

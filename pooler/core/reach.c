@@ -28,6 +28,7 @@ struct reach
 	char *name;
 	int port;
 	enum reach_how how;
+	bool direct;       /* TLS from the first byte on */
 	struct dial *dial; /* NULL once the socket is connected */
 	struct conn conn;
 	reach_cb cb;
@@ -70,6 +71,8 @@ secured(struct conn *c, const char *error)
 	struct reach *r = list_entry(c, struct reach, conn);
 	char text[300];
 
+	if (error == NULL && r->direct && !tls_agreed_on_protocol(c->tls))
+		error = "server does not know the application protocol \"postgresql\" (server_tls_direct)";
 	if (error == NULL)
 	{
 		finish(r, NULL);
@@ -147,6 +150,12 @@ connected(void *arg, int fd, const char *error)
 	if (r->how == REACH_PLAIN)
 	{
 		finish(r, NULL);
+		return;
+	}
+	r->direct = r->how == REACH_TLS && r->shard->conf->server_tls_direct;
+	if (r->direct)
+	{
+		start_tls(r);
 		return;
 	}
 	pgw_init(&w, mem, sizeof(mem));

@@ -26,9 +26,10 @@ for name in [n for n in os.environ if n.startswith("PG") and n != "PG_CONFIG"]:
 
 from cluster import Cluster  # noqa: E402
 from machine import reachable_folder, server_account  # noqa: E402
-from papers import paper, tls_cluster  # noqa: E402,F401 (fixtures)
 from pooler import Pooler, pooler_binary  # noqa: E402
 from waiting import PATIENCE, wait_until  # noqa: E402
+
+pytest_plugins = ("papers",)
 
 # No test takes this long, in seconds, unless something hangs.
 TEST_SECONDS = int(90 * PATIENCE)

@@ -156,12 +156,27 @@ def test_towards_postgresql(make_pooler, tls_cluster, paper, mode, password):
             who(pooler.connect(user="carol"))
 
 
-def test_through_two_poolers(bound_pooler, make_pooler, paper):
-    """Our two halves speak with each other: the one in front is a client of the one behind."""
+@pytest.mark.parametrize("direct", (0, 1))
+def test_through_two_poolers(bound_pooler, make_pooler, paper, direct):
+    """Our two halves speak with each other: the one in front is a client of the one behind, which
+    knows direct TLS as PostgreSQL 17 does."""
     behind = bound_pooler()
     front = make_pooler(
         databases={"app": {"port": behind.port}},
         server_tls_sslmode="verify-full",
         server_tls_ca_file=paper.ours.certificate,
+        server_tls_direct=direct,
     )
     assert who(front.connect()) == "alice"
+
+
+def test_direct_to_a_server_that_does_not_know_it(make_pooler, tls_cluster, paper):
+    """PostgreSQL before 17 closes such a connection: nobody gets in, and nothing goes in clear."""
+    if tls_cluster(paper.server).sql("show server_version_num")[0][0] >= "170000":
+        pytest.skip("it knows")
+    pooler = make_pooler(
+        server_tls_sslmode="require", server_tls_direct=1, query_wait_timeout=1
+    )
+    with pytest.raises(psycopg.OperationalError):
+        who(pooler.connect())
+    assert "TLS handshake" in pooler.log()

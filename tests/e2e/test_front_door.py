@@ -148,6 +148,27 @@ def lets_in(pooler, password):
     return False
 
 
+def test_wrong_password_at_the_server_is_told_once(make_pooler, cluster):
+    """All who wait hear what PostgreSQL said, and it is not asked again for each of them."""
+    pooler = make_pooler(userlist={"carol": "outdated"}, threads=2)
+    refused = 'password authentication failed for user "carol"'
+    before = cluster.log_path.read_text(errors="replace").count(refused)
+    heard = []
+
+    def one():
+        with pytest.raises(psycopg.OperationalError) as error:
+            pooler.connect(user="carol")
+        heard.append(refused in str(error.value))
+
+    crowd = [threading.Thread(target=one, daemon=True) for _ in range(30)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert heard == [True] * 30
+    assert cluster.log_path.read_text(errors="replace").count(refused) - before < 15
+
+
 @pytest.mark.parametrize("said", (b"", wire.SSL_REQUEST, b"\x16\x03\x01\x02"), ids=repr)
 def test_silent_crowd(make_pooler, paper, said):
     """Hundreds of connections that begin and say nothing more take nobody's time."""

@@ -12,7 +12,7 @@ import wire
 from conftest import unnoticed
 from fake_server import FakeServer
 from papers import client_side
-from test_config import refused  # noqa: F401 (a fixture)
+from test_config import run
 from waiting import DEADLINE, wait_until
 
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -271,11 +271,13 @@ def test_reload_takes_new_certificates(make_pooler, paper):
         ({"client_tls_ca_file": None, "client_tls_sslmode": "verify-ca"}, "client_tls_ca_file"),
     ],
 )
-def test_settings_that_will_not_do(refused, paper, change, complaint):
+def test_settings_that_will_not_do(binary, cluster, base_folder, paper, change, complaint):
     settings = {**client_side(paper, "require"), **change}
     lines = [f"{key} = {value}" for key, value in settings.items() if value is not None]
-    said = refused("\n".join(["[databases]", "[pgbouncer]", "auth_type = trust", *lines, ""]))
-    assert complaint in said
+    ini = base_folder / "unfit.ini"
+    ini.write_text("\n".join(["[databases]", "[pgbouncer]", "auth_type = trust", *lines, ""]))
+    done = run(binary, cluster, ini)
+    assert done.returncode == 1 and complaint in done.stderr
 
 
 @pytest.mark.parametrize(

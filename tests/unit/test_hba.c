@@ -221,6 +221,9 @@ other_types_do_not_read_it(void **state)
 	conf_free(c);
 	assert_null(conf_text_load("[pgbouncer]\nauth_type = hba\n", &err));
 	assert_string_equal(err.text, "p.ini:2: auth_type = hba needs auth_hba_file");
+	assert_null(conf_text_load("[pgbouncer]\nauth_type = trust\nserver_tls_direct = 1\n", &err));
+	assert_string_equal(err.text, "p.ini:3: server_tls_direct needs server_tls_sslmode = require, "
+								  "verify-ca or verify-full");
 	assert_null(conf_text_load("[pgbouncer]\nauth_type = cert\n", &err));
 	assert_string_equal(
 		err.text, "p.ini:2: auth_type = cert needs client_tls_sslmode = verify-ca or verify-full");
