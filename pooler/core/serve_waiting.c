@@ -9,6 +9,8 @@
 #include "core/session.h"
 #include "proto/pgmsg.h"
 
+#define READ_AHEAD_MAX 65536 /* bytes kept of a client that waits, with TLS */
+
 /* Whether what the client has sent so far ends with a Terminate: then its work is to be done
  * although it has gone. */
 static bool
@@ -28,11 +30,40 @@ goodbye_is_saved(const struct session *s)
 	return false;
 }
 
+/*
+ * Whether the client is still there: 0 when it has gone, more when it has sent so much that it need
+ * not be read before its turn, -1 with errno else. Plain bytes stay where they are; what TLS
+ * carries must be read to know a goodbye from a request.
+ */
+static ssize_t
+look(struct session *s)
+{
+	uint8_t *p;
+	size_t n;
+
+	if (s->conn.tls == NULL)
+	{
+		uint8_t byte;
+
+		return recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	}
+	switch (conn_recv(&s->conn, &p, &n))
+	{
+		case CONN_OK:
+			conn_save(&s->conn, p, n);
+			errno = EAGAIN;
+			return n >= READ_AHEAD_MAX ? 1 : -1;
+		case CONN_EOF:
+			return 0;
+		default:
+			return -1;
+	}
+}
+
 void
 serve_waiting_event(struct session *s)
 {
-	uint8_t byte;
-	ssize_t n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = look(s);
 
 	if (n == 0 && goodbye_is_saved(s))
 		conn_read_stop(&s->conn);

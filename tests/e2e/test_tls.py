@@ -214,6 +214,24 @@ def test_many_rows_for_a_slow_reader(make_pooler, paper):
     assert [int(r[0]) for r in rows] == list(range(1, 60001))
 
 
+def test_leaving_while_waiting(make_pooler, paper):
+    """A client that says goodbye to TLS alone, without Terminate, while it waits for a server: it is
+    not kept in the queue. What it has asked for by then is not done."""
+    pooler = make_pooler(default_pool_size=1, **client_side(paper, "require"))
+    holder = pooler.connect(sslmode="require")
+    with holder.transaction():
+        holder.execute("select 1")
+        client = wire.Wire.over(tls_socket(pooler))
+        pooler.clients.append(client)
+        client.login("alice", "app")
+        client.send(wire.query("select 2"))
+        pooler.wait_waiting(1)
+        client.send(wire.query("select 3"))
+        client.sock.unwrap()
+        pooler.wait_waiting(0)
+    assert works(holder)
+
+
 def test_copy_both_ways(make_pooler, paper, cluster):
     cluster.make_table("copied", "a int, b text")
     pooler = make_pooler(**client_side(paper, "require"))
