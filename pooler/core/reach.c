@@ -171,7 +171,7 @@ reach_start(struct shard *shard, const struct reach_to *to, reach_cb cb, void *a
 
 	r->shard = shard;
 	r->host = mem_strdup(to->host);
-	r->name = mem_strdup(to->name);
+	r->name = mem_strdup(to->name != NULL ? to->name : to->host);
 	r->port = to->port;
 	r->how = to->how;
 	r->cb = cb;

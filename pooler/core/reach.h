@@ -25,7 +25,7 @@ enum reach_how
 struct reach_to
 {
 	const char *host; /* name, address, "/dir", "@abstract" */
-	const char *name; /* whom its certificate must be for, as a rule the same */
+	const char *name; /* whom its certificate must be for; NULL: the same */
 	int port;
 	enum reach_how how;
 };

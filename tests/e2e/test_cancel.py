@@ -248,7 +248,9 @@ def test_cancel_that_meets_our_own_question(make_pooler, cluster, still_pinned):
     valve = Valve(cluster)
     try:
         pooler = make_pooler(
-            default_pool_size=2, databases={"app": {"host": "127.0.0.1", "port": valve.port}}
+            default_pool_size=2,
+            databases={"app": {"host": "127.0.0.1", "port": valve.port}},
+            server_tls_sslmode="disable",
         )
         client = pooler.wire_login()
         client.query("select pg_advisory_lock(1), pg_advisory_lock(2)")
