@@ -29,6 +29,7 @@
 #include "parser/analyze.h"
 #include "planning.h"
 #include "selection.h"
+#include "statements.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 
@@ -151,6 +152,7 @@ worth_a_row(PerfkitExecution *e)
 void
 perfkit_capture_finish(PerfkitExecution *e)
 {
+	perfkit_statements_success(e);
 	if (unlikely(worth_a_row(e)))
 	{
 		finish_looked_at(e, true);

@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "publish.h"
 #include "selection.h"
+#include "statements.h"
 #include "utils/memutils.h"
 
 int perfkit_nesting = 0;
@@ -45,6 +46,7 @@ executor_gone(void *arg)
 	{
 		if (perfkit_publish_slow(perfkit_publish_spent_ns(e)) || perfkit_selection_sampled(e))
 			perfkit_content_take_failed(e);
+		perfkit_statements_success(e);
 		perfkit_publish(db, e, NULL);
 	}
 	perfkit_execution_close(e);

@@ -62,6 +62,7 @@ struct PerfkitExecution
 	/* zeroes */
 	bool simple;    /* came in a simple Query message */
 	bool whole;     /* nothing else happens between its first and last hook: one segment */
+	bool utility;   /* not an executor's */
 	bool running;   /* inside one of our hooks right now */
 	bool live;      /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
 	uint8 news;     /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
@@ -153,6 +154,7 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->level = level;
 	e->simple = false;
 	e->whole = false;
+	e->utility = query_desc == NULL;
 	e->running = false;
 	e->live = false;
 	e->news = 0;
@@ -224,6 +226,14 @@ perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
 	e->active_ns += now_ns - e->segment_ns;
 	e->segment_ns = 0;
 	e->end_ns = now_ns;
+}
+
+/* Blocks and WAL count from here on only, in the open segment. */
+static inline void
+perfkit_execution_meter(PerfkitExecution *e)
+{
+	e->buffers_at = pgBufferUsage;
+	e->wal_at = pgWalUsage;
 }
 
 /* Adds the blocks and WAL used since begin_segment. */

@@ -170,6 +170,10 @@ start_executor(QueryDesc *query_desc, int eflags)
 	}
 	PG_END_TRY();
 	leave(&frame);
+
+	/* As pg_stat_statements and EXPLAIN: what the start has read for itself is not counted. */
+	if (frame.e != NULL)
+		perfkit_execution_meter(frame.e);
 	pause_segment(frame.e);
 	if (frame.e != NULL && !frame.e->whole)
 		perfkit_execution_watch(frame.e);

@@ -35,6 +35,9 @@ int perfkit_live_plan_min_cost = 100000;
 int perfkit_max_plan_size = 64 * 1024;
 int perfkit_log_new_plans = PERFKIT_NEW_PLANS_OFF;
 int perfkit_max_plans = 5000;
+bool perfkit_track_statements = true;
+int perfkit_max_statements = 5000;
+int perfkit_statement_text_size = 5 * 1024;
 bool perfkit_track_cpu = false;
 bool perfkit_track_waits = true;
 int perfkit_wait_sample_interval = 100;
@@ -159,6 +162,14 @@ static const Setting settings[] = {
 	 "changed: if the statement was seen with another plan; all: also when it is new; off."},
 	{"perfkit.max_plans", SETTING_INT, &perfkit_max_plans, 8, 10 * 1000 * 1000, PGC_POSTMASTER, 0,
 	 NULL, "Statements whose plans are remembered for perfkit.log_new_plans.", NULL},
+	{"perfkit.track_statements", SETTING_BOOL, &perfkit_track_statements, 0, 0, PGC_SUSET, 0, NULL,
+	 "Every execution is counted in the statistics of its statement.", NULL},
+	{"perfkit.max_statements", SETTING_INT, &perfkit_max_statements, 16, 1000 * 1000,
+	 PGC_POSTMASTER, 0, NULL, "Statements of all databases whose statistics are kept.",
+	 "More make those used least give way, which is counted as statements_evicted."},
+	{"perfkit.statement_text_size", SETTING_INT, &perfkit_statement_text_size, 16, INT_MAX / 1024,
+	 PGC_POSTMASTER, GUC_UNIT_KB, NULL, "Shared memory for the texts of these statements.",
+	 "Where there is no room the statistics have no text, counted as statement_texts_refused."},
 	{"perfkit.track_cpu", SETTING_BOOL, &perfkit_track_cpu, 0, 0, PGC_SUSET, 0, NULL,
 	 "The CPU time of statements is measured, with two system calls for each.", NULL},
 	{"perfkit.track_waits", SETTING_BOOL, &perfkit_track_waits, 0, 0, PGC_SUSET, 0, NULL,

@@ -276,6 +276,104 @@ DROP FUNCTION perfkit._comment_columns(regclass);
 GRANT SELECT ON perfkit.slow_query_log TO pg_read_all_stats;
 GRANT SELECT ON perfkit.slow_queries, perfkit.failed_queries TO PUBLIC;
 
+-- ---------------------------------------------------------------- statements
+
+CREATE FUNCTION perfkit._statements(with_histogram boolean,
+	OUT queryid bigint, OUT userid oid, OUT toplevel boolean, OUT query text,
+	OUT calls bigint, OUT errors bigint, OUT total_exec_time double precision,
+	OUT mean_exec_time double precision, OUT min_exec_time double precision,
+	OUT max_exec_time double precision, OUT stddev_exec_time double precision,
+	OUT p50_exec_time double precision, OUT p95_exec_time double precision,
+	OUT p99_exec_time double precision, OUT rows bigint,
+	OUT shared_blks_hit bigint, OUT shared_blks_read bigint, OUT shared_blks_dirtied bigint,
+	OUT shared_blks_written bigint, OUT local_blks_hit bigint, OUT local_blks_read bigint,
+	OUT local_blks_dirtied bigint, OUT local_blks_written bigint, OUT temp_blks_read bigint,
+	OUT temp_blks_written bigint, OUT shared_blk_read_time double precision,
+	OUT shared_blk_write_time double precision, OUT local_blk_read_time double precision,
+	OUT local_blk_write_time double precision, OUT temp_blk_read_time double precision,
+	OUT temp_blk_write_time double precision, OUT wal_records bigint, OUT wal_fpi bigint,
+	OUT wal_bytes bigint, OUT wal_buffers_full bigint, OUT jit_functions bigint,
+	OUT jit_generation_time double precision, OUT jit_inlining_count bigint,
+	OUT jit_inlining_time double precision, OUT jit_optimization_count bigint,
+	OUT jit_optimization_time double precision, OUT jit_emission_count bigint,
+	OUT jit_emission_time double precision, OUT jit_deform_count bigint,
+	OUT jit_deform_time double precision, OUT parallel_workers_to_launch bigint,
+	OUT parallel_workers_launched bigint, OUT plans bigint, OUT total_plan_time double precision,
+	OUT total_error_time double precision, OUT p999_exec_time double precision,
+	OUT stats_since timestamptz, OUT histogram bigint[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'perfkit_statements'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
+COMMENT ON FUNCTION perfkit._statements(boolean) IS
+	'the rows of view statements, from shared memory; histogram is {bucket, count, bucket, count, ...}';
+
+CREATE VIEW perfkit.statements AS
+SELECT
+	s.queryid,
+	pg_catalog.current_database() AS database,
+	pg_catalog.pg_get_userbyid(s.userid) AS username,
+	s.toplevel, s.query, s.calls, s.errors,
+	s.total_exec_time, s.mean_exec_time, s.min_exec_time, s.max_exec_time, s.stddev_exec_time,
+	s.p50_exec_time, s.p95_exec_time, s.p99_exec_time, s.rows,
+	s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
+	s.local_blks_hit, s.local_blks_read, s.local_blks_dirtied, s.local_blks_written,
+	s.temp_blks_read, s.temp_blks_written,
+	s.shared_blk_read_time, s.shared_blk_write_time,
+	s.local_blk_read_time, s.local_blk_write_time,
+	s.temp_blk_read_time, s.temp_blk_write_time,
+	s.wal_records, s.wal_fpi, s.wal_bytes, s.wal_buffers_full,
+	s.jit_functions, s.jit_generation_time, s.jit_inlining_count, s.jit_inlining_time,
+	s.jit_optimization_count, s.jit_optimization_time, s.jit_emission_count, s.jit_emission_time,
+	s.jit_deform_count, s.jit_deform_time,
+	s.parallel_workers_to_launch, s.parallel_workers_launched,
+	s.plans, s.total_plan_time,
+	s.p999_exec_time, s.total_error_time, s.userid, s.stats_since
+FROM perfkit._statements(false) s;
+
+COMMENT ON VIEW perfkit.statements IS
+	'every execution of every statement of this database, not only the slow ones; texts of others only for pg_read_all_stats';
+COMMENT ON COLUMN perfkit.statements.queryid IS 'as in pg_stat_statements';
+COMMENT ON COLUMN perfkit.statements.database IS 'name of the database';
+COMMENT ON COLUMN perfkit.statements.username IS 'name of the role that ran it';
+COMMENT ON COLUMN perfkit.statements.toplevel IS 'sent by clients, not run inside a function';
+COMMENT ON COLUMN perfkit.statements.query IS 'with constants replaced by $n, passwords redacted; NULL where the constants are not known, or for want of room';
+COMMENT ON COLUMN perfkit.statements.calls IS 'executions that succeeded';
+COMMENT ON COLUMN perfkit.statements.errors IS 'executions that failed, were cancelled or timed out, or whose commit failed';
+COMMENT ON COLUMN perfkit.statements.total_exec_time IS 'ms the executor, or the utility statement, took; of the successes, as all that follows';
+COMMENT ON COLUMN perfkit.statements.mean_exec_time IS 'ms';
+COMMENT ON COLUMN perfkit.statements.min_exec_time IS 'ms';
+COMMENT ON COLUMN perfkit.statements.max_exec_time IS 'ms';
+COMMENT ON COLUMN perfkit.statements.stddev_exec_time IS 'ms, population standard deviation';
+COMMENT ON COLUMN perfkit.statements.p50_exec_time IS 'ms, median, within 5 %';
+COMMENT ON COLUMN perfkit.statements.p95_exec_time IS 'ms, 95 of 100 executions took no longer, within 5 %';
+COMMENT ON COLUMN perfkit.statements.p99_exec_time IS 'ms, 99 of 100, within 5 %';
+COMMENT ON COLUMN perfkit.statements.rows IS 'returned or affected';
+COMMENT ON COLUMN perfkit.statements.shared_blk_read_time IS 'ms; before PostgreSQL 17 of local blocks too; 0 unless track_io_timing';
+COMMENT ON COLUMN perfkit.statements.shared_blk_write_time IS 'ms; before PostgreSQL 17 of local blocks too; 0 unless track_io_timing';
+COMMENT ON COLUMN perfkit.statements.local_blk_read_time IS 'ms, PostgreSQL 17 and newer; 0 unless track_io_timing';
+COMMENT ON COLUMN perfkit.statements.local_blk_write_time IS 'ms, PostgreSQL 17 and newer; 0 unless track_io_timing';
+COMMENT ON COLUMN perfkit.statements.wal_buffers_full IS 'PostgreSQL 18';
+COMMENT ON COLUMN perfkit.statements.jit_deform_count IS 'PostgreSQL 17';
+COMMENT ON COLUMN perfkit.statements.jit_deform_time IS 'ms (PostgreSQL 17)';
+COMMENT ON COLUMN perfkit.statements.parallel_workers_to_launch IS 'PostgreSQL 18';
+COMMENT ON COLUMN perfkit.statements.parallel_workers_launched IS 'PostgreSQL 18';
+COMMENT ON COLUMN perfkit.statements.plans IS 'executions that were planned, rather than taking a plan from a cache';
+COMMENT ON COLUMN perfkit.statements.total_plan_time IS 'ms of planning';
+COMMENT ON COLUMN perfkit.statements.p999_exec_time IS 'ms, 999 of 1000, within 5 %';
+COMMENT ON COLUMN perfkit.statements.total_error_time IS 'ms that executions took which failed; not in total_exec_time';
+COMMENT ON COLUMN perfkit.statements.userid IS 'OID of the role that ran it';
+COMMENT ON COLUMN perfkit.statements.stats_since IS 'when it was first counted, since the last reset';
+GRANT SELECT ON perfkit.statements TO PUBLIC;
+
+CREATE FUNCTION perfkit.reset_statements(username name DEFAULT NULL,
+	database name DEFAULT pg_catalog.current_database(), queryid bigint DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'perfkit_reset_statements'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION perfkit.reset_statements(name, name, bigint) IS
+	'forgets what was counted of the statements of a role, of one queryid, or of all; of this database unless another is named';
+REVOKE ALL ON FUNCTION perfkit.reset_statements(name, name, bigint) FROM PUBLIC;
+
 -- ---------------------------------------------------------------- performance_log
 
 CREATE TABLE perfkit.performance_log (

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "source.h"
 #include "selection.h"
+#include "statements.h"
 #include "storage/bufmgr.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -306,6 +307,8 @@ perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *
 	/* From here on nobody takes it for one that runs. */
 	if (e->serial != 0)
 		perfkit_slot_leave(e);
+	if (failure != NULL)
+		perfkit_statements_failure(e);
 	if (!find_reason(e, failure, &reason) || perfkit_selection_left_out(e))
 		return;
 	perfkit_count(db, PERFKIT_CAPTURED, 1);

@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "planseen.h"
 #include "seat.h"
+#include "sheets.h"
 #include "shmem.h"
 #include "slot.h"
 #include "state.h"
@@ -69,12 +70,21 @@ rings_end(void)
 }
 
 
+/* From there too; where backends count statements, and behind it the table of those. */
+static Size
+statements_at(void)
+{
+	return CACHELINEALIGN(add_size(add_size(rings_end(), perfkit_slot_memory()),
+								   add_size(perfkit_planseen_memory(), perfkit_seat_memory())));
+}
+
+
 static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(add_size(rings_end(), PG_CACHE_LINE_SIZE), perfkit_seat_memory()),
-					add_size(perfkit_slot_memory(), perfkit_planseen_memory()));
+	return add_size(add_size(statements_at(), perfkit_sheets_memory()),
+					add_size(perfkit_statements_table_memory(), PG_CACHE_LINE_SIZE));
 }
 
 
@@ -94,6 +104,7 @@ request(void)
 		next_request_hook();
 	RequestAddinShmemSpace(total_memory());
 	RequestNamedLWLockTranche(TRANCHE, 1);
+	RequestNamedLWLockTranche(PERFKIT_STATEMENTS_TRANCHE, 1);
 }
 
 
@@ -135,6 +146,7 @@ startup(void)
 {
 	bool found;
 	Size size = total_memory();
+	char *start;
 	char *slots;
 
 	if (next_startup_hook)
@@ -142,8 +154,11 @@ startup(void)
 	perfkit_shared = ShmemInitStruct("perfkit", size, &found);
 	if (!found)
 		memset(perfkit_shared, 0, size);
-	slots = (char *) CACHELINEALIGN(perfkit_shared) + rings_end();
+	start = (char *) CACHELINEALIGN(perfkit_shared);
+	slots = start + rings_end();
 	perfkit_slot_init(slots, !found);
+	perfkit_sheets_init(start + statements_at());
+	perfkit_statements_table_init(start + statements_at() + perfkit_sheets_memory(), !found);
 	if (found)
 		return;
 	init_shared();
@@ -395,6 +410,7 @@ perfkit_shmem_drop_unless_changed(Oid database, uint32 generation)
 bool
 perfkit_shmem_release(PerfkitDatabase *db)
 {
+	PerfkitStatementFilter filter = {.database = pg_atomic_read_u32(&db->database)};
 	bool done = false;
 
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
@@ -420,6 +436,8 @@ perfkit_shmem_release(PerfkitDatabase *db)
 		changed();
 	}
 	LWLockRelease(perfkit_shared->lock);
+	if (done)
+		perfkit_sheets_reset(&filter);
 	return done;
 }
 

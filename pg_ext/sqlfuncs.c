@@ -16,6 +16,7 @@
 #include "partition.h"
 #include "planseen.h"
 #include "seat.h"
+#include "sheets.h"
 #include "shmem.h"
 #include "slot.h"
 #include "utils/builtins.h"
@@ -115,8 +116,39 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 	row(result, "shared_memory_bytes",
 		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
 				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_slot_memory() +
-				 perfkit_planseen_memory() + perfkit_seat_memory()),
-		"rings, counters and plans of all databases, and a slot for each backend");
+				 perfkit_planseen_memory() + perfkit_seat_memory() + perfkit_sheets_memory() +
+				 perfkit_statements_table_memory()),
+		"rings, counters, plans and statements of all databases, and what each backend has");
+}
+
+
+static int64
+number(pg_atomic_uint64 *counter)
+{
+	return (int64) pg_atomic_read_u64(counter);
+}
+
+
+/* The table of statement statistics, which all databases share. */
+static void
+statement_rows(ReturnSetInfo *result)
+{
+	PerfkitStatementNumbers *n = perfkit_statement_numbers;
+
+	row(result, "statements", perfkit_statements_table_used(),
+		"statements of all databases in the table: see perfkit.max_statements");
+	row(result, "statements_evicted", number(&n->evicted), "statements that had to make room");
+	row(result, "statements_lost", number(&n->lost), "executions counted nowhere");
+	row(result, "statement_text_bytes", (int64) perfkit_statements_table_text_used(),
+		"their texts: see perfkit.statement_text_size");
+	row(result, "statement_texts_refused", number(&n->texts_refused),
+		"texts there was no room for");
+	row(result, "statement_merges", number(&n->merges),
+		"times what a backend had counted was added to the table");
+	row(result, "statement_merges_by_need", number(&n->merges_by_need),
+		"times a backend had to do so itself in the middle of its work");
+	row(result, "statement_lock_waits", number(&n->lock_waits),
+		"times a backend found the table locked and waited");
 }
 
 
@@ -137,7 +169,8 @@ warning_row(ReturnSetInfo *result)
 	}
 	if (strcmp(queryid, "off") == 0)
 	{
-		appendStringInfoString(&text, "compute_query_id is off: queryid stays empty; ");
+		appendStringInfoString(
+			&text, "compute_query_id is off: queryid stays empty, statements are not counted; ");
 		n++;
 	}
 	row(result, "configuration_warnings", n, n > 0 ? text.data : NULL);
@@ -156,6 +189,7 @@ perfkit_status(PG_FUNCTION_ARGS)
 	counter_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
 	worker_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
 	memory_rows((ReturnSetInfo *) fcinfo->resultinfo, db);
+	statement_rows((ReturnSetInfo *) fcinfo->resultinfo);
 	warning_row((ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
 }

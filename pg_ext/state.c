@@ -22,6 +22,7 @@
 #include "record.h"
 #include "shmem.h"
 #include "state.h"
+#include "statements_file.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 
@@ -299,7 +300,10 @@ save_at_stop(int code, Datum arg)
 	 * So it does after an immediate stop, which ends with code 0 too.
 	 */
 	if (code == 0 && perfkit_shared != NULL && database_is_shut_down())
+	{
 		write_state(true);
+		perfkit_statements_file_write();
+	}
 }
 
 
@@ -326,6 +330,7 @@ perfkit_state_start(void)
 		}
 	}
 	free(buffer.start);
+	perfkit_statements_file_read();
 	write_state(false);
 
 	/* Every time: a crash of a child has used the list of callbacks up. */

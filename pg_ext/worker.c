@@ -33,6 +33,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "running.h"
+#include "sheets.h"
 #include "shmem.h"
 #include "storage/ipc.h"
 #include "unfinished.h"
@@ -369,6 +370,7 @@ flush(void)
 	static bool standby = false;
 
 	check_extension();
+	perfkit_sheets_merge(MyDatabaseId, false);
 	if (RecoveryInProgress())
 	{
 		standby = true;
