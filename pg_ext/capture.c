@@ -53,7 +53,8 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 		next_analyze(pstate, query, jumble);
 	if (perfkit_shmem_mine() == NULL)
 		return;
-	if (jumble != NULL && (perfkit_nesting == 0 || perfkit_track == PERFKIT_TRACK_ALL))
+	if (jumble != NULL && (perfkit_nesting == 0 || perfkit_track == PERFKIT_TRACK_ALL ||
+						   (perfkit_running != NULL && perfkit_running->tag == CMDTAG_PREPARE)))
 		perfkit_normalize_remember(pstate->p_sourcetext, query, jumble);
 	if (perfkit_nesting > 0 || perfkit_commit_inside(pstate->p_sourcetext))
 		return;

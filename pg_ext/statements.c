@@ -161,12 +161,9 @@ add_jit(int64 *sums, const PerfkitJit *jit)
 #define N_BLOCKS (PERFKIT_TALLY_TEMP_BLKS_WRITTEN - PERFKIT_TALLY_SHARED_BLKS_HIT + 1)
 
 static inline void
-add_usage(int64 *sums, const PerfkitExecution *e)
+add_usage(int64 *sums, const BufferUsage *from, const BufferUsage *to, const WalUsage *wal_from,
+		  const WalUsage *wal_to)
 {
-	const BufferUsage *from = e->has_usage ? &no_buffers : &e->buffers_at;
-	const BufferUsage *to = e->has_usage ? &e->buffers : &pgBufferUsage;
-	const WalUsage *wal_from = e->has_usage ? &no_wal : &e->wal_at;
-	const WalUsage *wal_to = e->has_usage ? &e->wal : &pgWalUsage;
 	const int64 *blocks_from = (const int64 *) ((const char *) from + FIRST_BLOCKS);
 	const int64 *blocks_to = (const int64 *) ((const char *) to + FIRST_BLOCKS);
 
@@ -213,7 +210,12 @@ perfkit_statements_count_success(const PerfkitExecution *e)
 		sums[PERFKIT_TALLY_PLANS]++;
 		sums[PERFKIT_TALLY_PLAN_NS] += e->planning_ns;
 	}
-	add_usage(sums, e);
+
+	/* What was executed in one piece has its last part, mostly all, still to be added. */
+	if (e->whole)
+		add_usage(sums, &e->buffers_at, &pgBufferUsage, &e->wal_at, &pgWalUsage);
+	if (e->has_usage)
+		add_usage(sums, &no_buffers, &e->buffers, &no_wal, &e->wal);
 	if (unlikely(e->has_jit))
 		add_jit(sums, &e->jit);
 	if (e->workers_planned > 0)

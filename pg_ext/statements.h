@@ -40,9 +40,9 @@ extern void perfkit_statements_count_success(const PerfkitExecution *e);
 extern void perfkit_statements_count_failure(const PerfkitExecution *e);
 
 /*
- * An execution is over.  Its segments are ended; its usage is what it has summed up
- * or, in one piece, what was used since its segment began.  Never raises; allocates
- * (by malloc) only for a text the table does not have.
+ * An execution is over.  Its segments are ended, and their usage is summed up; but not
+ * that of the last one, if it is executed in one piece.  Never raises; allocates (by
+ * malloc) only for a text the table does not have.
  */
 static inline void
 perfkit_statements_success(const PerfkitExecution *e)
