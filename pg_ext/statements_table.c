@@ -207,7 +207,6 @@ perfkit_statements_table_find(const PerfkitStatementKey *key, TimestampTz now)
 	memset(s, 0, sizeof(*s));
 	s->key = *key;
 	s->text = PERFKIT_NO_CHUNK;
-	s->usage = 1;
 	s->since = now;
 	s->next = *head;
 	*head = index;
@@ -220,12 +219,14 @@ perfkit_statements_table_merge(PerfkitStatement *s, const PerfkitTally *tally, c
 {
 	uint64 executions =
 		(uint64) (tally->sums[PERFKIT_TALLY_CALLS] + tally->sums[PERFKIT_TALLY_ERRORS]);
+	bool again = s->tally.sums[PERFKIT_TALLY_CALLS] > 0 || s->tally.sums[PERFKIT_TALLY_ERRORS] > 0;
 
+	/* A statement that is executed once and never again is the first to go. */
+	if (executions > 0)
+		s->usage = Min(MAX_USAGE, s->usage + again + pg_leftmost_one_pos64(executions));
 	perfkit_tally_add(&s->tally, tally);
 	for (int i = 0; i < PERFKIT_HISTOGRAM_BUCKETS; i++)
 		s->counts[i] += counts[i];
-	if (executions > 0)
-		s->usage = Min(MAX_USAGE, s->usage + 1 + pg_leftmost_one_pos64(executions));
 }
 
 
