@@ -55,7 +55,14 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 		return;
 	if (jumble != NULL && (perfkit_nesting == 0 || perfkit_track == PERFKIT_TRACK_ALL ||
 						   (perfkit_running != NULL && perfkit_running->tag == CMDTAG_PREPARE)))
-		perfkit_normalize_remember(pstate->p_sourcetext, query, jumble);
+	{
+		/* Only a Parse message has parameters whose types are still to be found. */
+		if (perfkit_nesting == 0 && pstate->p_paramref_hook == NULL &&
+			pstate->p_sourcetext == debug_query_string)
+			perfkit_normalize_remember_message(pstate->p_sourcetext, query, jumble);
+		else
+			perfkit_normalize_remember(pstate->p_sourcetext, query, jumble);
+	}
 	if (perfkit_nesting > 0 || perfkit_commit_inside(pstate->p_sourcetext))
 		return;
 	if (perfkit_commit_parked != NULL)
@@ -66,7 +73,6 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 	perfkit_last.length = query->stmt_len;
 	perfkit_last.command = query->commandType;
 
-	/* Only a Parse message has parameters whose types are still to be found. */
 	if (pstate->p_paramref_hook != NULL)
 		perfkit_parsed_remember(pstate->p_sourcetext, perfkit_last.queryid);
 }

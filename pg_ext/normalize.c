@@ -2,8 +2,12 @@
  * normalize.c
  *	  Places of constants, and the text without them.
  *
- *	  analysis: jumble -> slot (queryid, hash and length of the text; places)
+ *	  analysis: jumble -> slot (queryid, which text, places)
  *	  capture:  text -> slot -> token lengths -> text with $n
+ *
+ * A text is told by its hash and length.  Of a statement in a simple Query, which is
+ * executed before the message and its text are gone, only where it stands is kept:
+ * most statements end without anybody asking for their text.
  *
  * Token lengths are found by a scanner of our own, which need not know more
  * than one token at a place where PostgreSQL's has found a constant.  Core's
@@ -13,11 +17,13 @@
  */
 #include "normalize.h"
 
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "parser/parser.h"
 #include "parser/scansup.h"
 #include "source.h"
+#include "tcop/tcopprot.h"
 
 /*
  * Each statement has a few slots to choose from: a session with a hundred prepared
@@ -27,6 +33,9 @@
 #define WAYS 4
 #define SLOTS (SETS * WAYS)
 #define INLINE_PLACES 6
+
+/* And statements in simple Queries a few of their own, which what they run inside does not take. */
+#define MESSAGE_SLOTS 16
 
 /* What all slots together may hold beside themselves; more forgets everything. */
 #define MAX_BYTES (1024 * 1024)
@@ -40,7 +49,14 @@ typedef struct Place
 typedef struct Slot
 {
 	int64 queryid; /* 0: unused */
-	uint32 hash;   /* of the statement's own text */
+
+	/* of a text in the client's message; NULL: it may come again later, and has its hash */
+	const char *message_text;
+	TimestampTz message;
+	int32 location; /* as in Query; the places count from the start of the message */
+	int32 length;
+
+	uint32 hash; /* of the statement's own text */
 	int32 size;
 	int32 first; /* number of the first constant */
 	int32 count;
@@ -60,6 +76,7 @@ typedef struct Output
 } Output;
 
 static Slot table[SLOTS];
+static Slot message_table[MESSAGE_SLOTS];
 static Size bytes_used = 0;
 
 
@@ -93,6 +110,13 @@ slot_for(uint32 set)
 			return &slots[i];
 	}
 	return &slots[oldest[set]++ % WAYS];
+}
+
+
+static Slot *
+slot_in_message(int64 queryid)
+{
+	return &message_table[(uint32) queryid % MESSAGE_SLOTS];
 }
 
 
@@ -136,6 +160,8 @@ make_room(Slot *slot, int count)
 	{
 		for (int i = 0; i < SLOTS; i++)
 			forget(&table[i]);
+		for (int i = 0; i < MESSAGE_SLOTS; i++)
+			forget(&message_table[i]);
 	}
 	slot->more = malloc(wanted);
 	if (slot->more == NULL)
@@ -146,28 +172,16 @@ make_room(Slot *slot, int count)
 }
 
 
-void
-perfkit_normalize_remember(const char *source, const Query *query, const JumbleState *jumble)
+/* Notes the places of a statement whose text begins at `start` of its source. */
+static void
+note_places(Slot *slot, const Query *query, const JumbleState *jumble, int start)
 {
-	int length;
-	const char *text =
-		perfkit_source_statement(source, query->stmt_location, query->stmt_len, &length);
-	uint32 hash = hash_of(text, length);
-	int64 queryid = (int64) query->queryId;
-	uint32 set;
-	Slot *slot;
-	int start = text - source;
 	Place *places;
 
-	if (slot_of(queryid, hash, length, &set) != NULL)
-		return;
-	slot = slot_for(set);
 	slot->queryid = 0;
 	if (!make_room(slot, jumble->clocations_count))
 		return;
-	slot->queryid = queryid;
-	slot->hash = hash;
-	slot->size = length;
+	slot->queryid = (int64) query->queryId;
 	slot->first = jumble->highest_extern_param_id + 1;
 	slot->count = 0;
 	slot->sorted = false;
@@ -185,6 +199,40 @@ perfkit_normalize_remember(const char *source, const Query *query, const JumbleS
 	/* Those that stay may have made many to few. */
 	if (slot->count <= INLINE_PLACES && places != slot->few)
 		memcpy(slot->few, places, slot->count * sizeof(Place));
+}
+
+
+void
+perfkit_normalize_remember_message(const char *source, const Query *query,
+								   const JumbleState *jumble)
+{
+	Slot *slot = slot_in_message((int64) query->queryId);
+
+	note_places(slot, query, jumble, 0);
+	slot->message_text = source;
+	slot->message = GetCurrentStatementStartTimestamp();
+	slot->location = query->stmt_location;
+	slot->length = query->stmt_len;
+}
+
+
+void
+perfkit_normalize_remember(const char *source, const Query *query, const JumbleState *jumble)
+{
+	int length;
+	const char *text =
+		perfkit_source_statement(source, query->stmt_location, query->stmt_len, &length);
+	uint32 hash = hash_of(text, length);
+	uint32 set;
+	Slot *slot;
+
+	if (slot_of((int64) query->queryId, hash, length, &set) != NULL)
+		return;
+	slot = slot_for(set);
+	note_places(slot, query, jumble, text - source);
+	slot->message_text = NULL;
+	slot->hash = hash;
+	slot->size = length;
 }
 
 
@@ -379,16 +427,60 @@ write_text(Output *out, Slot *slot, const char *text, Size length)
 }
 
 
+/* Of a statement in the message that is being executed: its places, now counted from its start. */
+static Slot *
+find_in_message(int64 queryid, const char *text, Size length)
+{
+	Slot *slot = slot_in_message(queryid);
+	const char *own;
+	int own_length;
+	int start;
+
+	if (slot->queryid != queryid || slot->message_text == NULL ||
+		slot->message_text != debug_query_string ||
+		slot->message != GetCurrentStatementStartTimestamp())
+		return NULL;
+	own = perfkit_source_statement(slot->message_text, slot->location, slot->length, &own_length);
+	if ((Size) own_length != length || memcmp(own, text, length) != 0)
+		return NULL;
+	start = own - slot->message_text;
+	for (int i = 0; i < slot->count; i++)
+		places_of(slot)[i].at -= start;
+
+	/* Kept like any other from here on. */
+	slot->message_text = NULL;
+	slot->hash = hash_of(text, own_length);
+	slot->size = own_length;
+	return slot;
+}
+
+
+static Slot *
+find(int64 queryid, const char *text, Size length)
+{
+	uint32 hash;
+	uint32 set;
+	Slot *slot = find_in_message(queryid, text, length);
+
+	if (slot != NULL)
+		return slot;
+	hash = hash_of(text, (int) length);
+	slot = slot_in_message(queryid);
+	if (slot->queryid == queryid && slot->message_text == NULL && slot->hash == hash &&
+		(Size) slot->size == length)
+		return slot;
+	return slot_of(queryid, hash, length, &set);
+}
+
+
 Size
 perfkit_normalize(int64 queryid, const char *text, Size length, char *out, Size size, bool *cut)
 {
 	Output output = {.bytes = out, .size = size};
-	uint32 hash = hash_of(text, (int) length);
-	uint32 set;
-	Slot *slot = slot_of(queryid, hash, length, &set);
+	Slot *slot = queryid != 0 ? find(queryid, text, length) : NULL;
 
 	*cut = false;
-	if (queryid == 0 || slot == NULL)
+	if (slot == NULL)
 		return 0;
 	if (!slot->sorted)
 		qsort(places_of(slot), slot->count, sizeof(Place), compare_places);

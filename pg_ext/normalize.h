@@ -20,7 +20,14 @@
 
 #include "nodes/parsenodes.h"
 
-/* After analysis of `query`, a statement in `source`. */
+/*
+ * After analysis of `query`, a statement in a simple Query whose text is `source`: it
+ * is executed before the next message comes, or never.
+ */
+extern void perfkit_normalize_remember_message(const char *source, const Query *query,
+											   const JumbleState *jumble);
+
+/* The same of any other statement. */
 extern void perfkit_normalize_remember(const char *source, const Query *query,
 									   const JumbleState *jumble);
 

@@ -161,11 +161,11 @@ add_jit(int64 *sums, const PerfkitJit *jit)
 #define N_BLOCKS (PERFKIT_TALLY_TEMP_BLKS_WRITTEN - PERFKIT_TALLY_SHARED_BLKS_HIT + 1)
 
 static inline void
-add_usage(int64 *sums, const BufferUsage *from, const BufferUsage *to, const WalUsage *wal_from,
-		  const WalUsage *wal_to)
+add_usage(int64 *restrict sums, const BufferUsage *restrict from, const BufferUsage *restrict to,
+		  const WalUsage *wal_from, const WalUsage *wal_to)
 {
-	const int64 *blocks_from = (const int64 *) ((const char *) from + FIRST_BLOCKS);
-	const int64 *blocks_to = (const int64 *) ((const char *) to + FIRST_BLOCKS);
+	const int64 *restrict blocks_from = (const int64 *) ((const char *) from + FIRST_BLOCKS);
+	const int64 *restrict blocks_to = (const int64 *) ((const char *) to + FIRST_BLOCKS);
 
 	StaticAssertStmt(offsetof(BufferUsage, temp_blks_written) ==
 						 FIRST_BLOCKS + (N_BLOCKS - 1) * sizeof(int64),
