@@ -271,37 +271,36 @@ COMMENT ON COLUMN perfkit.active_queries.wait_event_type IS 'as in pg_stat_activ
 COMMENT ON COLUMN perfkit.active_queries.wait_event IS 'as in pg_stat_activity; NULL: it does not wait';
 COMMENT ON COLUMN perfkit.active_queries.blocking_pids IS 'who blocks it now, while it waits for a lock';
 COMMENT ON COLUMN perfkit.active_queries.id IS 'number its row has or will have in slow_query_log; NULL while none was given';
-DROP FUNCTION perfkit._comment_columns(regclass);
 
 GRANT SELECT ON perfkit.slow_query_log TO pg_read_all_stats;
 GRANT SELECT ON perfkit.slow_queries, perfkit.failed_queries TO PUBLIC;
 
 -- ---------------------------------------------------------------- statements
 
-CREATE FUNCTION perfkit._statements(with_histogram boolean,
-	OUT queryid bigint, OUT userid oid, OUT toplevel boolean, OUT query text,
-	OUT calls bigint, OUT errors bigint, OUT total_exec_time double precision,
-	OUT mean_exec_time double precision, OUT min_exec_time double precision,
-	OUT max_exec_time double precision, OUT stddev_exec_time double precision,
-	OUT p50_exec_time double precision, OUT p95_exec_time double precision,
-	OUT p99_exec_time double precision, OUT rows bigint,
-	OUT shared_blks_hit bigint, OUT shared_blks_read bigint, OUT shared_blks_dirtied bigint,
-	OUT shared_blks_written bigint, OUT local_blks_hit bigint, OUT local_blks_read bigint,
-	OUT local_blks_dirtied bigint, OUT local_blks_written bigint, OUT temp_blks_read bigint,
-	OUT temp_blks_written bigint, OUT shared_blk_read_time double precision,
-	OUT shared_blk_write_time double precision, OUT local_blk_read_time double precision,
-	OUT local_blk_write_time double precision, OUT temp_blk_read_time double precision,
-	OUT temp_blk_write_time double precision, OUT wal_records bigint, OUT wal_fpi bigint,
-	OUT wal_bytes bigint, OUT wal_buffers_full bigint, OUT jit_functions bigint,
-	OUT jit_generation_time double precision, OUT jit_inlining_count bigint,
-	OUT jit_inlining_time double precision, OUT jit_optimization_count bigint,
-	OUT jit_optimization_time double precision, OUT jit_emission_count bigint,
-	OUT jit_emission_time double precision, OUT jit_deform_count bigint,
-	OUT jit_deform_time double precision, OUT parallel_workers_to_launch bigint,
-	OUT parallel_workers_launched bigint, OUT plans bigint, OUT total_plan_time double precision,
-	OUT total_error_time double precision, OUT p999_exec_time double precision,
-	OUT stats_since timestamptz, OUT histogram bigint[])
-RETURNS SETOF record
+CREATE FUNCTION perfkit._statements(with_histogram boolean)
+RETURNS TABLE (
+	queryid bigint, userid oid, toplevel boolean, query text,
+	calls bigint, errors bigint, total_exec_time double precision,
+	mean_exec_time double precision, min_exec_time double precision,
+	max_exec_time double precision, stddev_exec_time double precision,
+	p50_exec_time double precision, p95_exec_time double precision,
+	p99_exec_time double precision, rows bigint,
+	shared_blks_hit bigint, shared_blks_read bigint, shared_blks_dirtied bigint,
+	shared_blks_written bigint, local_blks_hit bigint, local_blks_read bigint,
+	local_blks_dirtied bigint, local_blks_written bigint, temp_blks_read bigint,
+	temp_blks_written bigint, shared_blk_read_time double precision,
+	shared_blk_write_time double precision, local_blk_read_time double precision,
+	local_blk_write_time double precision, temp_blk_read_time double precision,
+	temp_blk_write_time double precision, wal_records bigint, wal_fpi bigint,
+	wal_bytes bigint, wal_buffers_full bigint, jit_functions bigint,
+	jit_generation_time double precision, jit_inlining_count bigint,
+	jit_inlining_time double precision, jit_optimization_count bigint,
+	jit_optimization_time double precision, jit_emission_count bigint,
+	jit_emission_time double precision, jit_deform_count bigint,
+	jit_deform_time double precision, parallel_workers_to_launch bigint,
+	parallel_workers_launched bigint, plans bigint, total_plan_time double precision,
+	total_error_time double precision, p999_exec_time double precision,
+	stats_since timestamptz, histogram bigint[])
 AS 'MODULE_PATHNAME', 'perfkit_statements'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
 COMMENT ON FUNCTION perfkit._statements(boolean) IS
@@ -332,9 +331,9 @@ FROM perfkit._statements(false) s;
 
 COMMENT ON VIEW perfkit.statements IS
 	'every execution of every statement of this database, not only the slow ones; texts of others only for pg_read_all_stats';
+SELECT perfkit._comment_columns('perfkit.statements');
+DROP FUNCTION perfkit._comment_columns(regclass);
 COMMENT ON COLUMN perfkit.statements.queryid IS 'as in pg_stat_statements';
-COMMENT ON COLUMN perfkit.statements.database IS 'name of the database';
-COMMENT ON COLUMN perfkit.statements.username IS 'name of the role that ran it';
 COMMENT ON COLUMN perfkit.statements.toplevel IS 'sent by clients, not run inside a function';
 COMMENT ON COLUMN perfkit.statements.query IS 'with constants replaced by $n, passwords redacted; NULL where the constants are not known, or for want of room';
 COMMENT ON COLUMN perfkit.statements.calls IS 'executions that succeeded';
@@ -352,16 +351,16 @@ COMMENT ON COLUMN perfkit.statements.shared_blk_read_time IS 'ms; before Postgre
 COMMENT ON COLUMN perfkit.statements.shared_blk_write_time IS 'ms; before PostgreSQL 17 of local blocks too; 0 unless track_io_timing';
 COMMENT ON COLUMN perfkit.statements.local_blk_read_time IS 'ms, PostgreSQL 17 and newer; 0 unless track_io_timing';
 COMMENT ON COLUMN perfkit.statements.local_blk_write_time IS 'ms, PostgreSQL 17 and newer; 0 unless track_io_timing';
-COMMENT ON COLUMN perfkit.statements.wal_buffers_full IS 'PostgreSQL 18';
-COMMENT ON COLUMN perfkit.statements.jit_deform_count IS 'PostgreSQL 17';
-COMMENT ON COLUMN perfkit.statements.jit_deform_time IS 'ms (PostgreSQL 17)';
-COMMENT ON COLUMN perfkit.statements.parallel_workers_to_launch IS 'PostgreSQL 18';
-COMMENT ON COLUMN perfkit.statements.parallel_workers_launched IS 'PostgreSQL 18';
+COMMENT ON COLUMN perfkit.statements.temp_blk_read_time IS 'ms; 0 unless track_io_timing';
+COMMENT ON COLUMN perfkit.statements.temp_blk_write_time IS 'ms; 0 unless track_io_timing';
+COMMENT ON COLUMN perfkit.statements.jit_inlining_count IS 'executions for which functions were inlined';
+COMMENT ON COLUMN perfkit.statements.jit_optimization_count IS 'executions whose code was optimized';
+COMMENT ON COLUMN perfkit.statements.jit_emission_count IS 'executions for which code was emitted';
+COMMENT ON COLUMN perfkit.statements.jit_deform_count IS 'executions for which deforming was compiled (PostgreSQL 17)';
 COMMENT ON COLUMN perfkit.statements.plans IS 'executions that were planned, rather than taking a plan from a cache';
 COMMENT ON COLUMN perfkit.statements.total_plan_time IS 'ms of planning';
 COMMENT ON COLUMN perfkit.statements.p999_exec_time IS 'ms, 999 of 1000, within 5 %';
 COMMENT ON COLUMN perfkit.statements.total_error_time IS 'ms that executions took which failed; not in total_exec_time';
-COMMENT ON COLUMN perfkit.statements.userid IS 'OID of the role that ran it';
 COMMENT ON COLUMN perfkit.statements.stats_since IS 'when it was first counted, since the last reset';
 GRANT SELECT ON perfkit.statements TO PUBLIC;
 

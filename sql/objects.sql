@@ -18,6 +18,11 @@ FROM pg_attribute
 WHERE attrelid = 'perfkit.slow_query_log'::regclass AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum;
 
+SELECT attnum, attname, atttypid::regtype
+FROM pg_attribute
+WHERE attrelid = 'perfkit.statements'::regclass AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum;
+
 -- the views have the same columns
 SELECT relation, count(*) FILTER (WHERE l.attnum IS NULL) AS missing
 FROM unnest(ARRAY['perfkit.slow_queries', 'perfkit.failed_queries']::regclass[]) relation
@@ -61,6 +66,6 @@ SELECT r.role, t.relation,
 	has_table_privilege(r.role, 'perfkit.' || t.relation, 'SELECT') AS may_read,
 	has_table_privilege(r.role, 'perfkit.' || t.relation, 'INSERT, UPDATE, DELETE, TRUNCATE') AS may_write
 FROM unnest(ARRAY['public', 'pg_read_all_stats']) WITH ORDINALITY r(role, n),
-	unnest(ARRAY['slow_query_log', 'performance_log', 'slow_queries', 'failed_queries', 'active_queries', 'status'])
+	unnest(ARRAY['slow_query_log', 'performance_log', 'slow_queries', 'failed_queries', 'active_queries', 'statements', 'status'])
 		WITH ORDINALITY t(relation, n)
 ORDER BY r.n, t.n;
