@@ -373,6 +373,199 @@ COMMENT ON FUNCTION perfkit.reset_statements(name, name, bigint) IS
 	'forgets what was counted of the statements of a role, of one queryid, or of all; of this database unless another is named';
 REVOKE ALL ON FUNCTION perfkit.reset_statements(name, name, bigint) FROM PUBLIC;
 
+CREATE FUNCTION perfkit._bucket_start(bucket integer) RETURNS double precision
+AS 'MODULE_PATHNAME', 'perfkit_bucket_start'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._bucket_start(integer) IS 'ms at which a bucket of the histogram of _statements() begins';
+
+CREATE FUNCTION perfkit.histogram(queryid bigint)
+RETURNS TABLE (from_ms double precision, to_ms double precision, calls bigint, pct double precision, pct_so_far double precision)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	WITH pair AS (
+		SELECT s.histogram[2 * i - 1]::integer AS bucket, s.histogram[2 * i] AS n
+		FROM perfkit._statements(true) s,
+			pg_catalog.generate_series(1, pg_catalog.cardinality(s.histogram) / 2) i
+		WHERE s.queryid = histogram.queryid
+	), bucket AS (
+		SELECT p.bucket, pg_catalog.sum(p.n)::bigint AS n FROM pair p GROUP BY p.bucket
+	)
+	SELECT perfkit._bucket_start(b.bucket), perfkit._bucket_start(b.bucket + 1), b.n,
+		(100.0 * b.n / pg_catalog.sum(b.n) OVER ())::double precision,
+		(100.0 * pg_catalog.sum(b.n) OVER (ORDER BY b.bucket) / pg_catalog.sum(b.n) OVER ())::double precision
+	FROM bucket b
+	ORDER BY b.bucket;
+END;
+COMMENT ON FUNCTION perfkit.histogram(bigint) IS
+	'how long the executions of a statement took, all roles together: how many from from_ms up to, not including, to_ms; without empty ranges';
+
+-- ---------------------------------------------------------------- digests of the slow query log
+
+-- A row is slow by its duration, not because it was drawn, new or failed.
+CREATE FUNCTION perfkit.digest(since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (rank bigint, queryid bigint, database name, query text, calls bigint,
+	total_ms double precision, pct_total double precision, mean_ms double precision,
+	min_ms double precision, max_ms double precision, stddev_ms double precision,
+	slow_p50_ms double precision, slow_p95_ms double precision, slow_p99_ms double precision,
+	rows bigint, errors bigint, timeouts bigint, plans bigint,
+	first_seen timestamptz, last_seen timestamptz, worst_id bigint, usernames name[],
+	application_names text[])
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH row AS (
+		SELECT q.*, q.reason IN ('threshold', 'long_running') AS slow,
+			COALESCE(q.query_normalized, q.query) AS text
+		FROM perfkit.slow_queries q
+		WHERE q.started_at >= since AND q.started_at < until
+	), statement AS (
+		SELECT r.queryid, r.database,
+			COALESCE(pg_catalog.max(r.text) FILTER (WHERE r.text <> '<insufficient privilege>'),
+				pg_catalog.max(r.text)) AS text,
+			pg_catalog.count(*) FILTER (WHERE r.slow) AS calls,
+			COALESCE(pg_catalog.sum(r.duration_ms) FILTER (WHERE r.slow), 0) AS total,
+			pg_catalog.avg(r.duration_ms) FILTER (WHERE r.slow) AS mean,
+			pg_catalog.min(r.duration_ms) FILTER (WHERE r.slow) AS min,
+			pg_catalog.max(r.duration_ms) FILTER (WHERE r.slow) AS max,
+			pg_catalog.stddev_pop(r.duration_ms) FILTER (WHERE r.slow) AS stddev,
+			percentile_cont(ARRAY[0.5, 0.95, 0.99]::double precision[])
+				WITHIN GROUP (ORDER BY r.duration_ms) FILTER (WHERE r.slow) AS p,
+			pg_catalog.sum(r.rows) FILTER (WHERE r.slow)::bigint AS rows,
+			pg_catalog.count(*) FILTER (WHERE r.outcome NOT IN ('ok', 'running')) AS errors,
+			pg_catalog.count(*) FILTER (WHERE r.outcome IN ('statement_timeout', 'lock_timeout')) AS timeouts,
+			pg_catalog.count(DISTINCT r.plan_id) AS plans,
+			pg_catalog.min(r.started_at) AS first, pg_catalog.max(r.started_at) AS last,
+			(pg_catalog.array_agg(r.id ORDER BY r.duration_ms DESC, r.id))[1] AS worst,
+			pg_catalog.array_agg(DISTINCT r.username) AS usernames,
+			pg_catalog.array_agg(DISTINCT r.application_name) FILTER (WHERE r.application_name IS NOT NULL) AS applications
+		FROM row r
+		WHERE r.slow OR r.outcome <> 'ok'
+		GROUP BY r.queryid, r.database, CASE WHEN r.queryid IS NULL THEN r.text END
+	)
+	SELECT pg_catalog.rank() OVER (ORDER BY s.total DESC, s.errors DESC), s.queryid, s.database, s.text,
+		s.calls, s.total, 100 * s.total / NULLIF(pg_catalog.sum(s.total) OVER (), 0), s.mean, s.min, s.max,
+		s.stddev, s.p[1], s.p[2], s.p[3], s.rows, s.errors, s.timeouts, s.plans, s.first, s.last,
+		s.worst, s.usernames, s.applications
+	FROM statement s
+	ORDER BY s.total DESC, s.errors DESC, s.queryid;
+END;
+COMMENT ON FUNCTION perfkit.digest(timestamptz, timestamptz) IS
+	'where the time of slow executions went between two times, by statement; percentiles are those of the slow executions only';
+
+CREATE VIEW perfkit.slow_query_digest AS SELECT * FROM perfkit.digest();
+COMMENT ON VIEW perfkit.slow_query_digest IS
+	'slow executions by statement, over all that slow_query_log has; see digest() for a part of it, and statements for all executions';
+COMMENT ON COLUMN perfkit.slow_query_digest.rank IS '1: took most of the time';
+COMMENT ON COLUMN perfkit.slow_query_digest.queryid IS 'as in pg_stat_statements; NULL: failed before analysis, then each text is a statement';
+COMMENT ON COLUMN perfkit.slow_query_digest.database IS 'name of the database';
+COMMENT ON COLUMN perfkit.slow_query_digest.query IS 'normalized, where that is known';
+COMMENT ON COLUMN perfkit.slow_query_digest.calls IS 'slow executions, failed ones among them';
+COMMENT ON COLUMN perfkit.slow_query_digest.total_ms IS 'their durations together';
+COMMENT ON COLUMN perfkit.slow_query_digest.pct_total IS 'share of the time of all slow executions, in percent';
+COMMENT ON COLUMN perfkit.slow_query_digest.mean_ms IS 'mean duration of the slow executions';
+COMMENT ON COLUMN perfkit.slow_query_digest.min_ms IS 'shortest of the slow executions';
+COMMENT ON COLUMN perfkit.slow_query_digest.max_ms IS 'longest';
+COMMENT ON COLUMN perfkit.slow_query_digest.stddev_ms IS 'standard deviation of the slow executions';
+COMMENT ON COLUMN perfkit.slow_query_digest.slow_p50_ms IS 'median of the slow executions only';
+COMMENT ON COLUMN perfkit.slow_query_digest.slow_p95_ms IS '95th percentile of the slow executions only';
+COMMENT ON COLUMN perfkit.slow_query_digest.slow_p99_ms IS '99th percentile of the slow executions only';
+COMMENT ON COLUMN perfkit.slow_query_digest.rows IS 'rows of the slow executions';
+COMMENT ON COLUMN perfkit.slow_query_digest.errors IS 'failed executions in the log, slow or not';
+COMMENT ON COLUMN perfkit.slow_query_digest.timeouts IS 'of them, those that ran into statement_timeout or lock_timeout';
+COMMENT ON COLUMN perfkit.slow_query_digest.plans IS 'different plans';
+COMMENT ON COLUMN perfkit.slow_query_digest.first_seen IS 'start of the first execution in the log';
+COMMENT ON COLUMN perfkit.slow_query_digest.last_seen IS 'start of the last one';
+COMMENT ON COLUMN perfkit.slow_query_digest.worst_id IS 'id of the longest execution in slow_queries';
+COMMENT ON COLUMN perfkit.slow_query_digest.usernames IS 'roles that ran it';
+COMMENT ON COLUMN perfkit.slow_query_digest.application_names IS 'applications that ran it, as far as the reader may know';
+GRANT SELECT ON perfkit.slow_query_digest TO PUBLIC;
+
+-- One row a value of the dimension; a statement with several tags counts for each.
+CREATE FUNCTION perfkit.digest_by(dimension text, since timestamptz DEFAULT '-infinity',
+	until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (rank bigint, value text, calls bigint, total_ms double precision,
+	pct_total double precision, mean_ms double precision, max_ms double precision,
+	slow_p50_ms double precision, slow_p95_ms double precision, slow_p99_ms double precision,
+	errors bigint, timeouts bigint, statements bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF dimension IS NULL OR dimension NOT IN ('application', 'user', 'tag', 'database', 'outcome') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown dimension %s', COALESCE(quote_literal(dimension), 'NULL')),
+			HINT = 'It is one of application, user, tag, database and outcome.';
+	END IF;
+	RETURN QUERY
+	WITH row AS (
+		SELECT d.value, q.duration_ms, q.outcome, q.queryid,
+			q.reason IN ('threshold', 'long_running') AS slow
+		FROM perfkit.slow_queries q
+		CROSS JOIN LATERAL (
+			SELECT CASE dimension WHEN 'application' THEN q.application_name WHEN 'user' THEN q.username::text
+				WHEN 'database' THEN q.database::text ELSE q.outcome END AS value
+			WHERE dimension <> 'tag'
+			UNION ALL
+			SELECT t.key || '=' || t.value FROM jsonb_each_text(q.tags) t WHERE dimension = 'tag') d
+		WHERE q.started_at >= since AND q.started_at < until
+	), value AS (
+		SELECT r.value, count(*) FILTER (WHERE r.slow) AS calls,
+			COALESCE(sum(r.duration_ms) FILTER (WHERE r.slow), 0) AS total,
+			avg(r.duration_ms) FILTER (WHERE r.slow) AS mean,
+			max(r.duration_ms) FILTER (WHERE r.slow) AS max,
+			percentile_cont(ARRAY[0.5, 0.95, 0.99]::double precision[])
+				WITHIN GROUP (ORDER BY r.duration_ms) FILTER (WHERE r.slow) AS p,
+			count(*) FILTER (WHERE r.outcome NOT IN ('ok', 'running')) AS errors,
+			count(*) FILTER (WHERE r.outcome IN ('statement_timeout', 'lock_timeout')) AS timeouts,
+			count(DISTINCT r.queryid) AS statements
+		FROM row r
+		WHERE r.slow OR r.outcome <> 'ok'
+		GROUP BY r.value
+	), everything AS (
+		-- of the log, not of the values: a statement with two tags took its time once
+		SELECT sum(q.duration_ms) AS total FROM perfkit.slow_queries q
+		WHERE q.started_at >= since AND q.started_at < until AND q.reason IN ('threshold', 'long_running')
+	)
+	SELECT rank() OVER (ORDER BY v.total DESC, v.errors DESC), v.value, v.calls, v.total,
+		100 * v.total / NULLIF(e.total, 0), v.mean, v.max, v.p[1], v.p[2], v.p[3], v.errors, v.timeouts,
+		v.statements
+	FROM value v, everything e
+	ORDER BY v.total DESC, v.errors DESC, v.value;
+END $$;
+COMMENT ON FUNCTION perfkit.digest_by(text, timestamptz, timestamptz) IS
+	'where the time of slow executions went, by application, user, tag, database or outcome; percentiles are those of the slow executions only';
+
+CREATE FUNCTION perfkit.timeline(step interval, since timestamptz DEFAULT now() - interval '1 day',
+	until timestamptz DEFAULT now())
+RETURNS TABLE (bucket timestamptz, calls bigint, total_ms double precision, mean_ms double precision,
+	max_ms double precision, slow_p50_ms double precision, slow_p95_ms double precision,
+	slow_p99_ms double precision, errors bigint, timeouts bigint, statements bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT b.bucket, pg_catalog.count(*) FILTER (WHERE q.slow),
+		COALESCE(pg_catalog.sum(q.duration_ms) FILTER (WHERE q.slow), 0),
+		pg_catalog.avg(q.duration_ms) FILTER (WHERE q.slow),
+		pg_catalog.max(q.duration_ms) FILTER (WHERE q.slow),
+		percentile_cont(0.5) WITHIN GROUP (ORDER BY q.duration_ms) FILTER (WHERE q.slow),
+		percentile_cont(0.95) WITHIN GROUP (ORDER BY q.duration_ms) FILTER (WHERE q.slow),
+		percentile_cont(0.99) WITHIN GROUP (ORDER BY q.duration_ms) FILTER (WHERE q.slow),
+		pg_catalog.count(*) FILTER (WHERE q.outcome NOT IN ('ok', 'running')),
+		pg_catalog.count(*) FILTER (WHERE q.outcome IN ('statement_timeout', 'lock_timeout')),
+		pg_catalog.count(DISTINCT q.queryid) FILTER (WHERE q.slow OR q.outcome <> 'ok')
+	FROM pg_catalog.generate_series(
+			pg_catalog.date_bin(step, since, '2000-01-01 00:00:00+00'), until, step) b (bucket)
+	LEFT JOIN (
+		SELECT s.started_at, s.duration_ms, s.outcome, s.queryid,
+			s.reason IN ('threshold', 'long_running') AS slow
+		FROM perfkit.slow_queries s
+		WHERE s.started_at >= since AND s.started_at < until) q
+		ON pg_catalog.date_bin(step, q.started_at, '2000-01-01 00:00:00+00') = b.bucket
+	WHERE b.bucket < until
+	GROUP BY b.bucket
+	ORDER BY b.bucket;
+END;
+COMMENT ON FUNCTION perfkit.timeline(interval, timestamptz, timestamptz) IS
+	'slow executions over time, a row a step, empty ones too; steps begin at multiples of the step; percentiles are those of the slow executions only';
+
 -- ---------------------------------------------------------------- performance_log
 
 CREATE TABLE perfkit.performance_log (

@@ -33,6 +33,7 @@
 
 PG_FUNCTION_INFO_V1(perfkit_statements);
 PG_FUNCTION_INFO_V1(perfkit_reset_statements);
+PG_FUNCTION_INFO_V1(perfkit_bucket_start);
 
 /* The statements of a database, copied. */
 typedef struct Copy
@@ -297,4 +298,12 @@ perfkit_reset_statements(PG_FUNCTION_ARGS)
 		filter.queryid = PG_GETARG_INT64(2);
 	perfkit_sheets_reset(&filter);
 	PG_RETURN_VOID();
+}
+
+
+/* perfkit._bucket_start(bucket): in ms. */
+Datum
+perfkit_bucket_start(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(perfkit_histogram_start(PG_GETARG_INT32(0)) / 1e6);
 }

@@ -66,6 +66,6 @@ SELECT r.role, t.relation,
 	has_table_privilege(r.role, 'perfkit.' || t.relation, 'SELECT') AS may_read,
 	has_table_privilege(r.role, 'perfkit.' || t.relation, 'INSERT, UPDATE, DELETE, TRUNCATE') AS may_write
 FROM unnest(ARRAY['public', 'pg_read_all_stats']) WITH ORDINALITY r(role, n),
-	unnest(ARRAY['slow_query_log', 'performance_log', 'slow_queries', 'failed_queries', 'active_queries', 'statements', 'status'])
+	unnest(ARRAY['slow_query_log', 'performance_log', 'slow_queries', 'failed_queries', 'active_queries', 'statements', 'slow_query_digest', 'status'])
 		WITH ORDINALITY t(relation, n)
 ORDER BY r.n, t.n;

@@ -65,7 +65,7 @@ RESET perfkit.track_statements;
 SET perfkit.track_utility = off;
 COPY t TO '/dev/null';
 RESET perfkit.track_utility;
-SELECT calls, query FROM perfkit.statements WHERE toplevel AND query IN ('COPY t TO ''/dev/null''', 'SELECT count(*) FROM t');
+SELECT calls, query FROM perfkit.statements WHERE toplevel AND query IN ('COPY t TO ''/dev/null''', 'SELECT count(*) FROM t') ORDER BY query USING ~<~;
 
 -- ann sees that others have worked, not what
 SELECT 'of the superuser' AS secret;
