@@ -46,6 +46,23 @@ const CommandTag perfkit_capture_tags[CMD_NOTHING + 1] = {
 static post_parse_analyze_hook_type next_analyze = NULL;
 
 
+/* The places of constants, if its text may be asked for. */
+static void
+remember_places(const ParseState *pstate, const Query *query, const JumbleState *jumble)
+{
+	if (jumble == NULL)
+		return;
+
+	/* Only a Parse message has parameters whose types are still to be found. */
+	if (perfkit_nesting == 0 && pstate->p_paramref_hook == NULL &&
+		pstate->p_sourcetext == debug_query_string)
+		perfkit_normalize_remember_message(pstate->p_sourcetext, query, jumble);
+	else if (perfkit_nesting == 0 || perfkit_track == PERFKIT_TRACK_ALL ||
+			 (perfkit_running != NULL && perfkit_running->tag == CMDTAG_PREPARE))
+		perfkit_normalize_remember(pstate->p_sourcetext, query, jumble);
+}
+
+
 static void
 after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 {
@@ -53,20 +70,14 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jumble)
 		next_analyze(pstate, query, jumble);
 	if (perfkit_shmem_mine() == NULL)
 		return;
-	if (jumble != NULL && (perfkit_nesting == 0 || perfkit_track == PERFKIT_TRACK_ALL ||
-						   (perfkit_running != NULL && perfkit_running->tag == CMDTAG_PREPARE)))
-	{
-		/* Only a Parse message has parameters whose types are still to be found. */
-		if (perfkit_nesting == 0 && pstate->p_paramref_hook == NULL &&
-			pstate->p_sourcetext == debug_query_string)
-			perfkit_normalize_remember_message(pstate->p_sourcetext, query, jumble);
-		else
-			perfkit_normalize_remember(pstate->p_sourcetext, query, jumble);
-	}
 	if (perfkit_nesting > 0 || perfkit_commit_inside(pstate->p_sourcetext))
+	{
+		remember_places(pstate, query, jumble);
 		return;
+	}
 	if (perfkit_commit_parked != NULL)
 		perfkit_commit_settle(NULL);
+	remember_places(pstate, query, jumble);
 	perfkit_last.parsed_message = GetCurrentStatementStartTimestamp();
 	perfkit_last.queryid = (int64) query->queryId;
 	perfkit_last.location = query->stmt_location;

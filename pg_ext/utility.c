@@ -176,11 +176,11 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 }
 
 
-/* Does the tag sent to the client carry a number of rows? */
+/* Is there a number of rows?  Clients get it with the tag, but not that of REFRESH. */
 static bool
 counts_rows(CommandTag tag)
 {
-	return command_tag_display_rowcount(tag);
+	return command_tag_display_rowcount(tag) || tag == CMDTAG_REFRESH_MATERIALIZED_VIEW;
 }
 
 

@@ -55,8 +55,6 @@ BEGIN
 	RETURN NULL;
 END $$;
 CREATE TRIGGER noted AFTER UPDATE OF note ON hive.accounts FOR EACH ROW EXECUTE FUNCTION hive.noted();
-CREATE MATERIALIZED VIEW hive.report AS SELECT balance, count(*) FROM hive.accounts GROUP BY 1;
-ALTER MATERIALIZED VIEW hive.report OWNER TO bee_top;
 GRANT ALL ON ALL TABLES IN SCHEMA hive TO bee_top, bee_all;
 ANALYZE;
 EOF_SQL
@@ -97,6 +95,9 @@ CREATE TABLE hive.t_:me (a int PRIMARY KEY);
 INSERT INTO hive.t_:me VALUES (1), (2), (2);
 INSERT INTO hive.t_:me SELECT generate_series(1, 500);
 VACUUM hive.t_:me;
+CREATE MATERIALIZED VIEW hive.v_:me AS SELECT * FROM hive.t_:me;
+REFRESH MATERIALIZED VIEW hive.v_:me;
+DROP MATERIALIZED VIEW hive.v_:me;
 DROP TABLE hive.t_:me;
 EOF_SQL
 
@@ -153,6 +154,9 @@ WHERE s.$column IS DISTINCT FROM p.$column
 
 	-- PostgreSQL 15 keeps only the rows of the last chunk of a loop over a cursor
 	AND NOT ('$column' = 'rows' AND current_setting('server_version_num')::int < 160000 AND s.query LIKE 'SELECT id FROM hive.accounts WHERE id <= n')
+
+	-- PostgreSQL 18 counts the query of a cursor, where nested statements are tracked; here each FETCH is one
+	AND NOT (coalesce(s.query, p.query) LIKE 'SELECT id FROM hive.accounts ORDER BY id' AND NOT coalesce(s.toplevel, p.toplevel))
 ORDER BY 1
 EOF_SQL
 }
@@ -203,7 +207,7 @@ is( ask($node, <<'EOF_SQL'), '0', 'every success is in the histogram');
 SELECT count(*) FROM perfkit._statements(true) s
 WHERE s.calls <> (SELECT coalesce(sum(c), 0) FROM unnest(s.histogram) WITH ORDINALITY AS u (c, n) WHERE n % 2 = 0)
 EOF_SQL
-cmp_ok(ask($node, q{SELECT plans FROM perfkit.statements WHERE username = 'bee_top' AND query LIKE 'PREPARE p%'}), '<', 7,
+cmp_ok(ask($node, q{SELECT plans FROM perfkit.statements WHERE username = 'bee_top' AND query LIKE '%SELECT note FROM hive.accounts WHERE id = $1'}), '<', 7,
 	'a generic plan is no planning');
 
 # ---- percentiles against durations that the server has logged
