@@ -112,11 +112,14 @@
 #if PG_VERSION_NUM >= 180000
 #define PERFKIT_HAS_WORKER_COUNTS true
 #define PERFKIT_WAL_BUFFERS_FULL(usage) ((usage)->wal_buffers_full)
+#define PERFKIT_WAL_BUFFERS_FULL_BETWEEN(from, to)                                                 \
+	((to)->wal_buffers_full - (from)->wal_buffers_full)
 #define PERFKIT_WORKERS_PLANNED(estate) ((estate)->es_parallel_workers_to_launch)
 #define PERFKIT_WORKERS_LAUNCHED(estate) ((estate)->es_parallel_workers_launched)
 #else
 #define PERFKIT_HAS_WORKER_COUNTS false
 #define PERFKIT_WAL_BUFFERS_FULL(usage) INT64CONST(-1)
+#define PERFKIT_WAL_BUFFERS_FULL_BETWEEN(from, to) 0
 #define PERFKIT_WORKERS_PLANNED(estate) (-1)
 #define PERFKIT_WORKERS_LAUNCHED(estate) (-1)
 #endif

@@ -179,8 +179,7 @@ add_usage(int64 *restrict sums, const BufferUsage *restrict from, const BufferUs
 		sums[PERFKIT_TALLY_WAL_RECORDS] += wal_to->wal_records - wal_from->wal_records;
 		sums[PERFKIT_TALLY_WAL_FPI] += wal_to->wal_fpi - wal_from->wal_fpi;
 		sums[PERFKIT_TALLY_WAL_BYTES] += (int64) (wal_to->wal_bytes - wal_from->wal_bytes);
-		sums[PERFKIT_TALLY_WAL_BUFFERS_FULL] +=
-			PERFKIT_WAL_BUFFERS_FULL(wal_to) - PERFKIT_WAL_BUFFERS_FULL(wal_from);
+		sums[PERFKIT_TALLY_WAL_BUFFERS_FULL] += PERFKIT_WAL_BUFFERS_FULL_BETWEEN(wal_from, wal_to);
 	}
 }
 

@@ -21,7 +21,7 @@ c_files()
 pooler_cflags()
 {
     local library
-    printf -- '-std=gnu11 -D_GNU_SOURCE -Ipooler -Itests/unit'
+    printf -- '-std=gnu11 -D_GNU_SOURCE -Ipooler -Itests/unit -Ipg_ext'
     for library in openssl libpq libcares; do
         printf ' %s' "$(pkg-config --cflags "$library" 2> /dev/null)"
     done
