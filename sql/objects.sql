@@ -35,7 +35,7 @@ GROUP BY 1 ORDER BY 1;
 SELECT c.relname, a.attname
 FROM pg_class c
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relnamespace = 'perfkit'::regnamespace AND c.relkind IN ('p', 'v')
+WHERE c.relnamespace = 'perfkit'::regnamespace AND c.relkind IN ('p', 'r', 'v') AND NOT c.relispartition
 	AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL);
 SELECT p.proname FROM pg_proc p
 WHERE p.pronamespace = 'perfkit'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
