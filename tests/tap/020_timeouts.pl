@@ -148,7 +148,7 @@ dragged('COPY TO', '', 'COPY (SELECT drag(id) FROM t) TO STDOUT;', 'COPY|ok|-|10
 dragged('COPY FROM', '', "COPY sink_before FROM STDIN;\n1\n\\.\n", 'COPY|ok|-|1|0', 'COPY|statement_timeout|57014|-|0');
 dragged('CREATE INDEX', '', 'CREATE INDEX ON t (drag_index(id));', 'CREATE INDEX|ok|-|-|0', 'CREATE INDEX|statement_timeout|57014|-|0');
 dragged('REFRESH MATERIALIZED VIEW', '', 'REFRESH MATERIALIZED VIEW m;',
-	'REFRESH MATERIALIZED VIEW|ok|-|-|0', 'REFRESH MATERIALIZED VIEW|statement_timeout|57014|-|0');
+	'REFRESH MATERIALIZED VIEW|ok|-|100|0', 'REFRESH MATERIALIZED VIEW|statement_timeout|57014|-|0');
 dragged('a FETCH', 'BEGIN; DECLARE c CURSOR FOR SELECT drag(id) FROM t;', 'FETCH 3 FROM c;', 'FETCH|ok|-|3|0', 'FETCH|statement_timeout|57014|-|0');
 dragged('EXECUTE', 'PREPARE p AS SELECT drag(id) FROM t WHERE id < $1;', 'EXECUTE p(4);', 'SELECT|ok|-|3|0', 'SELECT|statement_timeout|57014|0|0');
 dragged('DO', '', 'DO $$ BEGIN PERFORM drag(1); END $$;', 'DO|ok|-|-|0', 'DO|statement_timeout|57014|-|0');
