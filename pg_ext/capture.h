@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  * capture.h
- *	  The parser and executor hooks, and what the other hooks share
- *	  with them.
+ *	  The parser's hook, and what the hooks of the executor and of utility
+ *	  statements share: which statements are looked at, how one begins and
+ *	  what becomes of it.  What every statement pays is inline.
  *-------------------------------------------------------------------------
  */
 #ifndef PERFKIT_CAPTURE_H
