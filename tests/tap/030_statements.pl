@@ -156,7 +156,7 @@ WHERE s.$column IS DISTINCT FROM p.$column
 	AND NOT ('$column' = 'rows' AND current_setting('server_version_num')::int < 160000 AND s.query LIKE 'SELECT id FROM hive.accounts WHERE id <= n')
 
 	-- PostgreSQL 18 counts the query of a cursor, where nested statements are tracked; here each FETCH is one
-	AND NOT (coalesce(s.query, p.query) LIKE 'SELECT id FROM hive.accounts ORDER BY id' AND NOT coalesce(s.toplevel, p.toplevel))
+	AND NOT (coalesce(s.query, p.query) LIKE '%SELECT id FROM hive.accounts ORDER BY id%' AND NOT coalesce(s.toplevel, p.toplevel))
 ORDER BY 1
 EOF_SQL
 }
