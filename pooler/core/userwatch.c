@@ -1,49 +1,66 @@
 /*
  * userwatch.c - see userwatch.h.
  *
- * libev hears of changes from the kernel, and looks by itself each LOOK_S where the kernel does not
- * tell (network file systems). Who writes the file in place is seen while it is half written: the
- * file must have been left alone for SETTLE_S.
+ * The file is looked at by its times to the nanosecond: ev_stat compares seconds, and a password
+ * that is changed twice in one would stay as it was after the first. Who writes the file in place
+ * is seen while it is half written, so two looks must agree.
  */
 #include "core/userwatch.h"
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 
-#define LOOK_S 1.0
-#define SETTLE_S 0.1
+#define LOOK_S 0.25
 
 static struct
 {
 	struct ev_loop *ev; /* NULL: nothing is watched */
-	char *path;         /* libev keeps the pointer */
-	ev_stat file;
-	ev_timer settle;
+	char *path;
+	ev_timer look;
+	struct stat last; /* as of the last look at which the file was there */
+	bool touched;     /* it had changed then */
 	void (*changed)(void);
 } watch;
 
-static void
-settled(struct ev_loop *ev, ev_timer *w, int revents)
+static bool
+same_time(const struct timespec *a, const struct timespec *b)
 {
-	(void) ev;
-	(void) w;
-	(void) revents;
-	watch.changed();
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+		   same_time(&a->st_mtim, &b->st_mtim) && same_time(&a->st_ctim, &b->st_ctim);
 }
 
 static void
-touched(struct ev_loop *ev, ev_stat *w, int revents)
+look(struct ev_loop *ev, ev_timer *w, int revents)
 {
+	struct stat now;
+
+	(void) ev;
+	(void) w;
 	(void) revents;
 	/* Gone for a moment, while it is replaced, or for good: nothing to read. */
-	if (w->attr.st_nlink == 0)
+	if (stat(watch.path, &now) != 0)
 		return;
-	ev_timer_stop(ev, &watch.settle);
-	ev_timer_set(&watch.settle, SETTLE_S, 0.);
-	ev_timer_start(ev, &watch.settle);
+	if (!same_file(&now, &watch.last))
+	{
+		watch.last = now;
+		watch.touched = true;
+	}
+	else if (watch.touched)
+	{
+		watch.touched = false;
+		watch.changed();
+	}
 }
 
 void
@@ -51,8 +68,7 @@ userwatch_stop(void)
 {
 	if (watch.ev == NULL)
 		return;
-	ev_stat_stop(watch.ev, &watch.file);
-	ev_timer_stop(watch.ev, &watch.settle);
+	ev_timer_stop(watch.ev, &watch.look);
 	free(watch.path);
 	watch.path = NULL;
 	watch.ev = NULL;
@@ -72,7 +88,9 @@ userwatch_start(struct ev_loop *ev, const char *path, void (*changed)(void))
 	userwatch_stop();
 	watch.ev = ev;
 	watch.path = mem_strdup(path);
-	ev_timer_init(&watch.settle, settled, 0., 0.);
-	ev_stat_init(&watch.file, touched, watch.path, LOOK_S);
-	ev_stat_start(ev, &watch.file);
+	watch.touched = false;
+	memset(&watch.last, 0, sizeof(watch.last));
+	(void) stat(watch.path, &watch.last);
+	ev_timer_init(&watch.look, look, LOOK_S, LOOK_S);
+	ev_timer_start(ev, &watch.look);
 }

@@ -130,6 +130,21 @@ def test_passwords_change_under_load(make_pooler, cluster):
         cluster.sql("drop role dora")
 
 
+def test_passwords_change_quickly(make_pooler, cluster):
+    """Several times a second, the file as long as before: no change is missed."""
+    pooler = make_pooler(auth_type="plain", userlist={"alice": "secret-0"})
+    for n in range(1, 8):
+        pooler.userlist["alice"] = f"secret-{n}"
+        pooler.write()
+
+        def followed(password=pooler.userlist["alice"]):
+            with contextlib.suppress(psycopg.OperationalError):
+                with pooler.connect(password=password):
+                    return True
+
+        wait_until(followed, "auth_file to be followed")
+
+
 def pooler_visit(pooler, password):
     return psycopg.connect(
         host=pooler.host,
