@@ -374,24 +374,31 @@ merge_row(const PerfkitBookRow *row, TimestampTz now, bool starting)
 }
 
 
+/* To find schedules by their views. */
+typedef struct ViewEntry
+{
+	Oid view;
+	PerfkitSchedule *schedule;
+} ViewEntry;
+
+
 static int
 by_view(const void *a, const void *b)
 {
-	Oid view_a = (*(PerfkitSchedule *const *) a)->plan.view;
-	Oid view_b = (*(PerfkitSchedule *const *) b)->plan.view;
+	Oid view_a = ((const ViewEntry *) a)->view;
+	Oid view_b = ((const ViewEntry *) b)->view;
 
 	return view_a < view_b ? -1 : view_a > view_b ? 1 : 0;
 }
 
 
 static PerfkitSchedule *
-find_view(PerfkitSchedule **sorted, int n, Oid view)
+find_view(const ViewEntry *sorted, int n, Oid view)
 {
-	PerfkitSchedule wanted = {.plan.view = view};
-	PerfkitSchedule *key = &wanted;
-	PerfkitSchedule **found = bsearch(&key, sorted, n, sizeof(*sorted), by_view);
+	ViewEntry key = {.view = view};
+	ViewEntry *found = bsearch(&key, sorted, n, sizeof(ViewEntry), by_view);
 
-	return found != NULL ? *found : NULL;
+	return found != NULL ? found->schedule : NULL;
 }
 
 
@@ -399,7 +406,7 @@ void
 perfkit_schedule_link(List *edges)
 {
 	int n = 0;
-	PerfkitSchedule **sorted = palloc(sizeof(*sorted) * (hash_get_num_entries(schedules) + 1));
+	ViewEntry *sorted = palloc(sizeof(ViewEntry) * (hash_get_num_entries(schedules) + 1));
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	HASH_SEQ_STATUS status;
 	PerfkitSchedule *s;
@@ -407,8 +414,8 @@ perfkit_schedule_link(List *edges)
 
 	hash_seq_init(&status, schedules);
 	while ((s = hash_seq_search(&status)) != NULL)
-		sorted[n++] = s;
-	qsort(sorted, n, sizeof(*sorted), by_view);
+		sorted[n++] = (ViewEntry){.view = s->plan.view, .schedule = s};
+	qsort(sorted, n, sizeof(ViewEntry), by_view);
 	foreach (lc, edges)
 	{
 		const PerfkitBookEdge *edge = lfirst(lc);

@@ -185,9 +185,10 @@ size_t
 scram_binding_text(const char *gs2, const struct scram_binding *b, bool plus, char *out)
 {
 	uint8_t bytes[SCRAM_MAX_GS2 + SCRAM_MAX_BINDING];
-	size_t n = strlen(gs2);
+	size_t n;
 
-	memcpy(bytes, gs2, n);
+	for (n = 0; gs2[n] != '\0'; n++)
+		bytes[n] = (uint8_t) gs2[n];
 	if (plus)
 	{
 		memcpy(bytes + n, b->data, b->len);

@@ -334,6 +334,22 @@ def server_tls(pooler):
     return shown
 
 
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({"server_tls_protocols": "tlsv1.2"}, "TLSv1.2"),
+        ({"server_tls_protocols": "tlsv1.3"}, "TLSv1.3"),
+        ({"server_tls13_ciphers": "TLS_CHACHA20_POLY1305_SHA256"},
+         "TLSv1.3/TLS_CHACHA20_POLY1305_SHA256"),
+    ],
+)  # fmt: skip
+def test_server_versions_and_ciphers(make_pooler, tls_cluster, paper, settings, expected):
+    tls_cluster(paper.server)
+    pooler = make_pooler(server_tls_sslmode="require", **settings)
+    assert works(pooler.connect())
+    assert server_tls(pooler).startswith(expected)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("has", ("none", "ours", "others'", "elsewhere's"))
 def test_server_modes(make_pooler, tls_cluster, paper, mode, has):
