@@ -40,10 +40,12 @@ SELECT view, schedule, state, method, owner FROM perfkit.matviews WHERE view LIK
 SELECT count(DISTINCT id) FROM (SELECT perfkit.schedule_refresh('mv', 'every 3 hours', max_retries => 7) AS id
 	UNION ALL SELECT perfkit.alter_refresh('mv', overlap => 'queue')) x;
 SELECT schedule, target_lag, max_retries, overlap FROM perfkit.refresh_schedule WHERE view_name = 'mv';
-SELECT perfkit.alter_refresh('mv', target_lag => '1 hour') > 0 AS altered;
+-- (disabled, or it would run at once)
+SELECT perfkit.alter_refresh('mv', target_lag => '1 hour', enabled => false) > 0 AS altered;
 SELECT schedule, target_lag, max_retries, overlap FROM perfkit.refresh_schedule WHERE view_name = 'mv';
 SELECT perfkit.alter_refresh('mv', schedule => 'after 2 days') > 0 AS altered;
 SELECT schedule, target_lag FROM perfkit.refresh_schedule WHERE view_name = 'mv';
+SELECT perfkit.alter_refresh('mv', schedule => '@yearly', enabled => true) > 0 AS altered;
 SELECT perfkit.pause_refresh('mv');
 SELECT state, next_run FROM perfkit.matviews WHERE view = 'regress_refresh.mv';
 SELECT perfkit.resume_refresh('mv');
