@@ -168,6 +168,12 @@ client_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 		return overlong_put(&r->server->tx, m, out) ? RELAY_GO_ON : RELAY_CLIENT_BAD;
 	}
 	*take = 0;
+	if (r->rewrite.on && (interested & REWRITE) != 0 &&
+		rewrite_waits(&r->rewrite, r->server, m, there - PGMSG_HEADER))
+	{
+		r->held = true;
+		return RELAY_GO_ON;
+	}
 	if ((interested & STICKY) != 0)
 		switch (sticky_message(&r->sticky, r->server, names, m, there - PGMSG_HEADER, &tag))
 		{
@@ -265,7 +271,7 @@ send_batch(struct relay *r, struct outgoing *out)
 		relay_request_begins(r, clock_turn_us());
 	if (!outgoing_flush(out))
 		return false;
-	if (conn_blocked(&s->conn))
+	if (conn_blocked(&s->conn) || r->held)
 		conn_read_stop(r->client);
 	return true;
 }
@@ -306,7 +312,8 @@ work_off_large(struct relay *r, uint32_t max_packet)
 	rewrite_chunk_ends(&r->rewrite);
 	if (!send_batch(r, &out))
 		end = RELAY_SERVER_LOST;
-	buf_consume(&r->large, buf_len(&r->large));
+	if (!r->held)
+		buf_consume(&r->large, buf_len(&r->large));
 	return end;
 }
 
@@ -317,7 +324,7 @@ keep_rest(struct relay *r, const uint8_t *p, size_t n)
 	struct pgmsg m;
 
 	/* Of a Bind only the names must be there. */
-	if (pgmsg_peek(p, n, &m) != PGMSG_OK || m.total <= LARGE_FROM || m.type == 'B')
+	if (r->held || pgmsg_peek(p, n, &m) != PGMSG_OK || m.total <= LARGE_FROM || m.type == 'B')
 		conn_save(r->client, p, n);
 	else if (m.total > LARGE_MAX)
 		return RELAY_CLIENT_BAD;
@@ -343,6 +350,7 @@ relay_from_client(struct relay *r, const uint8_t *p, size_t n, const struct rela
 	size_t used = 0;
 	enum relay_end end = RELAY_GO_ON;
 
+	r->held = false;
 	if (gather_large(r, p, n, &used))
 		end = work_off_large(r, max_packet);
 	if (end != RELAY_GO_ON)

@@ -41,7 +41,8 @@ struct relay
 	struct buf large;       /* a client's message that must be whole but outgrows the read buffer */
 	uint8_t fakes[RELAY_FAKES]; /* answers of ours, in front of the next bytes to the client */
 	int n_fakes;
-	bool client_lost;     /* its socket is broken */
+	bool held;        /* what the client has saved waits for the server's answers (rewrite W7) */
+	bool client_lost; /* its socket is broken */
 	bool refused_setting; /* a setting that was put in front failed: its error is below */
 	char sqlstate[6];
 	char text[200];
@@ -82,8 +83,12 @@ struct relay_prefix
 	size_t len;
 };
 
-/* Client bytes as conn_recv() gave them; the rest of a cut header is saved with the conn.
- * max_packet: of one message, in bytes. */
+/*
+ * Client bytes as conn_recv() gave them; the rest of a cut header is saved with the conn. While
+ * `held`, so is what is complete: the client is not to be read then, and after each
+ * relay_from_server() what is saved (if only nothing) is to be shown again.
+ * max_packet: of one message, in bytes.
+ */
 enum relay_end relay_from_client(struct relay *r, const uint8_t *p, size_t n,
 								 const struct relay_prefix *prefix, uint32_t max_packet);
 

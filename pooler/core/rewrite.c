@@ -24,7 +24,7 @@
 #define NAMES_MAX 32768       /* bytes that the names at the beginning of a message may take */
 #define UNNAMED_MAX 65536     /* longest unnamed Parse whose text can be kept (W4) */
 #define PROBE "PERFKIT_PROBE" /* name of a statement that lives for a moment */
-#define DEALLOCATE_MAX 256    /* bytes of a simple query that may be a DEALLOCATE of a name */
+#define DEALLOCATE_MAX REWRITE_DEALLOCATE_MAX
 
 void
 rewrite_init(struct rewrite *w)
@@ -131,12 +131,12 @@ send_parse(const struct statement *st, const char *name, struct outgoing *out)
 	outgoing_pass(out, st->text, st->len);
 }
 
-/* W7: it is noted, but a Sync was sent since, and what it rests on may have failed by then. */
+/* W7: the server was told, but a Sync was sent since, and what it rests on may have failed by then.
+ */
 static bool
-in_doubt(const struct rewrite *w, const struct server *s, enum undo_kind kind,
-		 const struct statement *st, const char *name)
+in_doubt(const struct rewrite *w, const struct server *s, const struct statement *st)
 {
-	const struct undo *note = undo_find(&w->ops, kind, st, name);
+	const struct undo *note = undo_find(&w->ops, UNDO_CACHED, st, "");
 
 	return note != NULL && txstate_synced_since(&s->tx, note->serial);
 }
@@ -146,7 +146,7 @@ static void
 tell(struct rewrite *w, struct server *s, struct statement *st, enum tx_action action,
 	 struct outgoing *out)
 {
-	if (s->statements.uncertain || in_doubt(w, s, UNDO_CACHED, st, "") ||
+	if (s->statements.uncertain || in_doubt(w, s, st) ||
 		(undo_find(&w->ops, UNDO_EVICTED, st, "") != NULL &&
 		 txstate_before_sync(&s->tx) < s->tx.count))
 		send_close(s, st->name, 0, out);
@@ -159,14 +159,11 @@ tell(struct rewrite *w, struct server *s, struct statement *st, enum tx_action a
 	w->stats->server_parse_count++;
 }
 
-/* The server knows the statement of a client's name when what follows arrives. Not so where the
- * name was given in a batch that may fail: then PostgreSQL is to say that there is no such name. */
+/* The server knows the statement when what follows arrives. */
 static void
-ensure(struct rewrite *w, struct server *s, struct statement *st, const char *name,
-	   struct outgoing *out)
+ensure(struct rewrite *w, struct server *s, struct statement *st, struct outgoing *out)
 {
-	if (!stmt_cache_touch(&s->statements, st) ||
-		(in_doubt(w, s, UNDO_CACHED, st, "") && !in_doubt(w, s, UNDO_NAMED, st, name)))
+	if (!stmt_cache_touch(&s->statements, st) || in_doubt(w, s, st))
 		tell(w, s, st, TX_SWALLOW, out);
 }
 
@@ -234,7 +231,7 @@ unnamed_deallocate(struct rewrite *w, struct server *s, const struct prepared *p
 		(st = names_find(&w->names, name)) == NULL)
 		return false;
 	statement_drop(&w->unnamed);
-	ensure(w, s, st, name, out);
+	ensure(w, s, st, out);
 	w->unnamed_tag = next_serial(w);
 	note(w, UNDO_UNNAMED, st, name);
 	note(w, UNDO_EVICTED, st, "");
@@ -297,20 +294,6 @@ rewrite_chunk_ends(struct rewrite *w)
 	w->fresh = NULL;
 }
 
-/*
- * W7: a name is given twice and it is not known yet whether the first time was in vain. The
- * server's name must not get the second text then.
- */
-static void
-surely(struct rewrite *w, struct server *s, struct statement *st, const char *name,
-	   struct outgoing *out)
-{
-	next_serial(w);
-	note(w, UNDO_DUPLICATE, st, name);
-	rewrite_feed(&s->tx, 'P', TX_SWALLOW, w->serial);
-	send_parse(st, st->name, out);
-}
-
 /* ---- messages ---- */
 
 static enum rewrite_result
@@ -324,9 +307,7 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 
 	if (taken != NULL)
 	{
-		ensure(w, s, taken, p->name, out); /* W2 */
-		if (undo_find(&w->ops, UNDO_NAMED, taken, p->name) != NULL)
-			surely(w, s, taken, p->name, out);
+		ensure(w, s, taken, out); /* W2 */
 		next_serial(w);
 		note(w, UNDO_DUPLICATE, taken, p->name);
 		pgw_init(&writer, mem, sizeof(mem));
@@ -336,7 +317,7 @@ parse(struct rewrite *w, struct server *s, const struct pgmsg *m, const struct p
 		return REWRITE_DONE;
 	}
 	st = statement_get(p->after, p->after_there);
-	if (!stmt_cache_touch(&s->statements, st) || in_doubt(w, s, UNDO_CACHED, st, ""))
+	if (!stmt_cache_touch(&s->statements, st) || in_doubt(w, s, st))
 		tell(w, s, st, TX_FORWARD, out);
 	else if (s->tx.status == 'E' || txstate_status_unknown(&s->tx))
 	{
@@ -363,7 +344,7 @@ bind_or_describe(struct rewrite *w, struct server *s, const struct pgmsg *m,
 
 	if (st == NULL || p->before_len > SCRATCH - 2 * PREPARED_NAME_MAX)
 		return REWRITE_PASS; /* W1 */
-	ensure(w, s, st, p->name, out);
+	ensure(w, s, st, out);
 	pgw_init(&writer, mem, sizeof(mem));
 	prepared_head(m, p, st->name, &writer);
 	put(out, &writer);

@@ -25,9 +25,10 @@
  *       server knows is uncertain, and what follows in a pipeline is closed before it is prepared.
  *       DEALLOCATE of a name is seen by its text.
  *   W7  What is pipelined behind a Sync is sent before it is known whether the batch in front of it
- *       fails. What was prepared there is prepared anew for a name that was there before, and if it
- *       does fail what the server knows is uncertain as in W6. A name that the failed batch would
- *       have given or closed may cost the later one an error, never another statement's result.
+ *       fails. Where that decides what a name stands for, what uses it is kept back, with all that
+ *       follows, until the batch is answered (rewrite_waits). A statement that was prepared there
+ *       is prepared anew for a name that was there before, and if the batch does fail what the
+ *       server knows is uncertain as in W6.
  */
 #ifndef PERFKIT_CORE_REWRITE_H
 #define PERFKIT_CORE_REWRITE_H
@@ -47,6 +48,8 @@ struct pgwriter;
 struct server;
 struct statement;
 struct stats;
+
+#define REWRITE_DEALLOCATE_MAX 256 /* bytes of a text that may be a DEALLOCATE of a name */
 
 struct rewrite
 {
@@ -80,6 +83,13 @@ enum rewrite_result
 /* One message of the client, of which the first `there` body bytes are at hand. */
 enum rewrite_result rewrite_message(struct rewrite *w, struct server *s, const struct pgmsg *m,
 									size_t there, struct outgoing *out, size_t *taken);
+
+/*
+ * W7: the message must wait until the server has said more; it will without it. To be asked before
+ * rewrite_message(), with what of the body is there.
+ */
+bool rewrite_waits(const struct rewrite *w, const struct server *s, const struct pgmsg *m,
+				   size_t there);
 
 /* The bytes at hand are about to go. */
 void rewrite_chunk_ends(struct rewrite *w);

@@ -54,7 +54,7 @@ attach(struct session *s, struct server *server)
 	s->relay.server = server;
 	s->relay.request_us = s->relay.xact_us = 0;
 	s->relay.cancelled = NULL;
-	s->relay.cancel_sent = false;
+	s->relay.cancel_sent = s->relay.held = false;
 	s->relay.max_statement = max_statement(s);
 	s->relay.stats->server_assignment_count++;
 	session_set_state(s, SESSION_ACTIVE);
@@ -312,13 +312,15 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 static void
 go_on_with_saved(struct session *s)
 {
-	uint8_t *p;
-	size_t n;
+	uint8_t nothing = 0;
+	uint8_t *p = &nothing;
+	size_t n = 0;
+	bool saved = conn_saved(&s->conn, &p, &n);
 
 	conn_read_start(&s->conn);
-	if (s->state == SESSION_IDLE && conn_saved(&s->conn, &p, &n))
+	if (s->state == SESSION_IDLE && saved)
 		idle_input(s, p, n);
-	else if (s->state == SESSION_ACTIVE && conn_saved(&s->conn, &p, &n))
+	else if (s->state == SESSION_ACTIVE && (saved || s->relay.held))
 		client_input(s, p, n);
 }
 
@@ -537,7 +539,8 @@ client_event(struct conn *c, int revents)
 		return;
 	if (s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT)
 		serve_waiting_event(s);
-	else if (s->state == SESSION_ACTIVE && s->busy > 0 && txstate_quiet(&s->relay.server->tx))
+	else if (s->state == SESSION_ACTIVE &&
+			 (s->relay.held || (s->busy > 0 && txstate_quiet(&s->relay.server->tx))))
 		conn_read_stop(&s->conn); /* a cancel of ours that came late must not hit the next query */
 	else
 		client_readable(s);
@@ -575,8 +578,8 @@ server_event(struct conn *c, int revents)
 	}
 	if (!after_relay(s, end))
 		return;
-	if (s->state == SESSION_IDLE)
-		go_on_with_saved(s);
-	else if (server->n_cancels > 0)
+	if (s->state != SESSION_IDLE && server->n_cancels > 0)
 		cancel_go_on(s->shard, server);
+	if (s->state == SESSION_IDLE || s->relay.held)
+		go_on_with_saved(s);
 }

@@ -120,6 +120,20 @@ undo_find(const struct list *notes, enum undo_kind kind, const struct statement 
 	return NULL;
 }
 
+const struct undo *
+undo_find_name(const struct list *notes, const char *name)
+{
+	for (const struct list *n = notes->prev; n != notes; n = n->prev)
+	{
+		const struct undo *u = list_entry(n, struct undo, node);
+
+		if ((u->kind == UNDO_NAMED || u->kind == UNDO_UNNAMED || u->kind == UNDO_DEALLOCATE) &&
+			strcmp(u->name, name) == 0)
+			return u;
+	}
+	return NULL;
+}
+
 void
 undo_clear(struct list *notes)
 {

@@ -59,6 +59,9 @@ void undo_redo(const struct list *notes, struct names *names, struct stmt_cache 
 const struct undo *undo_find(const struct list *notes, enum undo_kind kind,
 							 const struct statement *s, const char *name);
 
+/* The newest note that gives this name or takes it away, or NULL. */
+const struct undo *undo_find_name(const struct list *notes, const char *name);
+
 /* Forgets all notes. */
 void undo_clear(struct list *notes);
 

@@ -523,6 +523,24 @@ txstate_synced_since(const struct txstate *tx, uint32_t tag)
 }
 
 bool
+txstate_never_skipped(const struct txstate *tx, uint32_t tag)
+{
+	uint32_t i = 0;
+	bool batch = tx->skipping; /* what stands there may be skipped */
+
+	while (i < tx->count && at(tx, i)->tag != tag)
+	{
+		uint8_t kind = at(tx, i++)->kind;
+
+		if (kind == 'S')
+			batch = false;
+		else if (kind != 'Q' && kind != 'F')
+			batch = true;
+	}
+	return i < tx->count && !batch;
+}
+
+bool
 txstate_status_unknown(const struct txstate *tx)
 {
 	for (uint32_t i = tx->count; i > 0; i--)

@@ -161,6 +161,10 @@ uint32_t txstate_before_sync(const struct txstate *tx);
  * server skip what is fed now. False when there is no such request. */
 bool txstate_synced_since(const struct txstate *tx, uint32_t tag);
 
+/* The request with this tag will be answered, whatever fails in front of it: what is skipped ends
+ * there. False when there is no such request. */
+bool txstate_never_skipped(const struct txstate *tx, uint32_t tag);
+
 /* A ReadyForQuery of the client's is to come: what its transaction's status will be is not known.
  */
 bool txstate_status_unknown(const struct txstate *tx);

@@ -49,6 +49,7 @@ def pytest_runtest_makereport(item, call):
             log = pooler.log()
             report.sections.append((f"log of {pooler.folder.name}", log[-8000:]))
             if folder := os.environ.get("PERFKIT_TEST_LOGS"):
+                Path(folder).mkdir(parents=True, exist_ok=True)
                 name = re.sub(r"\W+", "-", f"{item.name} {pooler.folder.name}")
                 (Path(folder) / f"{name}.log").write_text(log)
 

@@ -4,6 +4,8 @@ Each script of scripts.py is held with PostgreSQL directly, then through the poo
 mode: as it is, with the client's bytes arriving one by one, and with the server's doing so.
 """
 
+import random
+
 import pytest
 
 import wire
@@ -96,3 +98,40 @@ def test_same_long_answers(poolers, cluster, mode, name):
     assert hold(client, script, client.send) == direct(cluster, script)
     client.close()
     still_well(poolers[mode])
+
+
+NAMES = ("a", "b")
+FEW_TEXTS = ("select 1", "select 2", "selec 3")  # so that they are known, by another name, or wrong
+
+
+def some_batch(chance):
+    """Bytes that prepare, use and close names, fail or not, and end with ReadyForQuery; its Zs."""
+    data = b""
+    for _ in range(chance.randrange(1, 4)):
+        name = chance.choice(NAMES)
+        data += chance.choice(
+            (
+                lambda: wire.parse(chance.choice(FEW_TEXTS), name),
+                lambda: wire.bind((), name) + wire.execute(),
+                lambda: wire.describe("S", name),
+                lambda: wire.close("S", name),
+            )
+        )()
+    if chance.random() < 0.15:
+        return data + wire.SYNC + wire.query(f"deallocate {chance.choice(NAMES)}"), "ZZ"
+    return data + wire.SYNC, "Z"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_same_answers_about_names(poolers, cluster, seed):
+    """Names given, used and taken behind batches whose failure nobody has seen yet."""
+    chance = random.Random(seed)
+    script = []
+    for _ in range(60):
+        batches = [some_batch(chance) for _ in range(chance.randrange(1, 6))]
+        script.append((b"".join(b[0] for b in batches), "".join(b[1] for b in batches)))
+    client = poolers["transaction"].wire_login()
+    answers = hold(client, script, client.send)
+    assert answers == direct(cluster, script)
+    client.close()
+    still_well(poolers["transaction"])

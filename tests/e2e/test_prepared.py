@@ -210,17 +210,22 @@ def test_pipeline_with_errors(make_pooler):
     assert sqlstate(run(client, "c")) == "26000"
 
 
-def test_names_given_behind_a_failure(make_pooler):
-    """The same name again before the failure is known: an error at worst, never a mix-up."""
-    pooler = make_pooler(default_pool_size=1)
+@pytest.mark.parametrize("length", [1, 100_000, 300_000])
+def test_names_given_behind_a_failure(make_pooler, threads, length):
+    """The same name again, before the failure is known, in texts that fit a read and that do not."""
+    pooler = make_pooler(default_pool_size=1, threads=threads)
     client, other = pooler.wire_login(), pooler.wire_login()
+    again = "select 4 -- " + "x" * length
     client.send(
         wire.bind((), "nosuch") + wire.parse("select 2", "b") + wire.SYNC
-        + wire.parse("select 4", "b") + wire.SYNC
+        + wire.parse(again, "b") + wire.bind((), "b") + wire.execute() + wire.SYNC
+        + wire.parse(again, "b") + wire.SYNC
         + wire.parse("select 2", "c") + wire.bind((), "c") + wire.execute() + wire.SYNC
     )  # fmt: skip
-    answer = client.read_until("ZZZ")
-    assert wire.rows(answer) in ([], [["2"]])
+    answer = client.read_until("ZZZZ")
+    assert wire.kinds(answer) == "EZ" + "12DCZ" + "EZ" + "12DCZ"
+    assert [wire.fields(m.body)["C"] for m in answer if m.type == "E"] == ["26000", "42P05"]
+    assert wire.rows(answer) == [["4"], ["2"]]
     for one in (client, other):
         for n in (2, 4):
             assert wire.kinds(prepare(one, f"select {n}", f"n{n}")) == "1Z"

@@ -176,7 +176,7 @@ class Storm:
                 if pids and time.monotonic() > next_crash:
                     next_crash += crash_every
                     with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
-                        os.kill(random.choice(pids), signal.SIGKILL)
+                        self.pooler.cluster.crash(random.choice(pids))
                 elif pids:
                     self.pooler.cluster.sql(f"select pg_terminate_backend({random.choice(pids)})")
             except psycopg.OperationalError:

@@ -115,6 +115,19 @@ replay_collect(struct replay *t)
 	}
 }
 
+/* What a client's relay has kept back is shown to it again. */
+static inline void
+replay_show_again(struct replay *t, struct relay *r)
+{
+	struct replay_peer *peer = replay_peer(t, r == &t->relays[0] ? 'a' : 'b');
+	uint8_t nothing = 0;
+	uint8_t *data = &nothing;
+	size_t n = 0;
+
+	conn_saved(peer->conn, &data, &n);
+	peer->end = relay_from_client(r, data, n, NULL, REPLAY_PACKET_MAX);
+}
+
 /* Bytes come to the conn of one of them, and the relay sees them. */
 static inline void
 replay_feed(struct replay *t, char who, const uint8_t *p, size_t n)
@@ -153,6 +166,8 @@ replay_feed(struct replay *t, char who, const uint8_t *p, size_t n)
 
 			assert_non_null(r);
 			replay_peer(t, r == &t->relays[0] ? 'a' : 'b')->end = relay_from_server(r, data, there);
+			if (r->held)
+				replay_show_again(t, r);
 		}
 		replay_collect(t);
 	}

@@ -409,6 +409,37 @@ replies_tell_what_they_complete(void **state)
 	assert_int_equal(tx.status, 'I');
 }
 
+/* Which requests an error in front of them, not seen yet, may have skipped. */
+static void
+what_is_never_skipped(void **state)
+{
+	struct tx_reply r;
+	struct txstate tx;
+
+	(void) state;
+	txstate_init(&tx);
+	assert_false(txstate_never_skipped(&tx, 1)); /* there is none */
+	assert_int_equal(txstate_frontend(&tx, 'Q', TX_FORWARD, 1), TX_OK);
+	assert_int_equal(txstate_frontend(&tx, 'Q', TX_FORWARD, 2), TX_OK);
+	assert_true(txstate_never_skipped(&tx, 1));
+	assert_true(txstate_never_skipped(&tx, 2));
+	assert_int_equal(txstate_frontend(&tx, 'P', TX_FORWARD, 3), TX_OK);
+	assert_int_equal(txstate_frontend(&tx, 'Q', TX_FORWARD, 4), TX_OK);
+	assert_true(txstate_never_skipped(&tx, 3));
+	assert_false(txstate_never_skipped(&tx, 4));
+	assert_int_equal(txstate_frontend(&tx, 'S', TX_FORWARD, 0), TX_OK);
+	assert_int_equal(txstate_frontend(&tx, 'Q', TX_FORWARD, 5), TX_OK);
+	assert_true(txstate_never_skipped(&tx, 5));
+	for (int i = 0; i < 2; i++)
+	{
+		assert_int_equal(txstate_backend(&tx, 'C', NULL, 0, &r), TX_OK);
+		assert_int_equal(txstate_backend(&tx, 'Z', (const uint8_t *) "I", 1, &r), TX_OK);
+	}
+	assert_int_equal(txstate_backend(&tx, 'E', NULL, 0, &r), TX_OK);
+	assert_false(txstate_never_skipped(&tx, 4)); /* it is gone */
+	assert_true(txstate_never_skipped(&tx, 5));
+}
+
 /* What a Sync in between keeps from being skipped, and whether the status is to be trusted. */
 static void
 what_is_not_known_yet(void **state)
@@ -467,6 +498,7 @@ main(void)
 		cmocka_unit_test(full_queue_changes_nothing),
 		cmocka_unit_test(grow_keeps_the_order_and_shrink_gives_back),
 		cmocka_unit_test(replies_tell_what_they_complete),
+		cmocka_unit_test(what_is_never_skipped),
 		cmocka_unit_test(what_is_not_known_yet),
 	};
 
