@@ -88,8 +88,14 @@ enum rewrite_result rewrite_message(struct rewrite *w, struct server *s, const s
  * W7: the message must wait until the server has said more; it will without it. To be asked before
  * rewrite_message(), with what of the body is there.
  */
-bool rewrite_waits(const struct rewrite *w, const struct server *s, const struct pgmsg *m,
-				   size_t there);
+bool rewrite_in_doubt(const struct rewrite *w, const struct server *s, const struct pgmsg *m,
+					  size_t there);
+
+static inline bool
+rewrite_waits(const struct rewrite *w, const struct server *s, const struct pgmsg *m, size_t there)
+{
+	return !list_empty(&w->ops) && rewrite_in_doubt(w, s, m, there);
+}
 
 /* The bytes at hand are about to go. */
 void rewrite_chunk_ends(struct rewrite *w);

@@ -204,6 +204,7 @@ ALTER DATABASE odd SET row_security = off;
 ALTER DATABASE odd SET check_function_bodies = off;
 ALTER DATABASE odd SET default_tablespace = 'pg_default';
 EOF_SQL
+$ENV{PGOPTIONS} = '-c lock_timeout=0'; # that one is for the worker, not for who asks here
 $node->safe_psql('odd', 'SET default_transaction_read_only = off; BEGIN READ WRITE; CREATE EXTENSION perfkit; COMMIT;');
 is( ask($node, q{BEGIN READ WRITE; DROP EXTENSION perfkit; CREATE EXTENSION perfkit; SHOW default_tablespace; COMMIT;}, 'odd'),
 	'pg_default', 'CREATE EXTENSION leaves default_tablespace as it was');
@@ -216,6 +217,7 @@ $node->safe_psql('odd', "BEGIN READ WRITE; SELECT perfkit.log_metric('queue_leng
 is(ask($node, 'SELECT count(*) FROM perfkit.performance_log', 'odd'), '1', '... log_metric works');
 is(counter($node, 'flush_errors', 'odd'), '0', '... without an error');
 books_ok($node, '... the books balance', 'odd');
+delete $ENV{PGOPTIONS};
 $node->stop;
 
 # ---- no worker for days: the two launchers take the only processes

@@ -1,5 +1,5 @@
 /*
- * rewrite_waits.c - the part of rewrite.h that keeps a message back (W7).
+ * rewrite_doubt.c - the part of rewrite.h that keeps a message back (W7).
  */
 #include "core/rewrite.h"
 
@@ -36,11 +36,12 @@ deallocates_in_doubt(const struct rewrite *w, const struct txstate *tx, const ui
 }
 
 bool
-rewrite_waits(const struct rewrite *w, const struct server *s, const struct pgmsg *m, size_t there)
+rewrite_in_doubt(const struct rewrite *w, const struct server *s, const struct pgmsg *m,
+				 size_t there)
 {
 	struct prepared p;
 
-	if (list_empty(&w->ops) || s->tx.skipping)
+	if (s->tx.skipping)
 		return false;
 	if (m->type == 'Q')
 		return deallocates_in_doubt(w, &s->tx, m->body, there);
