@@ -158,7 +158,7 @@ SKIP:
 {
 	skip 'the test version of the extension is not installed', 6
 	  if ask($node, q{SELECT count(*) FROM pg_available_extension_versions WHERE name = 'perfkit' AND version = '0.1.test'}) eq '0';
-	my $worker = counter($node, 'worker_pid');
+	my $worker = worker_pid($node);
 	my $load = $node->background_psql('postgres', on_error_stop => 0);
 	$load->query_safe("SET application_name = 'updated'");
 	$load->query('SELECT 1');

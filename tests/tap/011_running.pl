@@ -228,7 +228,7 @@ is(stored($node, q{application_name = 'plan left out' AND query ~ 'generate_seri
 # ---- a new worker takes over
 my $orphan = begin('orphan', undef, 'SELECT pg_sleep(600)');
 ok(await($node, rows_now('orphan'), 'running|long_running|-|-|f'), 'one runs');
-my $worker = counter($node, 'worker_pid');
+my $worker = worker_pid($node);
 ask($node, "SELECT pg_terminate_backend($worker)");
 ok(await($node, "SELECT value NOT IN (0, $worker) FROM perfkit.status WHERE name = 'worker_pid'"), '... a new worker comes');
 end_of('orphan', 'pg_cancel_backend');

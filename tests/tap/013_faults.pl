@@ -37,7 +37,7 @@ sub limit
 }
 
 # ---- the disk is full
-my $worker = counter($node, 'worker_pid');
+my $worker = worker_pid($node);
 limit($worker, 'fsize', 2 * $MB);
 my $bulky = join("\n", map { "SELECT '" . join('', map { sprintf '%08x', rand 2**32 } 1 .. 7000) . "' IS NULL;" } 1 .. 60);
 run_as($node, 'bulky', $bulky);

@@ -19,6 +19,8 @@ perfkit.log_errors_rate = 0
 jit = off
 log_destination = jsonlog
 logging_collector = on
+synchronous_standby_names = 'nobody' # for who asks to wait, below
+synchronous_commit = local
 EOF_CONF
 
 $node->safe_psql('postgres', <<'EOF_SQL');
@@ -204,9 +206,7 @@ for my $sql ('SELECT pg_sleep(600)', 'DO $$ BEGIN PERFORM pg_sleep(600); END $$'
 	story('the client goes away in the middle of its COPY', 'COPY left', 'COPY|client_gone|08006|-|0');
 }
 
-# ---- a standby that is not there
-$node->append_conf('postgresql.conf', q{synchronous_standby_names = 'nobody'});
-$node->reload;
+# ---- the standby that is not there
 # waits(application, sql, function): runs it until it waits for the standby, and ends that wait
 sub waits
 {
@@ -242,8 +242,6 @@ is(message('sync implicit', 'UPDATE'), 'canceling wait for synchronous replicati
 waits('sync terminated', ['UPDATE t SET v = v WHERE id = 4'], 'pg_terminate_backend');
 story('terminated while it waits: what it has committed has succeeded, and has one row', 'sync terminated', 'UPDATE|ok|-|1|0');
 like(message('sync terminated', 'UPDATE'), qr/terminating connection due to administrator command/, '... with the warning as its message');
-$node->append_conf('postgresql.conf', q{synchronous_standby_names = ''});
-$node->reload;
 is(stored($node, q{application_name LIKE 'sync %' AND (sqlstate IS NOT NULL OR reason <> 'threshold')}), '0', '... none of them counts as failed');
 
 errors_ok($node, "each error in the server's log has its row, and each failed row its error");

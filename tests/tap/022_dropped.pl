@@ -21,7 +21,7 @@ EOF_CONF
 
 # ---- renamed: for the worker it is not there
 my $renamed = 'renamed';
-my $worker = counter($node, 'worker_pid');
+my $worker = worker_pid($node);
 
 ask($node, 'ALTER TABLE perfkit.slow_query_log RENAME TO elsewhere');
 my ($out, $err) = run_as($node, $renamed, "SELECT 'answered'; SELECT 1/0; SELECT 'answered again';");

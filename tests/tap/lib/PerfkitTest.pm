@@ -17,7 +17,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(perfkit_node ask await stored counter books_ok errors_ok settle run_as rows_of until_true log_at not_at_midnight);
+our @EXPORT = qw(perfkit_node ask await stored counter worker_pid books_ok errors_ok settle run_as rows_of until_true log_at not_at_midnight);
 
 # Seconds after which a condition will not come true any more. Short enough that one failure does not
 # end the suite.
@@ -105,6 +105,15 @@ sub counter
 	my ($node, $name, $database) = @_;
 
 	return ask($node, "SELECT value FROM perfkit.status WHERE name = '$name'", $database);
+}
+
+# worker_pid(node, database): of the worker, once there is one
+sub worker_pid
+{
+	my ($node, $database) = @_;
+
+	await($node, q{SELECT value > 0 FROM perfkit.status WHERE name = 'worker_pid'}, 't', $database);
+	return counter($node, 'worker_pid', $database);
 }
 
 # settle(node, database): waits until the ring is empty
