@@ -28,6 +28,7 @@
 #include "core/admit.h"
 #include "core/auth.h"
 #include "core/credentials.h"
+#include "core/greet_params.h"
 #include "core/greet_tls.h"
 #include "core/registry.h"
 #include "core/replicate.h"
@@ -117,37 +118,6 @@ send_writer(struct session *s, const struct pgwriter *w)
 	return false;
 }
 
-/* False: a parameter that we cannot carry; the session has been ended. */
-static bool
-take_parameter(struct session *s, const struct startup_param *p)
-{
-	char text[200];
-	int i = params_find(p->name);
-
-	if (i >= 0)
-	{
-		if (s->replicate == NULL && strlen(p->value) >= PARAMS_MAX_VALUE)
-		{
-			snprintf(text, sizeof(text), "startup parameter \"%s\" is too long", params_name(i));
-			session_fatal(s, "22023", text);
-			return false;
-		}
-		params_set(&s->params, i, p->value);
-		return true;
-	}
-	/* A server of its own is asked for whatever the client asks for. */
-	if (s->replicate != NULL || str_equal_nocase(p->name, "replication"))
-		return true;
-	if (str_equal_nocase(p->name, "user") || str_equal_nocase(p->name, "database") ||
-		conf_list_has(s->shard->conf->ignore_startup_parameters, p->name))
-		return true;
-	if (str_equal_nocase(p->name, "options") && p->value[strspn(p->value, " ")] == '\0')
-		return true;
-	snprintf(text, sizeof(text), "unsupported startup parameter: %.100s", p->name);
-	session_fatal(s, "08P01", text);
-	return false;
-}
-
 static bool
 take_names(struct session *s, const struct startup *packet)
 {
@@ -156,7 +126,7 @@ take_names(struct session *s, const struct startup *packet)
 
 	if (user == NULL || user[0] == '\0')
 	{
-		session_fatal(s, "28000", "no PostgreSQL user name specified in startup packet");
+		session_fatal(s, "28000", "no username supplied");
 		return false;
 	}
 	if (database == NULL || database[0] == '\0')
@@ -302,8 +272,7 @@ after_step(struct session *s, enum auth_result result, struct pgwriter *w)
 			session_fatal(s, "28P01", text);
 			break;
 		case AUTH_NO_USER:
-			snprintf(text, sizeof(text), "no such user: %s", s->user);
-			session_fatal(s, "28000", text);
+			session_fatal(s, "28000", "\"trust\" authentication failed");
 			break;
 		case AUTH_BAD:
 			session_fatal(s, "08P01", "invalid authentication message");
@@ -353,9 +322,8 @@ started(struct session *s, const struct startup *packet)
 		session_end(s, &e, e.message);
 		return;
 	}
-	for (uint32_t i = 0; i < packet->n_params; i++)
-		if (!take_parameter(s, &packet->params[i]))
-			return;
+	if (!greet_params_take(s, packet))
+		return;
 	pgw_init(&w, mem, sizeof(mem));
 	negotiate(s, packet, &w);
 	if (w.len > 0 && !send_writer(s, &w))
@@ -414,7 +382,7 @@ startup_packet(struct session *s, const uint8_t *p, size_t n)
 		case STARTUP_UNSUPPORTED:
 			snprintf(text, sizeof(text), "unsupported frontend protocol %u.%u", packet.major,
 					 packet.minor);
-			session_fatal(s, "0A000", text);
+			session_fatal(s, "0A000", packet.major == 2 ? "old V2 protocol not supported" : text);
 			return 0;
 		case STARTUP_BAD:
 			session_fatal(s, "08P01", packet.error);

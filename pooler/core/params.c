@@ -62,6 +62,8 @@ params_track(const char *list)
 {
 	char name[2 * PARAMS_NAME_MAX];
 
+	if (params_find("search_path") < 0)
+		track("search_path");
 	while (*list != '\0')
 	{
 		size_t n = strcspn(list, ", \t");

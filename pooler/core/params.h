@@ -19,8 +19,8 @@ enum param
 	PARAM_STANDARD_CONFORMING_STRINGS,
 	PARAM_APPLICATION_NAME,
 	PARAM_INTERVALSTYLE,
-	PARAM_EXTRA,              /* the first of track_extra_parameters */
-	PARAMS = PARAM_EXTRA + 10 /* so many fit */
+	PARAM_EXTRA,              /* search_path, then those of track_extra_parameters */
+	PARAMS = PARAM_EXTRA + 11 /* so many fit */
 };
 
 #define PARAMS_NAME_MAX 64    /* with the terminator */
@@ -33,7 +33,8 @@ struct params
 };
 
 /*
- * track_extra_parameters, comma-separated: to be called once, before there are threads. What cannot
+ * search_path, which clients set at startup, and track_extra_parameters, comma-separated: to be
+ * called once, before there are threads. What cannot
  * be SET, what is no name and what does not fit is left out, with a warning.
  */
 void params_track(const char *list);

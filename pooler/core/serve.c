@@ -566,7 +566,7 @@ server_event(struct conn *c, int revents)
 	if (io != CONN_OK)
 	{
 		lose_server(s, io == CONN_EOF ? "closed by PostgreSQL" : strerror(errno));
-		session_fatal(s, "08006", "server closed the connection unexpectedly");
+		session_fatal(s, "08006", "server conn crashed?");
 		return;
 	}
 	server->heard++;

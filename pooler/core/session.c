@@ -355,9 +355,9 @@ expired(struct session *s)
 				session_fatal(s, "57P05", "client_idle_timeout");
 			else if (s->relay.xact_us != 0 &&
 					 passed(s->relay.xact_us, limits(s)->transaction_timeout_us, now))
-				session_fatal(s, "25P04", "transaction_timeout");
+				session_fatal(s, "25P04", "transaction timeout");
 			else if (s->relay.request_us == 0)
-				session_fatal(s, "25P03", "idle_transaction_timeout");
+				session_fatal(s, "25P03", "idle transaction timeout");
 			else if (s->relay.cancel_sent)
 				session_fatal(s, "57014",
 							  "query_timeout: the server does not answer the cancel request");

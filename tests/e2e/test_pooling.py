@@ -278,7 +278,7 @@ def test_tracked_parameters_cannot_inject(make_pooler):
     other = pooler.connect()
     assert other.execute("select 1").fetchone() == (1,)
     with pytest.raises(psycopg.Error):
-        pooler.connect(options="-c search_path=secret").execute("select 1")
+        pooler.connect(options="-c enable_seqscan=off").execute("select 1")
     bad = pooler.wire()
     said = bad.login("alice", "app", TimeZone="No/Where")
     if said[-1].type == "Z":

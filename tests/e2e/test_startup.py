@@ -76,6 +76,42 @@ def test_longest_startup_packet(make_pooler):
         assert wire.kinds(client.read_all()) in ("", "E")
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_options(make_pooler, threads):
+    """-c and --name=value set what may be set at startup, and follow the client from server to server."""
+    pooler = make_pooler(default_pool_size=1, threads=threads, ignore_startup_parameters="jit")
+    wanted = {
+        "-c search_path=pg_catalog,odd": ("search_path", "pg_catalog,odd"),
+        "-c  intervalstyle=iso_8601 -c jit=off": ("intervalstyle", "iso_8601"),
+        "--TimeZone=Asia/Tokyo": ("timezone", "Asia/Tokyo"),
+        "-capplication-name=a\\ b": ("application_name", "a b"),
+    }
+    clients = [(pooler.wire_login(options=o), *told) for o, told in wanted.items()]
+    clients.append((pooler.wire_login(search_path='"$user"'), "search_path", '"$user"'))
+    clients.append((pooler.wire_login(), "search_path", '"$user", public'))
+    for _ in range(2):
+        for client, name, value in clients:
+            assert client.values(f"show {name}") == [[value]]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ("-c enable_seqscan=off", "unsupported startup parameter in options: enable_seqscan"),
+        ("-d 3", "only '-c config=val' and '--config=val' are allowed"),
+        ("-c search_path", "only '-c config=val' and '--config=val' are allowed"),
+        ("-c search_path=" + "x" * 2000, "only '-c config=val' and '--config=val' are allowed"),
+    ],
+)
+def test_options_refused(make_pooler, options, words):
+    pooler = make_pooler()
+    client = pooler.wire()
+    client.send(wire.startup({**LOGIN, "options": options}))
+    fields = wire.error(client.read_all())
+    assert fields["C"] == "08P01" and words in fields["M"]
+    assert pooler.wire_login().values("select 1") == [["1"]]
+
+
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, 8, 9, 20])
 def test_truncated_and_gone(make_pooler, cut):
     """A client that leaves within its startup packet leaves nothing behind."""

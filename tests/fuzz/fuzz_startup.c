@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/startup.h"
+#include "proto/startup_options.h"
 
 #define CHECK(cond)                                                                                \
 	do                                                                                             \
@@ -25,6 +26,22 @@ check_text(const struct startup *s, const uint8_t *data, const char *text)
 	CHECK(memchr(p, '\0', (size_t) (data + s->total - p)) != NULL);
 }
 
+/* Every value may be `options`: what is read of it lies within what was written, and it ends. */
+static void
+check_options(const char *options)
+{
+	const char *end = options + strlen(options);
+	struct startup_setting one;
+
+	while (startup_option_next(&options, &one) == STARTUP_OPTION_SET)
+	{
+		CHECK(one.name >= one.text && one.name[0] != '\0');
+		CHECK(one.value > one.name && one.value + strlen(one.value) < one.text + sizeof(one.text));
+		CHECK(options <= end);
+	}
+	CHECK(options <= end);
+}
+
 static void
 check_protocol(const struct startup *s, const uint8_t *data)
 {
@@ -35,6 +52,7 @@ check_protocol(const struct startup *s, const uint8_t *data)
 		check_text(s, data, s->params[i].name);
 		check_text(s, data, s->params[i].value);
 		CHECK(startup_param(s, s->params[i].name) != NULL);
+		check_options(s->params[i].value);
 	}
 	for (uint32_t i = 0; i < s->n_pq_options; i++)
 		check_text(s, data, s->pq_options[i]);

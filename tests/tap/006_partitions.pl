@@ -204,20 +204,19 @@ ALTER DATABASE odd SET row_security = off;
 ALTER DATABASE odd SET check_function_bodies = off;
 ALTER DATABASE odd SET default_tablespace = 'pg_default';
 EOF_SQL
-$ENV{PGOPTIONS} = '-c lock_timeout=0'; # that one is for the worker, not for who asks here
-$node->safe_psql('odd', 'SET default_transaction_read_only = off; BEGIN READ WRITE; CREATE EXTENSION perfkit; COMMIT;');
-is( ask($node, q{BEGIN READ WRITE; DROP EXTENSION perfkit; CREATE EXTENSION perfkit; SHOW default_tablespace; COMMIT;}, 'odd'),
+# that lock_timeout is for the worker, not for who asks here
+$node->safe_psql('odd', 'SET lock_timeout = 0; SET default_transaction_read_only = off; BEGIN READ WRITE; CREATE EXTENSION perfkit; COMMIT;');
+is( ask($node, q{SET lock_timeout = 0; BEGIN READ WRITE; DROP EXTENSION perfkit; CREATE EXTENSION perfkit; SHOW default_tablespace; COMMIT;}, 'odd'),
 	'pg_default', 'CREATE EXTENSION leaves default_tablespace as it was');
 stores('a database with odd settings: rows are stored', 'odd');
 is( ask($node, q{SET timezone = 'UTC'; SET datestyle = 'ISO'; SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
 		WHERE inhparent = 'perfkit.slow_query_log'::pg_catalog.regclass AND strpos(pg_get_expr(relpartbound, c.oid),
 			'FROM (''' || to_char(to_date(right(relname, 8), 'YYYYMMDD'), 'YYYY-MM-DD 00:00:00+00')) > 0}, 'odd'),
 	'2', '... the days are days in UTC');
-$node->safe_psql('odd', "BEGIN READ WRITE; SELECT perfkit.log_metric('queue_length', 1); COMMIT;");
+$node->safe_psql('odd', "SET lock_timeout = 0; BEGIN READ WRITE; SELECT perfkit.log_metric('queue_length', 1); COMMIT;");
 is(ask($node, 'SELECT count(*) FROM perfkit.performance_log', 'odd'), '1', '... log_metric works');
 is(counter($node, 'flush_errors', 'odd'), '0', '... without an error');
 books_ok($node, '... the books balance', 'odd');
-delete $ENV{PGOPTIONS};
 $node->stop;
 
 # ---- no worker for days: the two launchers take the only processes

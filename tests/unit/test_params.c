@@ -211,8 +211,8 @@ test_extra(void **state)
 				 i);
 	params_track(list);
 	assert_int_equal(params_find("extra.n0"), PARAM_EXTRA + 2);
-	assert_int_equal(params_find("extra.n7"), PARAMS - 1);
-	assert_int_equal(params_find("extra.n8"), -1);
+	assert_int_equal(params_find("extra.n8"), PARAMS - 1);
+	assert_int_equal(params_find("extra.n9"), -1);
 }
 
 int

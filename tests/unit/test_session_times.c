@@ -392,7 +392,7 @@ test_idle_transaction_timeout(void **state)
 	assert_int_equal(w.session->deadline_us, 0);
 	server_says("SELECT 1", 'T');
 	assert_true(hears(w.client, "SELECT 1"));
-	expect_end(now_us, "idle_transaction_timeout");
+	expect_end(now_us, "idle transaction timeout");
 	end();
 }
 
@@ -416,14 +416,14 @@ test_transaction_timeout(void **state)
 	now_us += SEC;
 	server_says("SELECT 1", 'T');
 	assert_true(hears(w.client, "SELECT 1"));
-	expect_end(since, "transaction_timeout");
+	expect_end(since, "transaction timeout");
 	end();
 	/* A single query is one. */
 	begin("transaction_timeout");
 	log_in_and_be_greeted();
 	query("select 1");
 	server_comes();
-	expect_end(now_us, "transaction_timeout");
+	expect_end(now_us, "transaction timeout");
 	end();
 }
 
