@@ -22,7 +22,7 @@ pooler_cflags()
 {
     local library
     printf -- '-std=gnu11 -D_GNU_SOURCE -Ipooler -Itests/unit -Ipg_ext'
-    for library in openssl libpq libcares; do
+    for library in openssl libpq libcares libidn; do
         printf ' %s' "$(pkg-config --cflags "$library" 2> /dev/null)"
     done
 }

@@ -79,6 +79,7 @@ need_for_build()
     need libssl-dev
     need libpq-dev
     need libc-ares-dev
+    need libidn-dev
     need uthash-dev
     need_postgresql
 }
@@ -199,7 +200,7 @@ install_missing()
 [ $# -gt 0 ] || set -- build
 have dpkg-query apt-get || {
     say "this is neither Debian nor Ubuntu, so nothing is installed; needed are a C compiler, make, pkg-config," \
-        "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, uthash and, for the tests," \
+        "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, libidn, uthash and, for the tests," \
         "cmocka, IPC::Run, pytest with xdist, psycopg 3 and croniter"
     exit 0
 }

@@ -16,6 +16,7 @@
 #include <uthash.h>
 
 #include "base/log.h"
+#include "base/saslprep.h"
 #include "conf/conf.h"
 #include "proto/md5auth.h"
 #include "proto/scram.h"
@@ -88,6 +89,8 @@ derive(const char *user, const char *password, const uint8_t *mock_key, uint32_t
 	char *key = mem_alloc(key_len + 1);
 	struct scram_secret mock;
 	struct derived *d;
+	char *prepared;
+	bool ok;
 
 	memcpy(key, user, user_len);
 	memcpy(key + user_len, password, key_len - user_len + 1);
@@ -99,8 +102,11 @@ derive(const char *user, const char *password, const uint8_t *mock_key, uint32_t
 		free(key);
 		return true;
 	}
-	if (!scram_secret_mock(user, mock_key, iterations, &mock) ||
-		!scram_secret_derive(password, mock.salt, mock.salt_len, iterations, out))
+	prepared = saslprep(password);
+	ok = scram_secret_mock(user, mock_key, iterations, &mock) &&
+		 scram_secret_derive(prepared, mock.salt, mock.salt_len, iterations, out);
+	saslprep_free(&prepared);
+	if (!ok)
 	{
 		OPENSSL_cleanse(key, key_len);
 		free(key);
@@ -394,9 +400,14 @@ plain_password(struct auth *a, const struct pgmsg *m)
 	if (password == NULL)
 		return AUTH_BAD;
 	if (a->has_verifier)
-		ok = scram_secret_derive(password, a->verifier.salt, a->verifier.salt_len,
+	{
+		char *prepared = saslprep(password);
+
+		ok = scram_secret_derive(prepared, a->verifier.salt, a->verifier.salt_len,
 								 a->verifier.iterations, &derived) &&
 			 str_equal_secret(derived.stored_key, a->verifier.stored_key, SCRAM_KEY_LEN);
+		saslprep_free(&prepared);
+	}
 	else
 		ok = md5auth_secret(password, a->user, md5) && str_equal_secret(md5, a->md5, sizeof(md5));
 	if (!ok || a->unknown || password[0] == '\0')

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/saslprep.h"
 #include "base/str.h"
 #include "proto/md5auth.h"
 
@@ -164,14 +165,27 @@ md5(struct login *l, struct pgreader *r, struct pgwriter *reply)
 }
 
 static enum login_result
-authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
+sasl_continue(struct login *l, struct pgreader *r, struct pgwriter *reply)
 {
+	char *prepared = l->has_keys || l->password == NULL ? NULL : saslprep(l->password);
 	const struct scram_identity who = {
-		.password = l->has_keys ? NULL : l->password,
+		.password = prepared,
 		.client_key = l->client_key,
 		.server_key = l->server_key,
 	};
 	struct scram_out out;
+	enum scram_result result = scram_client_final(&l->scram, &who, r->p, pgr_left(r), &out);
+
+	saslprep_free(&prepared);
+	if (result != SCRAM_CONTINUE)
+		return bad(l, l->scram.error != NULL ? l->scram.error : "malformed SCRAM message");
+	pgw_sasl_response(reply, out.text, out.len);
+	return LOGIN_MORE;
+}
+
+static enum login_result
+authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
+{
 	struct pgreader r;
 	uint32_t request;
 	char text[LOGIN_TEXT_MAX];
@@ -199,10 +213,7 @@ authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 		case AUTH_REQ_SASL:
 			return sasl_begin(l, &r, reply);
 		case AUTH_REQ_SASL_CONT:
-			if (scram_client_final(&l->scram, &who, r.p, pgr_left(&r), &out) != SCRAM_CONTINUE)
-				return bad(l, l->scram.error != NULL ? l->scram.error : "malformed SCRAM message");
-			pgw_sasl_response(reply, out.text, out.len);
-			return LOGIN_MORE;
+			return sasl_continue(l, &r, reply);
 		case AUTH_REQ_SASL_FIN:
 			if (scram_client_verify(&l->scram, r.p, pgr_left(&r)) != SCRAM_DONE)
 				return bad(l, "the server could not prove that it knows the password");

@@ -5,8 +5,7 @@
  * Source: RFC 5802, RFC 7677; PostgreSQL's deviations (user name in the SASL message is ignored;
  * iteration default 4096). Randomness comes in as an argument, so tests replay RFC 7677's example.
  * Channel binding is of the type tls-server-end-point (RFC 5929), the one that works with every
- * version of TLS and that PostgreSQL knows. Passwords of printable ASCII need no SASLprep; others
- * are used as they are (as PostgreSQL does when preparation fails).
+ * version of TLS and that PostgreSQL knows. Passwords come in prepared (base/saslprep).
  */
 #ifndef PERFKIT_PROTO_SCRAM_H
 #define PERFKIT_PROTO_SCRAM_H

@@ -81,3 +81,35 @@ def test_auth_file_with_a_mistake(make_pooler):
     assert works(pooler, password="alice-secret")
     pooler.userlist_path.write_text(text.replace("alice-secret", "newer-secret"))
     wait_until(lambda: works(pooler, password="newer-secret"), "the new password to be known")
+
+
+# The same password as it may be typed: RFC 4013 makes "fish é 9x" of them.
+TYPED = ("ﬁsh\u00a0e\u0301 9x", "fish é 9\u00adx", "ﬁsh\u2000é ９x")
+# What RFC 4013 forbids is hashed as it is: a control character, a character of a later Unicode.
+UNPREPARED = ("é\u0007", "é😀")
+
+
+@pytest.mark.parametrize("auth_type", ["scram-sha-256", "plain"])
+@pytest.mark.parametrize("known", ["plain", "verifier"])
+def test_passwords_are_prepared(make_pooler, cluster, auth_type, known):
+    """PostgreSQL asks carol for SCRAM, and so does the pooler; each knows her password as it was
+    typed there."""
+    stored = "select rolpassword from pg_authid where rolname = 'carol'"
+    try:
+        for server, pooler_file, client in (TYPED, TYPED[::-1]):
+            cluster.sql(f"alter role carol password '{server}'")
+            if known == "verifier":
+                pooler_file = cluster.sql(stored)[0][0]
+            pooler = make_pooler(auth_type=auth_type, userlist={"carol": pooler_file})
+            # A plain password that is sent in clear is compared as it is.
+            if known == "plain" and auth_type == "plain":
+                client = pooler_file
+            assert works(pooler, user="carol", password=client)
+            assert not works(pooler, user="carol", password="fish é 8x")
+        for password in UNPREPARED:
+            cluster.sql(f"alter role carol password '{password}'")
+            pooler = make_pooler(auth_type=auth_type, userlist={"carol": password})
+            assert works(pooler, user="carol", password=password)
+            assert not works(pooler, user="carol", password=password + "x")
+    finally:
+        cluster.sql("alter role carol password 'carol-secret'")
