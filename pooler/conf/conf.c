@@ -99,7 +99,8 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 										  c->max_client_waiting),
 		.max_statement_length =
 			first_given(u->max_statement_length, db->max_statement_length, c->max_statement_length),
-		.forced_user = db->user != NULL && user != NULL && strcmp(db->user, user) == 0,
+		.forced_user = db->user != NULL && user != NULL && strcmp(db->user, user) == 0 &&
+					   strcmp(db->name, "*") != 0,
 		.server_lifetime_us = first_given_us(-1, db->server_lifetime_us, c->server_lifetime_us),
 		.query_timeout_us = first_given_us(u->query_timeout_us, -1, c->query_timeout_us),
 		.query_wait_timeout_us = first_given_us(u->query_wait_timeout_us, db->query_wait_timeout_us,

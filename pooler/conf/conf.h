@@ -186,7 +186,8 @@ struct conf_limits
 	int64_t max_user_client_connections;
 	int64_t max_client_waiting;
 	int64_t max_statement_length; /* bytes */
-	bool forced_user;             /* this is the one that the database forces on its servers */
+	bool forced_user;             /* this is the one that the database, known by name, forces on its
+								   * servers: they are kept without clients too */
 	uint64_t server_lifetime_us;
 	uint64_t query_timeout_us;
 	uint64_t query_wait_timeout_us;

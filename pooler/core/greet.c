@@ -189,6 +189,7 @@ take_shared_places(struct session *s, const struct conf *conf, const struct conf
 
 		if (!quota_take_client(q, most[i]))
 		{
+			registry_quota_leave(s->shard->registry, &q);
 			session_fatal(s, "53300", texts[i]);
 			return false;
 		}

@@ -24,8 +24,10 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "core/encryption.h"
+#include "core/forget.h"
 #include "core/gather.h"
 #include "core/order.h"
+#include "core/past.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/userwatch.h"
@@ -213,7 +215,13 @@ adopted(struct gather *g)
 	r->conf = hk.next_conf;
 	r->encryption = hk.next_encryption;
 	registry_set_quotas(r, r->conf);
-	registry_foreach_pool(e, r) update_pool(e, old, r->conf, same_tls);
+	registry_foreach_pool(e, r)
+	{
+		/* What is about to be freed must want no server any more. */
+		if (!atomic_load(&e->leaving))
+			update_pool(e, old, r->conf, same_tls);
+	}
+	forget_start(r);
 	trim_all();
 	apply_log_settings(r->conf);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
@@ -501,24 +509,22 @@ signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 /* ---- statistics ---- */
 
 static void
+end_period(struct stats_kept *k, int64_t count[4])
+{
+	stats_end_period(k);
+	count[0] += (int64_t) k->last_period.xact_count;
+	count[1] += (int64_t) k->last_period.query_count;
+	count[2] += (int64_t) k->last_period.query_time;
+	count[3] += (int64_t) k->last_period.wait_time;
+}
+
+static void
 period_work(struct gather_part *part)
 {
 	registry_foreach_pool(e, part->shard->registry)
-	{
-		struct pool_local *l = &e->local[part->shard->loop.index];
-
-		for (int i = 0; i < STATS_FIELDS; i++)
-		{
-			uint64_t now = ((uint64_t *) &l->stats)[i];
-
-			((uint64_t *) &l->last_period)[i] = now - ((uint64_t *) &l->at_period)[i];
-			((uint64_t *) &l->at_period)[i] = now;
-		}
-		part->count[0] += (int64_t) l->last_period.xact_count;
-		part->count[1] += (int64_t) l->last_period.query_count;
-		part->count[2] += (int64_t) l->last_period.query_time;
-		part->count[3] += (int64_t) l->last_period.wait_time;
-	}
+		end_period(&e->local[part->shard->loop.index].stats, part->count);
+	for (struct past *p = part->shard->past; p != NULL; p = p->hh.next)
+		end_period(&p->kept, part->count);
 }
 
 static void
@@ -571,6 +577,7 @@ housekeep_start(struct registry *r)
 	ev_timer_start(ev, &hk.stats);
 	r->take_order = order_arrived;
 	userwatch_start(ev, r->conf->auth_file, reload_users);
+	forget_start(r);
 	trim_all(); /* min_pool_size */
 }
 
@@ -583,5 +590,6 @@ housekeep_stop(void)
 		ev_signal_stop(ev, &hk.signals[i]);
 	ev_timer_stop(ev, &hk.watch);
 	ev_timer_stop(ev, &hk.stats);
+	forget_stop(hk.registry);
 	userwatch_stop();
 }

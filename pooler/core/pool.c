@@ -24,6 +24,8 @@
  *   P8  A server with a cancel in flight is not checked in: it would hit the next client.
  *   P9  Configuration is an immutable snapshot.
  *   P10 Counters belong to one loop.
+ *   P11 A pool is freed only when no session has found it and no member or login is left of it
+ *       (core/registry_forget.c).
  *
  * Who waits for a quota's place does not sleep either (B is blocked, A has the places):
  *
@@ -377,6 +379,7 @@ pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
 	pool_end_pause(p);
 	pool_set_state(m, MEMBER_GONE);
 	todo->destroy = !m->park_mail;
+	p->held -= todo->destroy;
 	pool_want_server(p, now_us, todo);
 	pool_login_over(m, todo);
 	pool_give_places(p, todo);

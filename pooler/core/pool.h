@@ -139,6 +139,7 @@ struct pool
 	bool resuming;            /* lock; paused until the last idle server is closed */
 	char refusal_sqlstate[6]; /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
+	_Atomic int64_t held; /* members that are not freed, and logins reserved: who may still call */
 	_Atomic int64_t pins; /* sessions that keep their server: core/sticky */
 	void *local;          /* core/registry.c: one struct pool_local per loop */
 };
@@ -276,5 +277,9 @@ struct pool_member *pool_take_old(struct pool *p, int loop, uint64_t born_before
 /* An idle member of any home, for loop, to be closed for another pool's sake; or NULL. */
 struct pool_member *pool_evict(struct pool *p, int loop, struct pool_todo *todo);
 void pool_counts(struct pool *p, struct pool_counts *out);
+
+/* Without sessions, which the caller knows about, nothing happens in it any more: no server is left
+ * of it, and none is kept. For the thread that sets its limits. */
+bool pool_at_rest(const struct pool *p);
 
 #endif

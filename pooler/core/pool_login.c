@@ -192,6 +192,7 @@ reserve(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 		return;
 	p->counts.by_state[MEMBER_LOGIN]++;
 	p->counts.total++;
+	p->held++;
 	if (todo->wake == NULL && may_login(p, now_us))
 		pool_nudge(p, todo);
 }
@@ -261,6 +262,7 @@ pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 	pool_begin(p, todo);
 	p->counts.by_state[MEMBER_LOGIN]--;
 	p->counts.total--;
+	p->held--;
 	p->backoff_us = p->backoff_us == 0 ? BACKOFF_FIRST_US : p->backoff_us * 2;
 	/* The low bits of the clock spread the loops and pools that failed together. */
 	p->backoff_us += now_us % (p->backoff_us / 4 + 1);

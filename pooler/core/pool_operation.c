@@ -157,3 +157,9 @@ pool_counts(struct pool *p, struct pool_counts *out)
 	out->oldest_wait_us = n == NULL ? 0 : list_entry(n, struct pool_waiter, node)->since_us;
 	pool_unlock(p);
 }
+
+bool
+pool_at_rest(const struct pool *p)
+{
+	return atomic_load(&p->held) == 0 && (p->limits.min == 0 || !p->limits.min_always);
+}

@@ -53,6 +53,7 @@ pool_park_mail(struct pool_member *m, int loop, struct pool_todo *todo)
 	else
 		m->park_mail = false;
 	todo->destroy = m->state == MEMBER_GONE;
+	m->pool->held -= todo->destroy;
 	pool_unlock(m->pool);
 }
 

@@ -37,12 +37,34 @@ quota_fini(struct quota *q)
 void
 quota_join(struct quota *q, struct quota_seat *seat, struct pool *pool)
 {
+	struct quota_seat *first;
+
 	seat->quota = q;
 	seat->pool = pool;
 	list_init(&seat->node);
-	seat->next = atomic_load(&q->seats);
-	while (!atomic_compare_exchange_weak(&q->seats, &seat->next, seat))
-		;
+	first = atomic_load(&q->seats);
+	do
+		atomic_store(&seat->next, first);
+	while (!atomic_compare_exchange_weak(&q->seats, &first, seat));
+}
+
+void
+quota_leave(struct quota_seat *seat)
+{
+	struct quota *q = seat->quota;
+	struct quota_seat *next = atomic_load(&seat->next);
+	struct quota_seat *first = seat;
+
+	if (!atomic_compare_exchange_strong(&q->seats, &first, next))
+	{
+		/* Others only come in at the front. */
+		while (atomic_load(&first->next) != seat)
+			first = atomic_load(&first->next);
+		atomic_store(&first->next, next);
+	}
+	lock_acquire(&q->lock);
+	list_remove(&seat->node);
+	lock_release(&q->lock);
 }
 
 bool

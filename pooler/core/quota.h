@@ -40,10 +40,10 @@ enum quota_kind
 /* What a pool has of a quota. */
 struct quota_seat
 {
-	struct quota *quota;     /* NULL: no limit of this kind; set once */
-	struct pool *pool;       /* set once */
-	struct quota_seat *next; /* in quota->seats; set once */
-	struct list node;        /* in quota->waiting; quota->lock */
+	struct quota *quota;               /* NULL: no limit of this kind; set once */
+	struct pool *pool;                 /* set once */
+	_Atomic(struct quota_seat *) next; /* in quota->seats */
+	struct list node;                  /* in quota->waiting; quota->lock */
 };
 
 struct quota
@@ -57,8 +57,11 @@ struct quota
 	_Atomic int64_t clients;    /* logged in */
 	struct lock lock;
 	struct list waiting;                /* struct quota_seat, oldest first; lock */
-	_Atomic(struct quota_seat *) seats; /* of all its pools, only ever added */
-	UT_hash_handle hh;                  /* core/registry */
+	_Atomic(struct quota_seat *) seats; /* of all its pools */
+	/* core/registry, under its pools_lock: */
+	UT_hash_handle hh;
+	int64_t holders; /* pools with a seat, and clients: the last frees it */
+	int64_t pools;   /* that can be found by name */
 };
 
 void quota_init(struct quota *q, enum quota_kind kind, const char *name);
@@ -66,6 +69,10 @@ void quota_fini(struct quota *q);
 
 /* Before the pool is known to others. */
 void quota_join(struct quota *q, struct quota_seat *seat, struct pool *pool);
+
+/* Nobody finds the seat in its quota any more, but who stands on it may still go on from there. One
+ * caller at a time; the pool wants no server. */
+void quota_leave(struct quota_seat *seat);
 
 /* One place. A NULL quota has room for everybody. */
 bool quota_has_room(const struct quota *q);

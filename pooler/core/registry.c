@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
@@ -130,24 +131,15 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 void
 registry_fini(struct registry *r)
 {
-	struct pool_entry *e = atomic_load(&r->pools);
+	struct pool_entry *e;
 
 	for (int i = 0; i < r->n_shards; i++)
 		loop_fini(&r->shards[i].loop);
 	free(r->shards);
 	HASH_CLEAR(hh, r->by_name);
-	while (e != NULL)
-	{
-		struct pool_entry *next = e->next;
-
-		welcome_box_fini(&e->welcome);
-		pool_fini(&e->pool);
-		credentials_fini(&e->credentials);
-		free(e->local);
-		free(e->name);
-		free(e);
-		e = next;
-	}
+	while ((e = atomic_load(&r->pools)) != NULL)
+		registry_drop(r, e);
+	registry_free_left(r);
 	forget_paused(r, "");
 	registry_free_quotas(r);
 	loop_fini(&r->main_loop);
@@ -214,26 +206,27 @@ new_locals(struct registry *r, struct pool *pool, const struct conf_limits *limi
 
 /* A new entry, visible to everyone once it is complete. pools_lock is held. */
 static struct pool_entry *
-add_pool(struct registry *r, const struct conf *conf, const struct pool_name *name,
-		 const struct conf_limits *limits, struct quota *const quotas[QUOTA_KINDS])
+add_pool(struct registry *r, const struct conf *conf, const struct conf_database *db,
+		 const struct pool_name *name)
 {
 	struct pool_entry *e = mem_zalloc(sizeof(*e));
 	struct pool_limits pool_limits;
+	struct conf_limits limits;
 
-	registry_pool_limits(conf, limits, &pool_limits);
+	conf_limits(conf, db, name->user, &limits);
+	registry_pool_limits(conf, &limits, &pool_limits);
 	if (name->replication)
 		pool_limits.min = 0; /* nothing is kept there */
 	pool_init(&e->pool, name, &pool_limits, r->n_shards);
 	welcome_box_init(&e->welcome);
 	credentials_init(&e->credentials);
-	e->local = new_locals(r, &e->pool, limits);
+	e->local = new_locals(r, &e->pool, &limits);
 	e->pool.local = e->local;
-	for (int i = 0; i < QUOTA_KINDS; i++)
-		quota_join(quotas[i], &e->pool.seat[i], &e->pool);
+	registry_seat(r, conf, &e->pool);
 	e->pool.replication = name->replication;
 	/* Nobody knows it yet, so its own lock is not needed: locks never nest (P4). */
 	e->pool.counts.paused = is_paused(r, name->database);
-	e->next = atomic_load(&r->pools);
+	atomic_store(&e->next, atomic_load(&r->pools));
 	atomic_store(&r->pools, e);
 	return e;
 }
@@ -247,25 +240,21 @@ find_pool(struct registry *r, const struct conf *conf, const struct conf_databas
 	size_t db_len = strlen(database) + 1;
 	size_t key_len = db_len + strlen(user) + name->replication; /* with the zero byte, if so */
 	char *key = mem_alloc(key_len + 1);
-	struct quota *quotas[QUOTA_KINDS];
-	struct conf_limits limits;
 	struct pool_entry *e;
 
 	memcpy(key, database, db_len);
 	strcpy(key + db_len, user);
-	conf_limits(conf, db, user, &limits);
-	quotas[QUOTA_DATABASE] = registry_quota(r, conf, QUOTA_DATABASE, database);
-	quotas[QUOTA_USER] = registry_quota(r, conf, QUOTA_USER, user);
-	quotas[QUOTA_LOGINS] = &r->logins;
 	lock_acquire(&r->pools_lock);
 	HASH_FIND(hh, r->by_name, key, key_len, e);
 	if (e == NULL)
 	{
-		e = add_pool(r, conf, name, &limits, quotas);
+		e = add_pool(r, conf, db, name);
 		e->name = key;
 		HASH_ADD_KEYPTR(hh, r->by_name, e->name, key_len, e);
 		key = NULL;
 	}
+	e->users++;
+	e->uses++;
 	lock_release(&r->pools_lock);
 	free(key);
 	return &e->pool;
@@ -300,9 +289,31 @@ registry_replication_pool(struct registry *r, const struct conf *conf,
 		.replication = true,
 	};
 	struct pool *p = find_pool(r, conf, db, &name);
+	struct pool *ordinary = registry_pool(r, conf, db, database, user);
+	struct pool_entry *e = list_entry(p, struct pool_entry, pool);
+	bool first;
 
-	atomic_store(&registry_pool(r, conf, db, database, user)->beside, p);
+	lock_acquire(&r->pools_lock);
+	first = e->ordinary == NULL;
+	if (first)
+	{
+		/* It is a user of that one, which SHOW POOLS finds it by. */
+		e->ordinary = list_entry(ordinary, struct pool_entry, pool);
+		atomic_store(&ordinary->beside, p);
+	}
+	lock_release(&r->pools_lock);
+	if (!first)
+		registry_leave(ordinary);
 	return p;
+}
+
+void
+registry_leave(struct pool *p)
+{
+	struct pool_entry *e = list_entry(p, struct pool_entry, pool);
+
+	INVARIANT(e->users > 0, "P11");
+	e->users--;
 }
 
 void
@@ -318,7 +329,7 @@ registry_add_kept(struct registry *r, const struct conf *conf)
 			continue;
 		conf_limits(conf, db, db->user, &limits);
 		if (limits.min_pool_size > 0)
-			registry_pool(r, conf, db, db->name, db->user);
+			registry_leave(registry_pool(r, conf, db, db->name, db->user));
 	}
 }
 

@@ -3,7 +3,12 @@
  *
  * A shard is all that belongs to one worker loop and is touched by its thread alone (P1, P10). The
  * registry is the process: made before the threads start, its array of shards never changes. Pools
- * are found by name at login, under a lock of the table's own; they are never removed.
+ * are found by name at login, under a lock of the table's own.
+ *
+ * A pool lives as long as a session has it (registry_pool() to registry_leave()) or a server is
+ * left of it; then core/forget may take it out. Whoever meets a pool by a walk may use it until the
+ * event that he works off has ended, and no longer: before a pool is freed every loop has answered
+ * a mail.
  */
 #ifndef PERFKIT_CORE_REGISTRY_H
 #define PERFKIT_CORE_REGISTRY_H
@@ -27,6 +32,7 @@
 
 struct encryption;
 struct lookups;
+struct past;
 struct registry;
 struct slot;
 
@@ -42,6 +48,7 @@ struct shard
 	struct list cancels;                 /* connections of core/cancel.c */
 	struct slot *by_pid;                 /* sessions by the pid in their cancel key */
 	struct client_limits *client_limits; /* of those who have sessions here */
+	struct past *past;                   /* counters of pools that are gone, by database */
 	uint32_t conf_serial;                /* counts the snapshots */
 	uint32_t next_serial;
 	_Atomic int n_sessions;  /* for the accepting thread: where is room */
@@ -65,7 +72,8 @@ struct registry
 	const struct conf *conf; /* the newest snapshot; main thread */
 	struct lock pools_lock;  /* by_name only; held for look-ups at login, never with another lock */
 	struct pool_entry *by_name;         /* pools_lock */
-	_Atomic(struct pool_entry *) pools; /* newest first; entries are only ever added */
+	_Atomic(struct pool_entry *) pools; /* newest first; changed under pools_lock */
+	struct pool_entry *left;            /* out of pools, not freed yet; main thread */
 	_Atomic int64_t n_clients;          /* logged in or logging in, against max_client_conn */
 	_Atomic uint64_t next_id;           /* SHOW's id column */
 	_Atomic bool shutting_down;         /* no new clients */
@@ -97,27 +105,34 @@ struct pool_local
 	ev_timer retry;            /* login back-off is over */
 	ev_timer reserve;          /* the oldest waiter may have a server of the reserve */
 	ev_timer refill;           /* there may be a place for what min_pool_size keeps */
-	struct stats stats;        /* this loop's counters (P10) */
-	struct stats at_period;    /* as they were when the last stats period ended */
-	struct stats last_period;  /* what was added in it */
+	struct stats_kept stats;   /* this loop's counters (P10) */
 } __attribute__((aligned(STATS_ALIGN)));
 
 struct pool_entry
 {
 	struct pool pool;
-	struct welcome_box welcome; /* what its clients are greeted with */
-	struct pool_entry *next;
-	struct pool_local *local; /* [n_shards] */
+	struct welcome_box welcome;        /* what its clients are greeted with */
+	_Atomic(struct pool_entry *) next; /* stays when it is dropped: for those who stand on it */
+	struct pool_entry *next_left;      /* registry->left */
+	struct pool_local *local;          /* [n_shards] */
 	UT_hash_handle hh;
 	char *name;                     /* hash key: database, zero byte, user */
 	struct credentials credentials; /* for its servers, where no file has any */
+	struct pool_entry *ordinary;    /* of one for replication: that beside it, once it is known */
+	_Atomic int64_t users;  /* who found it and has not left; it rises under pools_lock alone */
+	_Atomic uint64_t uses;  /* how often it was found */
+	_Atomic bool leaving;   /* not found any more */
+	bool last_of_database;  /* leaving, and no other pool of its database is there; likewise */
+	uint64_t idle_since_us; /* core/forget; 0: in use when it was looked at last */
+	uint64_t idle_uses;     /* core/forget: `uses` then */
 };
 
 bool registry_init(struct registry *r, int n_shards, const struct conf *conf);
 void registry_fini(struct registry *r);
 
 /* The pool whose servers serve this client of a database, made when it is new: that of the user
- * whom the database forces on its servers, or of the client's own. */
+ * whom the database forces on its servers, or of the client's own. It stays until the caller leaves
+ * it. */
 struct pool *registry_pool(struct registry *r, const struct conf *conf,
 						   const struct conf_database *db, const char *database, const char *user);
 
@@ -127,14 +142,19 @@ struct pool *registry_replication_pool(struct registry *r, const struct conf *co
 									   const struct conf_database *db, const char *database,
 									   const char *user);
 
+/* The last that is done with it. */
+void registry_leave(struct pool *p);
+
 /* Limits from a snapshot, for registry_pool and RELOAD. */
 void registry_pool_limits(const struct conf *conf, const struct conf_limits *limits,
 						  struct pool_limits *out);
 
-/* The quota of a database or user, made when it is new; it stays as long as the registry. Its limit
- * is the snapshot's. */
+/* The quota of a database or user, made when it is new; it stays until the caller leaves it. Its
+ * limit is the snapshot's. */
 struct quota *registry_quota(struct registry *r, const struct conf *conf, enum quota_kind kind,
 							 const char *name);
+
+void registry_quota_leave(struct registry *r, struct quota **q);
 
 /* How many places of it are taken, and how many clients it has; 0 of one that does not exist yet.
  */
@@ -148,6 +168,13 @@ void registry_add_kept(struct registry *r, const struct conf *conf);
 
 /* RELOAD: the limits of every quota. Main thread, after all loops have adopted the snapshot. */
 void registry_set_quotas(struct registry *r, const struct conf *conf);
+
+/* Names of the databases that have pools, each with its zero byte. */
+void registry_database_names(struct registry *r, struct buf *out);
+
+/* For a pool that is made (pools_lock is held), and one that is freed. */
+void registry_seat(struct registry *r, const struct conf *conf, struct pool *p);
+void registry_unseat(struct registry *r, struct pool *p);
 
 /* Both at the registry's birth and end. */
 void registry_init_quotas(struct registry *r, const struct conf *conf);
@@ -164,6 +191,16 @@ bool registry_resume(struct registry *r, const char *database,
 /* Walks all pools; safe in any thread. */
 #define registry_foreach_pool(e, r)                                                                \
 	for (struct pool_entry *e = atomic_load(&(r)->pools); e != NULL; e = e->next)
+
+/*
+ * The end of a pool, in steps (core/forget): take_out() if nobody has it and nobody found it beyond
+ * that many times: from then on it is found by walks alone. drop() ends that; the caller has seen
+ * to it that no timer of it runs. free_left() frees those dropped before. Main thread; between two
+ * steps every loop has answered a mail.
+ */
+bool registry_take_out(struct registry *r, struct pool_entry *e, uint64_t uses);
+void registry_drop(struct registry *r, struct pool_entry *e);
+void registry_free_left(struct registry *r);
 
 /* What the clients of a pool are greeted with. */
 struct welcome_box *registry_welcome(struct pool *p);

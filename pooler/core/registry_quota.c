@@ -1,10 +1,12 @@
 /*
  * registry_quota.c - the quotas of databases and users, by name. They are found at login and set by
- * a reload; what pools do with them is in core/quota and core/pool_login.c.
+ * a reload; what pools do with them is in core/quota and core/pool_login.c. Pools with a seat and
+ * clients hold them.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/quota.h"
@@ -55,12 +57,12 @@ registry_free_quotas(struct registry *r)
 	quota_fini(&r->logins);
 }
 
-struct quota *
-registry_quota(struct registry *r, const struct conf *conf, enum quota_kind kind, const char *name)
+/* pools_lock is held. */
+static struct quota *
+hold(struct registry *r, const struct conf *conf, enum quota_kind kind, const char *name)
 {
 	struct quota *q;
 
-	lock_acquire(&r->pools_lock);
 	HASH_FIND_STR(r->quotas[kind], name, q);
 	if (q == NULL)
 	{
@@ -69,8 +71,62 @@ registry_quota(struct registry *r, const struct conf *conf, enum quota_kind kind
 		atomic_store(&q->limit, limit_of(conf, q));
 		HASH_ADD_KEYPTR(hh, r->quotas[kind], q->name, strlen(q->name), q);
 	}
+	q->holders++;
+	return q;
+}
+
+struct quota *
+registry_quota(struct registry *r, const struct conf *conf, enum quota_kind kind, const char *name)
+{
+	struct quota *q;
+
+	lock_acquire(&r->pools_lock);
+	q = hold(r, conf, kind, name);
 	lock_release(&r->pools_lock);
 	return q;
+}
+
+void
+registry_quota_leave(struct registry *r, struct quota **quota)
+{
+	struct quota *q = *quota;
+	bool last;
+
+	*quota = NULL;
+	if (q == NULL)
+		return;
+	lock_acquire(&r->pools_lock);
+	last = --q->holders == 0;
+	if (last)
+		HASH_DEL(r->quotas[q->kind], q);
+	lock_release(&r->pools_lock);
+	if (!last)
+		return;
+	quota_fini(q);
+	free(q);
+}
+
+void
+registry_seat(struct registry *r, const struct conf *conf, struct pool *p)
+{
+	struct quota *const quotas[QUOTA_KINDS] = {
+		[QUOTA_DATABASE] = hold(r, conf, QUOTA_DATABASE, p->database),
+		[QUOTA_USER] = hold(r, conf, QUOTA_USER, p->user),
+		[QUOTA_LOGINS] = &r->logins,
+	};
+
+	for (int i = 0; i < QUOTA_KINDS; i++)
+	{
+		quotas[i]->pools++;
+		quota_join(quotas[i], &p->seat[i], p);
+	}
+}
+
+void
+registry_unseat(struct registry *r, struct pool *p)
+{
+	for (int i = 0; i < QUOTA_LOGINS; i++)
+		registry_quota_leave(r, &p->seat[i].quota);
 }
 
 void
@@ -81,9 +137,19 @@ registry_quota_counts(struct registry *r, enum quota_kind kind, const char *name
 
 	lock_acquire(&r->pools_lock);
 	HASH_FIND_STR(r->quotas[kind], name, q);
-	lock_release(&r->pools_lock);
 	*servers = q == NULL ? 0 : atomic_load(&q->used);
 	*clients = q == NULL ? 0 : atomic_load(&q->clients);
+	lock_release(&r->pools_lock);
+}
+
+void
+registry_database_names(struct registry *r, struct buf *out)
+{
+	lock_acquire(&r->pools_lock);
+	for (struct quota *q = r->quotas[QUOTA_DATABASE]; q != NULL; q = q->hh.next)
+		if (q->pools > 0)
+			buf_append(out, q->name, strlen(q->name) + 1);
+	lock_release(&r->pools_lock);
 }
 
 void

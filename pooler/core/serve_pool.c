@@ -13,7 +13,7 @@ serve_join_pool(struct session *s, struct pool *pool)
 {
 	s->pool = pool;
 	s->conf_serial = s->shard->conf_serial;
-	s->relay.stats = &registry_local(s->shard, pool)->stats;
+	s->relay.stats = &registry_local(s->shard, pool)->stats.now;
 	s->relay.rewrite.stats = s->relay.stats;
 	sticky_join(&s->relay.sticky, &pool->pins, s->relay.stats);
 	pool_session_count(pool, 1);
@@ -26,14 +26,19 @@ serve_follow_conf(struct session *s)
 	const struct conf *conf = s->shard->conf;
 	const struct conf_database *db = conf_find_database(conf, s->database);
 	struct pool *pool;
+	struct pool *old;
 
 	s->conf_serial = s->shard->conf_serial;
 	/* Of a database that is gone it keeps the pool it has. */
 	if (db == NULL)
 		return;
 	pool = registry_pool(s->shard->registry, conf, db, s->database, s->user);
-	if (pool == s->pool)
-		return;
-	pool_session_count(s->pool, -1);
-	serve_join_pool(s, pool);
+	if (pool != s->pool)
+	{
+		old = s->pool;
+		pool_session_count(old, -1);
+		serve_join_pool(s, pool);
+		pool = old;
+	}
+	registry_leave(pool);
 }

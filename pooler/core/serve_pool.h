@@ -7,7 +7,8 @@
 struct pool;
 struct session;
 
-/* Its servers are those of this pool from now on; it has none at the moment. */
+/* Its servers are those of this pool, which the caller has found for it, from now on; it has none
+ * at the moment. */
 void serve_join_pool(struct session *s, struct pool *pool);
 
 /* The configuration has changed since its pool was looked up: the database may force another user

@@ -158,6 +158,8 @@ session_free_if_done(struct session *s)
 	welcome_release(&s->welcome);
 	relay_fini(&s->relay);
 	replicate_free(s->replicate);
+	if (s->pool != NULL)
+		registry_leave(s->pool);
 	free(s->database);
 	free(s->user);
 	free(s);
@@ -215,8 +217,11 @@ leave(struct session *s)
 		pool_session_count(s->pool, -1);
 	client_limits_leave(&shard->client_limits, &s->limits);
 	for (int i = 0; i < 2; i++)
+	{
 		if (s->client_of[i] != NULL)
 			quota_give_client(s->client_of[i]);
+		registry_quota_leave(shard->registry, &s->client_of[i]);
+	}
 	if (s->counted)
 		atomic_fetch_sub(&shard->registry->n_clients, 1);
 	atomic_fetch_sub(&shard->n_sessions, 1);

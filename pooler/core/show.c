@@ -132,7 +132,8 @@ show_pools(struct show *show)
 			  "database user #cl_active #cl_waiting #cl_active_cancel_req #cl_waiting_cancel_req "
 			  "#sv_active #sv_active_cancel #sv_being_canceled #sv_idle #sv_used #sv_tested "
 			  "#sv_login #maxwait #maxwait_us pool_mode load_balance_hosts");
-	registry_foreach_pool(e, show->session->shard->registry) if (!e->pool.replication)
+	registry_foreach_pool(e,
+						  show->session->shard->registry) if (!e->pool.replication && !e->leaving)
 		pool_row(show->session->shard->conf, e, now, &show->answer);
 	show_finish(show);
 }
@@ -153,22 +154,23 @@ is_paused(struct registry *r, const char *database)
 	return paused;
 }
 
+/* db is the entry that stands for the name: its own, or "*". */
 static void
-database_row(struct registry *reg, const struct conf *conf, const struct conf_database *db,
-			 struct buf *out)
+database_row(struct registry *reg, const struct conf *conf, const char *name,
+			 const struct conf_database *db, struct buf *out)
 {
 	struct conf_limits limits;
 	int64_t servers;
 	int64_t clients;
 	struct row r;
 
-	registry_quota_counts(reg, QUOTA_DATABASE, db->name, &servers, &clients);
+	registry_quota_counts(reg, QUOTA_DATABASE, name, &servers, &clients);
 	conf_limits(conf, db, NULL, &limits);
 	row_begin(&r);
-	row_text(&r, db->name);
+	row_text(&r, name);
 	row_text(&r, db->host);
 	row_int(&r, db->port);
-	row_text(&r, db->dbname != NULL ? db->dbname : db->name);
+	row_text(&r, db->dbname != NULL ? db->dbname : name);
 	row_text(&r, db->user);
 	row_int(&r, limits.pool_size);
 	row_int(&r, limits.min_pool_size);
@@ -180,11 +182,31 @@ database_row(struct registry *reg, const struct conf *conf, const struct conf_da
 	row_int(&r, servers);
 	row_int(&r, limits.max_db_client_connections);
 	row_int(&r, clients);
-	row_int(&r, is_paused(reg, db->name));
+	row_int(&r, is_paused(reg, name));
 	row_int(&r, 0);
 	row_int(&r, limits.max_client_waiting);
 	row_int(&r, limits.max_statement_length);
 	row_end(&r, out);
+}
+
+/* Those that clients have made of "*". */
+static void
+autodb_rows(struct registry *reg, const struct conf *conf, struct buf *out)
+{
+	struct buf names;
+
+	buf_init(&names);
+	registry_database_names(reg, &names);
+	while (buf_len(&names) > 0)
+	{
+		const char *name = (const char *) buf_data(&names);
+		const struct conf_database *db = conf_find_database(conf, name);
+
+		if (db != NULL && strcmp(db->name, "*") == 0)
+			database_row(reg, conf, name, db, out);
+		buf_consume(&names, strlen(name) + 1);
+	}
+	buf_fini(&names);
 }
 
 /* The console counts as a database, as in PgBouncer. */
@@ -214,6 +236,7 @@ static void
 show_databases(struct show *show)
 {
 	const struct conf *conf = show->session->shard->conf;
+	struct registry *reg = show->session->shard->registry;
 
 	rows_head(&show->answer,
 			  "name host #port database force_user #pool_size #min_pool_size #reserve_pool_size "
@@ -221,7 +244,8 @@ show_databases(struct show *show)
 			  "#current_connections #max_client_connections #current_client_connections #paused "
 			  "#disabled #max_client_waiting #max_statement_length");
 	for (size_t i = 0; i < conf->n_databases; i++)
-		database_row(show->session->shard->registry, conf, &conf->databases[i], &show->answer);
+		database_row(reg, conf, conf->databases[i].name, &conf->databases[i], &show->answer);
+	autodb_rows(reg, conf, &show->answer);
 	console_row(conf, &show->answer);
 	show_finish(show);
 }
@@ -301,7 +325,7 @@ lists_finish(struct gather *g)
 	registry_foreach_pool(e, g->registry)
 	{
 		pool_counts(&e->pool, &c);
-		pools += !e->pool.replication;
+		pools += !e->pool.replication && !e->leaving;
 		idle += c.by_state[MEMBER_IDLE];
 		used += c.total - c.by_state[MEMBER_IDLE];
 	}

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include <uthash.h>
 
+#include "core/past.h"
 #include "core/registry.h"
 #include "core/rows.h"
 #include "core/show_parts.h"
@@ -26,27 +27,37 @@
 struct db_stats
 {
 	UT_hash_handle hh;
-	const char *database; /* lives as long as its pool: for ever */
 	struct stats total;
 	struct stats period;
+	char database[]; /* its pools may be gone before it is shown */
 };
 
 static struct db_stats *
 db_entry(struct db_stats **table, const char *database)
 {
+	size_t size = sizeof(struct db_stats) + strlen(database) + 1;
 	struct db_stats *d;
 
 	HASH_FIND_STR(*table, database, d);
 	if (d == NULL)
 	{
-		d = aligned_alloc(STATS_ALIGN, (sizeof(*d) + STATS_ALIGN - 1) / STATS_ALIGN * STATS_ALIGN);
+		d = aligned_alloc(STATS_ALIGN, (size + STATS_ALIGN - 1) / STATS_ALIGN * STATS_ALIGN);
 		if (d == NULL)
 			abort();
 		memset(d, 0, sizeof(*d));
-		d->database = database;
-		HASH_ADD_KEYPTR(hh, *table, d->database, strlen(d->database), d);
+		strcpy(d->database, database);
+		HASH_ADD_STR(*table, database, d);
 	}
 	return d;
+}
+
+static void
+add_kept(struct db_stats **table, const char *database, const struct stats_kept *k)
+{
+	struct db_stats *d = db_entry(table, database);
+
+	stats_add(&d->total, &k->now);
+	stats_add(&d->period, &k->last_period);
 }
 
 static void
@@ -55,13 +66,9 @@ stats_work(struct gather_part *part)
 	struct db_stats *table = NULL;
 
 	registry_foreach_pool(e, part->shard->registry)
-	{
-		struct db_stats *d = db_entry(&table, e->pool.database);
-		const struct pool_local *local = &e->local[part->shard->loop.index];
-
-		stats_add(&d->total, &local->stats);
-		stats_add(&d->period, &local->last_period);
-	}
+		add_kept(&table, e->pool.database, &e->local[part->shard->loop.index].stats);
+	for (const struct past *p = part->shard->past; p != NULL; p = p->hh.next)
+		add_kept(&table, p->database, &p->kept);
 	part->result = table;
 }
 

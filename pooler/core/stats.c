@@ -9,6 +9,14 @@ static const char *const names[] = {
 };
 
 void
+stats_end_period(struct stats_kept *k)
+{
+#define STAT(field, doc) k->last_period.field = k->now.field - k->at_period.field;
+#include "core/stats.def"
+	k->at_period = k->now;
+}
+
+void
 stats_add(struct stats *a, const struct stats *b)
 {
 #define STAT(field, doc) a->field += b->field;

@@ -22,6 +22,17 @@ enum
 	STATS_OURS = STATS_pin_listen_count /* from here on PgBouncer has no column: shown last */
 };
 
+/* The same with what the averages are made of. */
+struct stats_kept
+{
+	struct stats now;
+	struct stats at_period;   /* as they were when the last stats period ended */
+	struct stats last_period; /* what was added in it */
+};
+
+/* A stats period has ended. */
+void stats_end_period(struct stats_kept *k);
+
 /* Adds every counter of b to a. */
 void stats_add(struct stats *a, const struct stats *b);
 

@@ -17,6 +17,7 @@
 #include "core/gather.h"
 #include "core/greet.h"
 #include "core/lookup.h"
+#include "core/past.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/server_login.h"
@@ -68,6 +69,7 @@ body(void *arg)
 
 	loop_run(&s->loop);
 	lookup_fini(s);
+	past_clear(&s->past);
 	resolve_fini(&s->loop);
 	auth_thread_fini();
 	return NULL;

@@ -205,6 +205,112 @@ test_pools_by_name(void **state)
 	conf_free(conf);
 }
 
+/* How many pools a walk meets. */
+static int
+met(void)
+{
+	int n = 0;
+
+	registry_foreach_pool(e, &registry) n++;
+	return n;
+}
+
+static struct pool_entry *
+entry_of(struct pool *p)
+{
+	return list_entry(p, struct pool_entry, pool);
+}
+
+/* The steps of its end: not for one that is held, or was found meanwhile; a new one of its name is
+ * another. */
+static void
+test_pools_are_forgotten(void **state)
+{
+	struct conf *conf = load();
+	const struct conf_database *db;
+	struct pool *pools[3];
+	struct pool_todo todo;
+	struct buf names;
+	int64_t servers;
+	int64_t clients;
+
+	(void) state;
+	assert_true(registry_init(&registry, 2, conf));
+	db = conf_find_database(conf, "app");
+	pools[0] = registry_pool(&registry, conf, db, "app", "alice");
+	pools[1] = registry_pool(&registry, conf, db, "app", "bob");
+	assert_false(registry_take_out(&registry, entry_of(pools[0]), 1)); /* it has a user */
+	registry_leave(pools[0]);
+	assert_false(registry_take_out(&registry, entry_of(pools[0]), 0)); /* found meanwhile */
+	pools[0]->held++;
+	assert_false(registry_take_out(&registry, entry_of(pools[0]), 1)); /* a server is left */
+	pools[0]->held--;
+	assert_true(registry_take_out(&registry, entry_of(pools[0]), 1));
+	assert_false(entry_of(pools[0])->last_of_database);
+	pools[2] = registry_pool(&registry, conf, db, "app", "alice");
+	assert_ptr_not_equal(pools[2], pools[0]);
+	assert_int_equal(met(), 3);
+	registry_drop(&registry, entry_of(pools[0]));
+	assert_int_equal(met(), 2);
+	assert_ptr_equal(atomic_load(&entry_of(pools[0])->next), NULL);
+	pool_want(pools[0], 1, &todo); /* by one who stands on it still */
+	assert_false(todo.dial);
+	registry_free_left(&registry);
+	/* The others, and the database with them. */
+	for (int i = 1; i < 3; i++)
+	{
+		registry_leave(pools[i]);
+		assert_true(registry_take_out(&registry, entry_of(pools[i]), 1));
+		registry_drop(&registry, entry_of(pools[i]));
+	}
+	assert_true(entry_of(pools[2])->last_of_database);
+	registry_free_left(&registry);
+	buf_init(&names);
+	registry_database_names(&registry, &names);
+	assert_int_equal(buf_len(&names), 0);
+	registry_quota_counts(&registry, QUOTA_USER, "alice", &servers, &clients);
+	assert_null(registry.quotas[QUOTA_USER]);
+	assert_null(registry.quotas[QUOTA_DATABASE]);
+	assert_int_equal(invariant_failures(), 0);
+	registry_fini(&registry);
+	conf_free(conf);
+}
+
+/* The one for replication holds the ordinary one, and the next of its name takes its place. */
+static void
+test_pools_beside_are_forgotten(void **state)
+{
+	struct conf *conf = load();
+	const struct conf_database *db;
+	struct pool *ordinary;
+	struct pool *first;
+	struct pool *second;
+
+	(void) state;
+	assert_true(registry_init(&registry, 2, conf));
+	db = conf_find_database(conf, "app");
+	ordinary = registry_pool(&registry, conf, db, "app", "alice");
+	first = registry_replication_pool(&registry, conf, db, "app", "alice");
+	registry_leave(ordinary);
+	registry_leave(first);
+	assert_false(registry_take_out(&registry, entry_of(ordinary), 2));
+	assert_true(registry_take_out(&registry, entry_of(first), 1));
+	second = registry_replication_pool(&registry, conf, db, "app", "alice");
+	assert_ptr_equal(atomic_load(&ordinary->beside), second);
+	registry_drop(&registry, entry_of(first));
+	registry_free_left(&registry);
+	assert_ptr_equal(atomic_load(&ordinary->beside), second);
+	registry_leave(second);
+	assert_true(registry_take_out(&registry, entry_of(second), 1));
+	assert_false(registry_take_out(&registry, entry_of(ordinary), 3));
+	registry_drop(&registry, entry_of(second));
+	assert_null(atomic_load(&ordinary->beside));
+	assert_true(registry_take_out(&registry, entry_of(ordinary), 3));
+	assert_int_equal(invariant_failures(), 0);
+	registry_fini(&registry); /* with one at every step */
+	conf_free(conf);
+}
+
 int
 main(void)
 {
@@ -212,6 +318,8 @@ main(void)
 		cmocka_unit_test(test_many_gathers),
 		cmocka_unit_test(test_pids_name_their_shard),
 		cmocka_unit_test(test_pools_by_name),
+		cmocka_unit_test(test_pools_are_forgotten),
+		cmocka_unit_test(test_pools_beside_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

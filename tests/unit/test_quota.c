@@ -73,6 +73,39 @@ test_list_is_first_come_first_served(void **state)
 	quota_fini(&q);
 }
 
+/* From the middle, the front and the end; who stands on one that leaves finds the rest. */
+static void
+test_seats_that_leave(void **state)
+{
+	struct quota q;
+	struct quota_seat seats[4];
+	const int order[] = {1, 3, 0, 2};
+
+	(void) state;
+	quota_init(&q, QUOTA_USER, "alice");
+	for (int i = 0; i < 4; i++)
+		quota_join(&q, &seats[i], NULL);
+	assert_true(quota_enlist(&seats[1]));
+	assert_true(quota_enlist(&seats[2]));
+	for (int i = 0; i < 4; i++)
+	{
+		int left = 0;
+
+		quota_leave(&seats[order[i]]);
+		quota_foreach_seat(s, &q)
+		{
+			for (int k = 0; k <= i; k++)
+				assert_ptr_not_equal(s, &seats[order[k]]);
+			left++;
+		}
+		assert_int_equal(left, 3 - i);
+		if (i == 0)
+			assert_ptr_equal(atomic_load(&seats[1].next), &seats[0]);
+	}
+	assert_null(quota_pop(&q));
+	quota_fini(&q);
+}
+
 static void
 test_wanted_by_others(void **state)
 {
@@ -164,6 +197,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_list_is_first_come_first_served),
+		cmocka_unit_test(test_seats_that_leave),
 		cmocka_unit_test(test_wanted_by_others),
 		cmocka_unit_test(test_turns_are_not_taken_too_often),
 		cmocka_unit_test(test_clients),

@@ -1,10 +1,12 @@
 /*
- * test_stats.c - the table of counters: every field is added, named and found by number.
+ * test_stats.c - the table of counters: every field is added, named and found by number; and what
+ * the pools that are gone leave behind (core/past).
  */
 #include "core/stats.h"
 
 #include <string.h>
 
+#include "core/past.h"
 #include "unit.h"
 
 static void
@@ -58,6 +60,37 @@ test_sets_are_apart(void **state)
 	assert_int_equal((uintptr_t) &row[1] % STATS_ALIGN, 0);
 }
 
+/* What a database's pools have counted outlives them; its averages too. */
+static void
+test_past(void **state)
+{
+	static struct stats_kept pools[2];
+	struct past *table = NULL;
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		pools[i].now.xact_count = 5;
+		stats_end_period(&pools[i]);
+		pools[i].now.xact_count = 7;
+		assert_int_equal(pools[i].last_period.xact_count, 5);
+		past_add(&table, "app", &pools[i]);
+		assert_int_equal(pools[i].now.xact_count, 0);
+	}
+	past_add(&table, "other", &pools[0]);
+	assert_int_equal(HASH_COUNT(table), 2);
+	assert_string_equal(table->database, "app");
+	assert_int_equal(table->kept.now.xact_count, 14);
+	assert_int_equal(table->kept.last_period.xact_count, 10);
+	stats_end_period(&table->kept);
+	assert_int_equal(table->kept.last_period.xact_count, 4);
+	past_drop(&table, "app");
+	past_drop(&table, "nobody");
+	assert_int_equal(HASH_COUNT(table), 1);
+	past_clear(&table);
+	assert_null(table);
+}
+
 int
 main(void)
 {
@@ -65,6 +98,7 @@ main(void)
 		cmocka_unit_test(test_every_field_is_added),
 		cmocka_unit_test(test_numbers_and_names_agree),
 		cmocka_unit_test(test_sets_are_apart),
+		cmocka_unit_test(test_past),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
