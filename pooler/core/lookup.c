@@ -5,7 +5,8 @@
  *                  \-> a new one -> its desk's queue -> the desk's line (one at a time) -> answered
  *
  * A desk is a database and the user who asks there. L1  A question is in its desk's queue, or is
- * the one being asked, or is answered. L2  Only answered ones are dropped when the table is full.
+ * the one being asked, or is answered. L2  Only answered ones are dropped when there
+ * are too many, and the desks that nobody asks at then.
  */
 #include "core/lookup.h"
 
@@ -24,7 +25,10 @@
 #include "core/registry.h"
 
 #define LOOKUP_ERROR_MAX 256
-#define QUESTIONS_MAX 10000 /* answers kept by a loop */
+/* What a loop keeps. A desk has a connection, so clients that make names of "*" up must not have
+ * many. */
+#define QUESTIONS_MAX 10000
+#define DESKS_MAX 100
 
 struct desk
 {
@@ -35,6 +39,8 @@ struct desk
 	struct lookup_line *line;
 	struct list queue;       /* struct question */
 	struct question *asked;  /* NULL: the line is free */
+	int n_questions;         /* that name it */
+	int telling;             /* answers of its line under way: it must stay */
 	uint64_t rests_until_us; /* with this error: */
 	char error[LOOKUP_ERROR_MAX];
 };
@@ -68,6 +74,7 @@ struct lookups
 {
 	struct shard *shard;
 	struct list desks;
+	int n_desks;
 	struct question *questions;
 };
 
@@ -86,9 +93,21 @@ static void
 question_free(struct lookups *all, struct question *q)
 {
 	HASH_DEL(all->questions, q);
+	q->desk->n_questions--;
 	drop_secret(q);
 	free(q->key);
 	free(q);
+}
+
+static void
+desk_free(struct lookups *all, struct desk *d)
+{
+	list_remove(&d->node);
+	all->n_desks--;
+	lookup_line_free(d->line);
+	free(d->database);
+	free(d->as);
+	free(d);
 }
 
 /* Room for one more: the answers go, all at once, since they are soon too old anyway. */
@@ -98,12 +117,19 @@ make_room(struct lookups *all)
 	struct question *q;
 	struct question *next;
 
-	if (HASH_COUNT(all->questions) < QUESTIONS_MAX)
+	if (HASH_COUNT(all->questions) < QUESTIONS_MAX && all->n_desks < DESKS_MAX)
 		return;
 	HASH_ITER(hh, all->questions, q, next)
 	{
 		if (q->answered)
 			question_free(all, q);
+	}
+	list_foreach(n, after, &all->desks)
+	{
+		struct desk *d = list_entry(n, struct desk, node);
+
+		if (d->n_questions == 0 && d->telling == 0)
+			desk_free(all, d);
 	}
 }
 
@@ -144,6 +170,7 @@ desk_of(struct lookups *all, const struct lookup_ask *ask)
 	d->line = lookup_line_new(all->shard, ask->database, ask->as);
 	list_init(&d->queue);
 	list_append(&all->desks, &d->node);
+	all->n_desks++;
 	return d;
 }
 
@@ -170,6 +197,7 @@ question_of(struct lookups *all, const struct lookup_ask *ask)
 	q->user = key + user_at;
 	q->query = key + query_at;
 	q->desk = desk_of(all, ask);
+	q->desk->n_questions++;
 	q->answered = true; /* long ago */
 	list_init(&q->node);
 	list_init(&q->waiting);
@@ -238,9 +266,11 @@ replied(void *arg, const struct lookup_reply *reply)
 	take_answer(q, reply, &waiting);
 	if (reply->down)
 		rest(d, reply, &waiting);
+	d->telling++;
 	/* Before anybody is told: who hears may ask again. */
 	ask_next(d);
 	tell(&waiting, reply);
+	d->telling--;
 }
 
 static void
@@ -345,14 +375,22 @@ lookup_fini(struct shard *shard)
 			free(list_entry(n, struct lookup, node));
 		question_free(all, q);
 	}
-	while ((n = list_pop(&all->desks)) != NULL)
-	{
-		struct desk *d = list_entry(n, struct desk, node);
-
-		lookup_line_free(d->line);
-		free(d->database);
-		free(d->as);
-		free(d);
-	}
+	while ((n = list_first(&all->desks)) != NULL)
+		desk_free(all, list_entry(n, struct desk, node));
 	free(all);
+}
+
+void
+lookup_each_line(struct shard *shard, void (*see)(void *arg, const struct lookup_line_view *view),
+				 void *arg)
+{
+	struct lookup_line_view view;
+
+	if (shard->lookups == NULL)
+		return;
+	list_foreach(n, next, &shard->lookups->desks)
+	{
+		if (lookup_line_look(list_entry(n, struct desk, node)->line, &view))
+			see(arg, &view);
+	}
 }

@@ -5,7 +5,8 @@
  * auth_query_cache_time, that there is no such user too: a storm of logins, or of guesses, is one
  * query. RELOAD forgets them all, and a password that did not fit forgets its own (lookup_forget),
  * so that a new one is asked for at the next try. While the server cannot be asked, everybody is
- * told so at once and it is left alone for LOOKUP_REST_US.
+ * told so at once and it is left alone for LOOKUP_REST_US. What is kept is bounded, whatever names
+ * strangers come with.
  */
 #ifndef PERFKIT_CORE_LOOKUP_H
 #define PERFKIT_CORE_LOOKUP_H
@@ -39,6 +40,10 @@ void lookup_cancel(struct lookup **l);
 
 /* What was kept as the answer did not fit: the next one asks again. */
 void lookup_forget(struct shard *shard, const struct lookup_ask *ask);
+
+/* Calls see for each of the loop's connections to PostgreSQL. */
+void lookup_each_line(struct shard *shard,
+					  void (*see)(void *arg, const struct lookup_line_view *view), void *arg);
 
 /* At the end of the loop, when no session is left. */
 void lookup_fini(struct shard *shard);

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "core/login.h"
+#include "core/lookup_answer.h"
 #include "core/params.h"
 #include "core/reach.h"
 #include "core/registry.h"
@@ -27,7 +29,6 @@
 #include "proto/scram.h"
 
 #define MESSAGE_MAX 65536
-#define SECRET_MAX 4096 /* bytes of a secret, with its terminator */
 #define DEFAULT_SOCKET_DIR "/var/run/postgresql"
 
 enum line_state
@@ -50,6 +51,13 @@ struct lookup_line
 	struct reach *reach;
 	struct login *login;
 	struct params params;
+	/* Of the connection, for SHOW. */
+	uint64_t id;
+	char *host; /* owned */
+	int port;
+	uint32_t backend_pid;
+	uint64_t connected_wall_us;
+	uint64_t asked_wall_us;
 	ev_timer timer; /* IDLE: server_idle_timeout; else server_connect_timeout */
 	bool used;      /* the connection has answered before */
 	bool second;    /* the connection is the second try of reach_second() */
@@ -58,9 +66,7 @@ struct lookup_line
 	char *user;
 	lookup_reply_cb cb; /* NULL: none is open */
 	void *arg;
-	bool found;
-	bool has_secret;
-	char secret[SECRET_MAX]; /* wiped */
+	struct lookup_answer answer;
 	char error[LOGIN_TEXT_MAX];
 };
 
@@ -101,18 +107,18 @@ static void
 reply(struct lookup_line *l)
 {
 	lookup_reply_cb cb = l->cb;
-	char secret[SECRET_MAX];
+	char secret[LOOKUP_SECRET_MAX];
 	char error[LOGIN_TEXT_MAX];
 	const struct lookup_reply r = {
-		.found = l->found,
-		.secret = l->has_secret ? secret : NULL,
+		.found = l->answer.found,
+		.secret = l->answer.has_secret ? secret : NULL,
 		.error = l->error[0] != '\0' ? error : NULL,
 		.down = l->state == LINE_DOWN,
 	};
 
-	memcpy(secret, l->secret, sizeof(secret));
+	memcpy(secret, l->answer.secret, sizeof(secret));
 	memcpy(error, l->error, sizeof(error));
-	OPENSSL_cleanse(l->secret, sizeof(l->secret));
+	lookup_answer_clear(&l->answer);
 	free(l->query);
 	free(l->user);
 	l->query = l->user = NULL;
@@ -135,8 +141,7 @@ fail(struct lookup_line *l, const char *error)
 	}
 	log_warning("auth_query in %s as %s: %s", l->database, l->as, text);
 	go_down(l);
-	l->found = false;
-	l->has_secret = false;
+	lookup_answer_clear(&l->answer);
 	memcpy(l->error, text, sizeof(text));
 	reply(l);
 }
@@ -186,62 +191,14 @@ send_question(struct lookup_line *l)
 	pgw_begin(&w, 'S');
 	pgw_end(&w);
 	l->state = LINE_ASKING;
-	l->found = l->has_secret = false;
+	l->asked_wall_us = clock_wall_us();
+	lookup_answer_clear(&l->answer);
 	l->error[0] = '\0';
 	set_timer(l, l->shard->conf->server_connect_timeout_us);
 	sent = !w.overflow && conn_send(&l->conn, w.mem, w.len);
 	free(mem);
 	if (!sent)
 		lost(l, "connection lost");
-}
-
-/* A value of a row: false when it does not fit the message. NULL has no bytes. */
-static bool
-next_value(struct pgreader *r, const uint8_t **bytes, size_t *n)
-{
-	int32_t len = (int32_t) pgr_u32(r);
-
-	*bytes = NULL;
-	*n = 0;
-	if (r->bad || len < -1)
-		return false;
-	if (len >= 0)
-	{
-		*n = (size_t) len;
-		*bytes = pgr_bytes(r, *n);
-	}
-	return !r->bad;
-}
-
-/* The user's name and the secret; an error text, or NULL. */
-static const char *
-row(struct lookup_line *l, const struct pgmsg *m)
-{
-	struct pgreader r;
-	const uint8_t *name;
-	const uint8_t *secret;
-	size_t name_len;
-	size_t secret_len;
-
-	pgr_init(&r, m->body, m->body_len);
-	if (pgr_u16(&r) != 2 || !next_value(&r, &name, &name_len) ||
-		!next_value(&r, &secret, &secret_len))
-		return "auth_query must return two columns, the user and its secret";
-	if (l->found)
-		return "auth_query has returned more than one row";
-	/* What is not asked for might be somebody else's secret. */
-	if (name == NULL || name_len != strlen(l->user) || memcmp(name, l->user, name_len) != 0)
-		return "auth_query has returned another user";
-	if (secret_len >= SECRET_MAX || (secret != NULL && memchr(secret, '\0', secret_len) != NULL))
-		return "auth_query has returned a secret that is too long";
-	l->found = true;
-	l->has_secret = secret != NULL;
-	if (secret != NULL)
-	{
-		memcpy(l->secret, secret, secret_len);
-		l->secret[secret_len] = '\0';
-	}
-	return NULL;
 }
 
 /* One message while asking. False: the question is over. */
@@ -254,7 +211,7 @@ answer(struct lookup_line *l, const struct pgmsg *m)
 	switch (m->type)
 	{
 		case 'D':
-			error = row(l, m);
+			error = lookup_answer_row(&l->answer, m, l->user);
 			break;
 		case 'E':
 			error = pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK ? e.message
@@ -267,7 +224,7 @@ answer(struct lookup_line *l, const struct pgmsg *m)
 			if (l->error[0] != '\0')
 			{
 				log_warning("auth_query in %s as %s: %s", l->database, l->as, l->error);
-				l->found = l->has_secret = false;
+				lookup_answer_clear(&l->answer);
 			}
 			reply(l);
 			return false;
@@ -330,6 +287,7 @@ login_step(struct lookup_line *l, const struct pgmsg *m)
 			fail(l, "login message could not be sent");
 			return false;
 		case LOGIN_OK:
+			l->backend_pid = l->login->backend_pid;
 			login_free(l->login);
 			l->login = NULL;
 			send_question(l);
@@ -344,7 +302,7 @@ login_step(struct lookup_line *l, const struct pgmsg *m)
 static void
 lost(struct lookup_line *l, const char *error)
 {
-	if (l->state == LINE_ASKING && l->used && !l->found && l->error[0] == '\0')
+	if (l->state == LINE_ASKING && l->used && !l->answer.found && l->error[0] == '\0')
 	{
 		go_down(l);
 		connect_line(l, first_way(l));
@@ -413,6 +371,9 @@ reached(void *arg, struct conn *c, const char *error)
 	if (l->conn.tls != NULL)
 		l->login->binding.len = tls_binding(l->conn.tls, l->login->binding.data);
 	l->state = LINE_LOGIN;
+	l->id = atomic_fetch_add(&l->shard->registry->next_id, 1) + 1;
+	l->backend_pid = 0;
+	l->connected_wall_us = l->asked_wall_us = clock_wall_us();
 	pgw_init(&w, mem, sizeof(mem));
 	login_startup(l->login, &none, &w);
 	if (w.overflow || !conn_send(&l->conn, w.mem, w.len))
@@ -447,8 +408,11 @@ connect_line(struct lookup_line *l, enum reach_how how)
 		set_timer(l, 1);
 		return;
 	}
-	to.host = to.name = host_of(conf, db);
-	to.port = db->port;
+	free(l->host);
+	l->host = mem_strdup(host_of(conf, db));
+	l->port = db->port;
+	to.host = to.name = l->host;
+	to.port = l->port;
 	l->login = login_new(l->as, db->dbname != NULL ? db->dbname : l->database,
 						 secret != NULL && scram_is_verifier(secret) ? NULL : secret);
 	set_timer(l, conf->server_connect_timeout_us);
@@ -480,7 +444,7 @@ lookup_line_ask(struct lookup_line *l, const char *query, const char *user, look
 	l->user = mem_strdup(user);
 	l->cb = cb;
 	l->arg = arg;
-	l->found = l->has_secret = false;
+	lookup_answer_clear(&l->answer);
 	l->error[0] = '\0';
 	if (l->state == LINE_IDLE && l->serial == l->shard->conf_serial)
 	{
@@ -499,10 +463,41 @@ lookup_line_free(struct lookup_line *l)
 	l->cb = NULL;
 	go_down(l);
 	params_fini(&l->params);
-	OPENSSL_cleanse(l->secret, sizeof(l->secret));
+	lookup_answer_clear(&l->answer);
 	free(l->query);
 	free(l->user);
+	free(l->host);
 	free(l->database);
 	free(l->as);
 	free(l);
+}
+
+bool
+lookup_line_look(const struct lookup_line *l, struct lookup_line_view *out)
+{
+	static const char *const names[] = {
+		[LINE_LOGIN] = "new",
+		[LINE_IDLE] = "idle",
+		[LINE_ASKING] = "active",
+	};
+	const char *application = l->params.value[PARAM_APPLICATION_NAME];
+
+	if (l->state == LINE_DOWN || l->state == LINE_REACHING)
+		return false;
+	*out = (struct lookup_line_view){
+		.line = l,
+		.database = l->database,
+		.as = l->as,
+		.state = names[l->state],
+		.idle = l->state == LINE_IDLE,
+		.host = l->host,
+		.port = l->port,
+		.conn = &l->conn,
+		.application = application != NULL ? application : "",
+		.backend_pid = l->backend_pid,
+		.id = l->id,
+		.connected_wall_us = l->connected_wall_us,
+		.asked_wall_us = l->asked_wall_us,
+	};
+	return true;
 }

@@ -4,14 +4,17 @@
  *     DOWN -> REACHING -> LOGIN -> IDLE <-> ASKING         any -> DOWN (lost, refused, too slow)
  *
  * It is no server of a pool: clients never get it, so what they SET (search_path above all) cannot
- * change what auth_query means, and it takes no place from them. A loop has at most one per
- * database and user that ask; it is closed after server_idle_timeout.
+ * change what auth_query means, and it takes no place from them: it counts against no limit. A loop
+ * has at most one per database and user that ask; it is closed after server_idle_timeout. SHOW
+ * SERVERS lists it.
  */
 #ifndef PERFKIT_CORE_LOOKUP_LINE_H
 #define PERFKIT_CORE_LOOKUP_LINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+struct conn;
 struct lookup_line;
 struct shard;
 
@@ -33,6 +36,27 @@ struct lookup_line *lookup_line_new(struct shard *shard, const char *database, c
  * never from within. */
 void lookup_line_ask(struct lookup_line *l, const char *query, const char *user, lookup_reply_cb cb,
 					 void *arg);
+
+/* What SHOW SERVERS says of it; valid until the line is touched. */
+struct lookup_line_view
+{
+	const struct lookup_line *line;
+	const char *database;
+	const char *as;
+	const char *state;
+	bool idle;
+	const char *host;
+	int port;
+	const struct conn *conn;
+	const char *application;
+	uint32_t backend_pid;
+	uint64_t id;
+	uint64_t connected_wall_us;
+	uint64_t asked_wall_us;
+};
+
+/* False: it is not connected. */
+bool lookup_line_look(const struct lookup_line *l, struct lookup_line_view *out);
 
 /* The callback of an open question is not called. */
 void lookup_line_free(struct lookup_line *l);

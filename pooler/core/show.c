@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "core/lookup.h"
 #include "core/registry.h"
 #include "core/rows.h"
 #include "core/session.h"
@@ -301,6 +302,15 @@ item(struct show *show, const char *name, int64_t n)
 }
 
 static void
+count_line(void *arg, const struct lookup_line_view *v)
+{
+	struct gather_part *part = arg;
+
+	part->count[v->idle ? 2 : 3]++;
+}
+
+/* Counts: clients, clients that log in, connections of auth_query that are idle, and used ones. */
+static void
 lists_work(struct gather_part *part)
 {
 	list_foreach(n, next, &part->shard->sessions)
@@ -309,6 +319,7 @@ lists_work(struct gather_part *part)
 
 		part->count[s->state == SESSION_GREETING ? 1 : 0]++;
 	}
+	lookup_each_line(part->shard, count_line, part);
 }
 
 static void
@@ -330,8 +341,12 @@ lists_finish(struct gather *g)
 		used += c.total - c.by_state[MEMBER_IDLE];
 	}
 	for (int i = 0; i < g->n; i++)
+	{
 		for (int k = 0; k < 2; k++)
 			clients[k] += g->parts[i].count[k];
+		idle += g->parts[i].count[2];
+		used += g->parts[i].count[3];
+	}
 	rows_head(&show->answer, "list #items");
 	item(show, "databases", (int64_t) conf->n_databases + 1); /* and the console */
 	item(show, "users", (int64_t) conf->n_users);

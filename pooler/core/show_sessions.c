@@ -1,5 +1,6 @@
 /*
- * show_sessions.c - SHOW CLIENTS and SHOW SERVERS: each loop writes the rows of what it owns.
+ * show_sessions.c - SHOW CLIENTS and SHOW SERVERS: each loop writes the rows of what it owns; the
+ * connections of auth_query are among the servers.
  */
 #include "core/show_sessions.h"
 
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "core/lookup.h"
 #include "core/registry.h"
 #include "core/replicate.h"
 #include "core/rows.h"
@@ -147,6 +149,36 @@ server_row(const struct server *s, struct buf *out)
 	row_end(&r, out);
 }
 
+/* A connection of auth_query: outside the pools, and yet a server connection of auth_user's. */
+static void
+lookup_row(void *arg, const struct lookup_line_view *v)
+{
+	struct row r;
+
+	row_begin(&r);
+	row_text(&r, "S");
+	row_text(&r, v->as);
+	row_text(&r, v->database);
+	row_text(&r, "none");
+	row_text(&r, v->state);
+	row_text(&r, v->host[0] == '/' || v->host[0] == '@' ? "unix" : v->host);
+	row_int(&r, v->port);
+	row_local_addr(&r, v->conn->fd);
+	row_time(&r, v->connected_wall_us);
+	row_time(&r, v->asked_wall_us);
+	row_int(&r, 0);
+	row_int(&r, 0);
+	row_int(&r, 0);
+	row_pointer(&r, v->line);
+	row_pointer(&r, NULL);
+	row_int(&r, v->backend_pid);
+	row_tls(&r, v->conn);
+	row_text(&r, v->application);
+	row_int(&r, 0);
+	row_int(&r, (int64_t) v->id);
+	row_end(&r, arg);
+}
+
 static void
 clients_work(struct gather_part *part)
 {
@@ -178,6 +210,7 @@ servers_work(struct gather_part *part)
 			server_row(server_of(list_entry(n, struct pool_member, node)), &part->out);
 		lock_release(&e->pool.lock);
 	}
+	lookup_each_line(part->shard, lookup_row, &part->out);
 }
 
 static void

@@ -249,3 +249,51 @@ def test_verifiers_in_the_file(make_pooler, roles):
     pooler = make_pooler(auth_type="scram-sha-256", userlist={"dora": other})
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         who(pooler.connect(user="dora", password="dora-secret"))
+
+
+def show(pooler, what):
+    with pooler.console(password="ops-secret") as console:
+        return console.execute(f"show {what}").fetchall()
+
+
+def lines(pooler, state=None):
+    """The connections of auth_query, as SHOW SERVERS has them."""
+    shown = [r for r in show(pooler, "servers") if r["user"] == "finder"]
+    return [r for r in shown if state is None or r["state"] == state]
+
+
+def listed(pooler, name):
+    return {r["list"]: int(r["items"]) for r in show(pooler, "lists")}[name]
+
+
+def test_its_connection_is_shown(asking_pooler, cluster):
+    """As a server of auth_user's, though it is in no pool and counts against no limit."""
+    query = (
+        "select rolname, rolpassword from pg_authid, pg_sleep(case $1 when 'emil' then 60 else 0 end)"
+        " where rolname = $1"
+    )
+    pooler = asking_pooler(auth_query=query, threads=1, max_user_connections=1)
+    assert not lines(pooler)
+    assert who(pooler.connect(user="dora", password="dora-secret"))
+    (line,) = lines(pooler)
+    assert (line["database"], line["state"], line["link"]) == ("other", "idle", "")
+    assert {int(line["remote_pid"])} == cluster.backends("usename = 'finder'")
+    (pool,) = show(pooler, "pools")
+    assert pool["user"] == "dora"
+    assert listed(pooler, "free_servers") + listed(pooler, "used_servers") == 2
+    asking = pooler.wire()
+    asking.send(wire.startup({"user": "emil", "database": "app"}))
+    wait_until(lambda: lines(pooler, "active"), "the question to be asked")
+    cluster.terminate(cluster.backends("usename = 'finder'"))
+    wait_until(lambda: not lines(pooler, "active"), "the connection to be lost")
+
+
+def test_made_up_databases(asking_pooler):
+    """What is kept for names that strangers come with has an end, and those who belong here come
+    in."""
+    pooler = asking_pooler(auth_dbname=None, databases={"*": {"dbname": None}}, threads=1)
+    for i in range(110):
+        with pytest.raises(psycopg.OperationalError):
+            pooler.connect(f"nowhere{i}", "dora", password="dora-secret")
+    assert who(pooler.connect(user="dora", password="dora-secret")) == ("dora", "app")
+    assert len(lines(pooler)) == 1

@@ -52,10 +52,10 @@ build()
 {
     if [ "$seconds" -gt 0 ]; then
         clang "${flags[@]}" -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-            "tests/fuzz/fuzz_$1.c" "${sources[@]}" -o "$work/fuzz_$1" -lcrypto -pthread
+            "tests/fuzz/fuzz_$1.c" "${sources[@]}" -o "$work/fuzz_$1" -lcrypto -lidn -pthread
     else
         "${CC:-cc}" "${flags[@]}" -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-            "tests/fuzz/fuzz_$1.c" tests/fuzz/replay.c "${sources[@]}" -o "$work/replay_$1" -lcrypto -pthread
+            "tests/fuzz/fuzz_$1.c" tests/fuzz/replay.c "${sources[@]}" -o "$work/replay_$1" -lcrypto -lidn -pthread
     fi
 }
 

@@ -64,6 +64,11 @@ seed txstate finding_copy_outlives_its_request '>E<WcI'
 seed hba usual 'local all all peer map=m\nhostssl app,other alice,bob 10.0.0.0/8 scram-sha-256 clientcert=verify-ca\nhost all all all md5\n\0m root alice\n'
 seed hba list '# x\nhost "a b",@f all \\\n ::1/128 reject\nhostnossl sameuser replication 1.2.3.4 255.0.0.0 trust\n\0app, alice\n'
 seed hba mistakes 'host all +x samenet ldap\nhost "'
+seed hba forms 'hostgssenc all all all trust\nhostnogssenc replication,"all",sameuser all ::ffff:10.0.0.0/8 password\nhost all @f fe80::1%%e/64 plain\r\nhostssl all all all cert map=m clientcert=verify-full\nlocal all all ident map="m"\n\0m root all\nm "a b" bob\n'
+seed saslprep prepared 'fi\357\254\201\302\240e\314\201\302\255'
+seed saslprep forbidden '\330\247\061\302\252\007'
+seed saslprep broken '\302\252\355\240\200\377'
+seed hba loop 'local @f all md5\n\0@f\n'
 
 seed sqlscan settings "1set x = 'a', \"b\", -5; reset all; set role none; set session characteristics as transaction read only"
 seed sqlscan call "1select pg_catalog.set_config('search_path', '', false); select set_config(\$1, 'x', true)"
