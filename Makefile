@@ -12,7 +12,7 @@ export PG_CONFIG
 # Asked at the time of use, by every recipe that needs it.
 PG = $$(tools/pg-config.sh)
 SUB = $(MAKE) --no-print-directory
-EXTENSION_SUITES = regress isolation tap crash
+NEWER_SUITES = regress isolation tap crash newer
 
 .DEFAULT_GOAL := all
 .PHONY: all ext pooler install uninstall installcheck run stop check check-long lint bench clean clean-run help \
@@ -86,10 +86,10 @@ check-asan: ## unit tests, fuzz corpora and end-to-end tests of the AddressSanit
 	@MAKE="$(MAKE)" tools/check.sh --variant asan unit fuzz e2e
 check-tsan: ## unit tests of the ThreadSanitizer build
 	@MAKE="$(MAKE)" tools/check.sh --variant tsan unit
-check-17: ## the extension's tests on PostgreSQL 17, in a root of Debian trixie (needs root)
-	@MAKE="$(MAKE)" tools/check-on.sh trixie $(EXTENSION_SUITES)
+check-17: ## the extension's tests on PostgreSQL 17, and the pooler with its libpq, in a root of Debian trixie (needs root)
+	@MAKE="$(MAKE)" tools/check-on.sh trixie $(NEWER_SUITES)
 check-18: ## the same on PostgreSQL 18, in a root of Debian forky
-	@MAKE="$(MAKE)" tools/check-on.sh forky $(EXTENSION_SUITES)
+	@MAKE="$(MAKE)" tools/check-on.sh forky $(NEWER_SUITES)
 check-crash: ## kill a backend, the worker, the pooler, the postmaster in the middle of work
 	@MAKE="$(MAKE)" tools/check.sh crash
 

@@ -2,7 +2,7 @@
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
 # Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz, stress, pool_stress,
-# pgsuite, capsuite, which --long runs too. Servers run as
+# pgsuite, capsuite, which --long runs too, and newer, for PostgreSQL 17 and later. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -12,7 +12,7 @@
 . "$TOP/tools/cluster.sh"
 
 ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
-OTHER_SUITES=(fuzz stress pool_stress pgsuite capsuite) # named by check-asan and check-long
+OTHER_SUITES=(fuzz stress pool_stress pgsuite capsuite newer) # named by check-asan, check-long and check-17
 FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
 STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
 SUITE_SECONDS=900 # a suite that takes longer hangs, even on a busy machine; sanitizer builds get twice that
@@ -248,6 +248,12 @@ suite_stress()
     export PERFKIT_STRESS_SECONDS=$STRESS_SECONDS
     run_pytest "$SRC/tests/e2e/test_stress.py"
     unset PERFKIT_STRESS_SECONDS
+}
+
+# newer: the pooler with what only PostgreSQL 17 and later, and their libpq, can do
+suite_newer()
+{
+    run_pytest "$SRC/tests/e2e/test_newer.py"
 }
 
 # pool_stress: the pool alone, four loops at once; for the ThreadSanitizer build
