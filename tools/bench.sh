@@ -81,6 +81,9 @@ beside_pgbouncer()
     say "beside PgBouncer, one thread each, medians of $ROUNDS rounds of $SECONDS_EACH s"
     /usr/bin/python3 "$TOP/tests/bench/beside.py" --rounds "$ROUNDS" --seconds "$SECONDS_EACH" \
         "$TOP/pooler/perfkit-pooler" "$rival"
+    say "logins and TLS, beside the same"
+    /usr/bin/python3 "$TOP/tests/bench/front.py" --rounds "$ROUNDS" --seconds "$SECONDS_EACH" \
+        "$TOP/pooler/perfkit-pooler" "$rival"
 }
 
 # capture: says why not where instructions cannot be counted

@@ -63,12 +63,12 @@ SCRIPTS = {
 class Contender:
     """One of the two poolers, running."""
 
-    def __init__(self, name, command, cluster, more=""):
+    def __init__(self, name, command, cluster, more="", secret=""):
         self.name = name
         self.port = free_port()
         folder = cluster.folder.parent / name
-        folder.mkdir()
-        (folder / "userlist.txt").write_text(f'"{USER}" ""\n')
+        folder.mkdir(exist_ok=True)
+        (folder / "userlist.txt").write_text(f'"{USER}" "{secret}"\n')
         ini = folder / "pooler.ini"
         ini.write_text(
             INI.format(
@@ -119,6 +119,20 @@ class Contender:
 
 
 class Bench:
+    environment = None  # of pgbench; None: ours
+
+    @staticmethod
+    def load(cluster):
+        """pgbench's tables."""
+        subprocess.run(
+            [
+                str(cluster.bindir / "pgbench"), "-i", "-q", "-s", str(SCALE),
+                "-h", "127.0.0.1", "-p", str(cluster.port), "-U", USER, DATABASE,
+            ],  # fmt: skip
+            check=True,
+            capture_output=True,
+        )
+
     def __init__(self, cluster, options):
         self.cluster = cluster
         self.options = options
@@ -138,6 +152,7 @@ class Bench:
             capture_output=True,
             text=True,
             cwd=cwd or self.folder,
+            env=self.environment,
         )
         found = re.search(r"transactions actually processed: (\d+)", done.stdout)
         if done.returncode != 0 or found is None:
@@ -246,14 +261,7 @@ def main():
         cluster = Cluster(folder, account)
         cluster.create()
         cleanup.callback(cluster.stop)
-        subprocess.run(
-            [
-                str(cluster.bindir / "pgbench"), "-i", "-q", "-s", str(SCALE),
-                "-h", "127.0.0.1", "-p", str(cluster.port), "-U", USER, DATABASE,
-            ],  # fmt: skip
-            check=True,
-            capture_output=True,
-        )
+        Bench.load(cluster)
         binary = folder / "perfkit-pooler"
         binary.write_bytes(Path(options.pooler).read_bytes())
         binary.chmod(0o755)
