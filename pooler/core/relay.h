@@ -47,6 +47,7 @@ struct relay
 	char sqlstate[6];
 	char text[200];
 	int64_t max_statement; /* bytes of a statement's text; 0: no limit */
+	bool no_simple;        /* disable_pqexec */
 	bool dropping;         /* client_left bytes go nowhere */
 	bool cancel_sent;      /* the request that runs has been cancelled by us */
 	const struct pgw_error
@@ -60,9 +61,10 @@ enum relay_end
 					   */
 	RELAY_DOUBTFUL,   /* the same, but the server may still say something (X5): it must be closed */
 	/* From here on it is the session's end. */
-	RELAY_TERMINATE,   /* the client said goodbye */
-	RELAY_CLIENT_LOST, /* its socket is broken */
-	RELAY_CLIENT_BAD,  /* it does not keep to the protocol */
+	RELAY_TERMINATE,        /* the client said goodbye */
+	RELAY_CLIENT_LOST,      /* its socket is broken */
+	RELAY_SIMPLE_FORBIDDEN, /* it has sent a simple query (disable_pqexec) */
+	RELAY_CLIENT_BAD,       /* it does not keep to the protocol */
 	RELAY_SERVER_LOST,
 	RELAY_SERVER_BAD,
 	RELAY_SETTING_REFUSED
