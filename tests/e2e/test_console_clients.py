@@ -99,7 +99,7 @@ def test_one_after_the_other(make_pooler, threads):
         (wire.describe("S", "nobody"), "26000"),
         (wire.parse("show $1") + wire.bind(("version",)), "08P01"),
         (wire.parse("x" * 5000), "54000"),
-        (wire.extended("show stats; show version"), "42601"),
+        (wire.parse("show stats; show version") + wire.bind() + wire.execute(), "42601"),
         (wire.parse("pause nowhere") + wire.bind() + wire.execute(), "3D000"),
     ],
 )
@@ -142,10 +142,10 @@ def test_extended_in_single_bytes(make_pooler):
 # ---- the user that the pooler runs as
 
 
-def psql(pooler, user, database, host, command="show version", **more):
+def psql(pooler, name, database, host, command="show version", **more):
     return subprocess.run(
         [pooler.cluster.bindir / "psql", "-XAtw", "-c", command]
-        + ["-h", str(host), "-p", str(pooler.port), "-U", user, "-d", database],
+        + ["-h", str(host), "-p", str(pooler.port), "-U", name, "-d", database],
         capture_output=True,
         text=True,
         cwd="/",
