@@ -61,13 +61,13 @@ enum relay_end
 					   */
 	RELAY_DOUBTFUL,   /* the same, but the server may still say something (X5): it must be closed */
 	/* From here on it is the session's end. */
-	RELAY_TERMINATE,        /* the client said goodbye */
-	RELAY_CLIENT_LOST,      /* its socket is broken */
-	RELAY_SIMPLE_FORBIDDEN, /* it has sent a simple query (disable_pqexec) */
-	RELAY_CLIENT_BAD,       /* it does not keep to the protocol */
+	RELAY_TERMINATE,   /* the client said goodbye */
+	RELAY_CLIENT_LOST, /* its socket is broken */
+	RELAY_CLIENT_BAD,  /* it does not keep to the protocol */
 	RELAY_SERVER_LOST,
 	RELAY_SERVER_BAD,
-	RELAY_SETTING_REFUSED
+	RELAY_SETTING_REFUSED,
+	RELAY_SIMPLE_FORBIDDEN /* the client has sent a simple query (disable_pqexec) */
 };
 
 /* Once, before and after everything else. */
