@@ -7,7 +7,8 @@
 # PgBouncer (tests/bench/beside.py), where that can be had; PERFKIT_BENCH_BESIDE=only does nothing else.
 # Then what capture costs: the rows it stores in a second (tests/bench/stored.py), and the instructions
 # it adds to a statement (tests/bench/instructions.py), where there is valgrind;
-# PERFKIT_BENCH_CAPTURE=only does nothing else.
+# PERFKIT_BENCH_CAPTURE=only does nothing else. Before that, what a crowd of idle clients and pools costs
+# those who work (tests/bench/crowd.py); PERFKIT_BENCH_CROWD=only does nothing else.
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tools/cluster.sh
@@ -18,6 +19,7 @@ SECONDS_EACH=${PERFKIT_BENCH_SECONDS:-5}
 CLIENT_COUNTS=${PERFKIT_BENCH_CLIENTS:-1 10 50 100}
 BESIDE=${PERFKIT_BENCH_BESIDE:-yes} # yes, no, only
 CAPTURE=${PERFKIT_BENCH_CAPTURE:-yes}
+CROWD=${PERFKIT_BENCH_CROWD:-yes}
 
 # one_round <port> <clients> <pgbench argument>...: prints `tps average-ms`
 one_round()
@@ -86,6 +88,14 @@ beside_pgbouncer()
         "$TOP/pooler/perfkit-pooler" "$rival"
 }
 
+# crowd: what idle clients and pools cost, and a look at all of them
+crowd()
+{
+    say "a crowd of idle clients and pools, one thread, medians of $ROUNDS rounds of $SECONDS_EACH s"
+    /usr/bin/python3 "$TOP/tests/bench/crowd.py" --rounds "$ROUNDS" --seconds "$SECONDS_EACH" \
+        "$TOP/pooler/perfkit-pooler"
+}
+
 # capture: says why not where instructions cannot be counted
 capture()
 {
@@ -112,6 +122,7 @@ wanted()
 "$TOP/tools/setup.sh" run || exit 1
 use_cluster
 use_programs
-! wanted yes "$BESIDE" "$CAPTURE" || direct_and_pooled
-! wanted "$BESIDE" "$CAPTURE" || { build_all && beside_pgbouncer; }
-! wanted "$CAPTURE" "$BESIDE" || { build_all && capture; }
+! wanted yes "$BESIDE" "$CAPTURE" "$CROWD" || direct_and_pooled
+! wanted "$BESIDE" "$CAPTURE" "$CROWD" || { build_all && beside_pgbouncer; }
+! wanted "$CROWD" "$BESIDE" "$CAPTURE" || { build_all && crowd; }
+! wanted "$CAPTURE" "$BESIDE" "$CROWD" || { build_all && capture; }

@@ -75,7 +75,7 @@ This page is made from the tables that the program itself reads (`pooler/conf/*.
 - **no effect yet**: accepted, so that a file made for PgBouncer can be used as it is; one warning in the log when the value
   is not the default.
 - These values are refused because ignoring them would open a door or break a promise: `auth_type` other than `trust`, `any`
-  and `scram-sha-256`; `client_tls_sslmode` and `server_tls_sslmode` from `require` on; `disable_pqexec = 1`; `connect_query`; a list of hosts.
+  and `scram-sha-256`; `client_tls_sslmode` and `server_tls_sslmode` from `require` on; `connect_query`; a list of hosts.
 
 """
 

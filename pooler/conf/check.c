@@ -27,7 +27,6 @@ static const struct refusal refusals[] = {
 	{"auth_type", "trust,any,plain,md5,scram-sha-256,cert,hba",
 	 "trust,any,plain,md5,scram-sha-256,cert,hba",
 	 "set auth_type to scram-sha-256, cert, hba, md5, plain, trust or any"},
-	{"disable_pqexec", "0", "0", "simple queries cannot be forbidden yet"},
 };
 
 static const struct refusal *

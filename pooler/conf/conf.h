@@ -112,6 +112,14 @@ struct conf_user
 };
 
 struct conf_file;
+
+/* One setting of the main section that was not read from a file. */
+struct conf_setting
+{
+	const char *key;
+	const char *value;
+};
+
 struct hba_rule;
 struct ident_line;
 
@@ -132,6 +140,8 @@ struct conf
 	size_t n_ident;
 	struct conf_file *files; /* private: what was read, but for auth_file */
 	size_t n_files;
+	struct conf_setting *settings; /* conf_load_set() since the files were read */
+	size_t n_settings;
 	void *arena; /* private */
 	void *index; /* private: hash of databases and users */
 };
@@ -152,6 +162,11 @@ void conf_free(struct conf *c);
  * by itself. */
 struct conf *conf_load_users(const struct conf *old, struct conf_error *err);
 
+/* The same files, and one setting of the main section on top of what was set so before. NULL with
+ * err filled in: there is no such setting, the value is none for it, or it needs a restart. */
+struct conf *conf_load_set(const struct conf *old, const char *key, const char *value,
+						   struct conf_error *err);
+
 /* Where files come from and warnings go; conf_load() takes the disk and the log. For tests and
  * fuzzing. */
 struct conf_source
@@ -161,6 +176,8 @@ struct conf_source
 	bool (*read)(void *arg, const char *path, char **text, size_t *len, const char **why);
 	void (*warn)(void *arg, const char *text); /* NULL: no warnings */
 	void *arg;
+	const struct conf_setting *settings; /* on top of the file's main section */
+	size_t n_settings;
 };
 struct conf *conf_load_from(const struct conf_source *source, const char *path,
 							struct conf_error *err);

@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +39,9 @@
 
 /* Distinct keys without effect in [databases], [users] and [peers] together. */
 #define IGNORED_MAX 64
+
+/* Bytes of a value that does not come from a file. */
+#define CONF_VALUE_MAX 1024
 
 struct load;
 
@@ -372,6 +376,34 @@ load_rules(struct load *load, const char *key, const char *path,
 	return ok;
 }
 
+/* What was set on top of the file is part of the snapshot: a new auth_file does not end it. */
+static bool
+apply_settings(struct load *load, struct conf_error *err)
+{
+	static const struct ini_place at = {.file = "SET", .line = 0};
+	const struct conf_source *source = load->source;
+	struct conf *c = load->conf;
+	char text[CONF_VALUE_MAX];
+
+	if (source->n_settings == 0)
+		return true;
+	c->settings = mem_alloc(source->n_settings * sizeof(*c->settings));
+	for (size_t i = 0; i < source->n_settings; i++)
+	{
+		const struct conf_setting *s = &source->settings[i];
+
+		if (!str_copy(text, sizeof(text), s->value))
+			return ini_fail(err, &at, "the value of \"%.100s\" is too long", s->key);
+		if (!main_entry(load, &at, s->key, text, err))
+			return false;
+		c->settings[c->n_settings++] = (struct conf_setting){
+			.key = snapshot_text(c, s->key, strlen(s->key)),
+			.value = snapshot_text(c, s->value, strlen(s->value)),
+		};
+	}
+	return true;
+}
+
 struct conf *
 conf_load_from(const struct conf_source *source, const char *path, struct conf_error *err)
 {
@@ -384,7 +416,8 @@ conf_load_from(const struct conf_source *source, const char *path, struct conf_e
 	bool ok;
 
 	err->text[0] = '\0';
-	ok = load_file(&load, &load.conf_place, path, err) && load_users(&load, err) &&
+	ok = load_file(&load, &load.conf_place, path, err) && apply_settings(&load, err) &&
+		 load_users(&load, err) &&
 		 load_rules(&load, "auth_hba_file", load.conf->auth_hba_file, parse_hba, err) &&
 		 load_rules(&load, "auth_ident_file", load.conf->auth_ident_file, parse_ident, err) &&
 		 check_options(load.conf, load.places, source->warn, source->arg, err);
@@ -505,7 +538,38 @@ read_kept(void *arg, const char *path, char **text, size_t *len, const char **wh
 struct conf *
 conf_load_users(const struct conf *old, struct conf_error *err)
 {
-	const struct conf_source source = {.read = read_kept, .arg = (void *) old};
+	const struct conf_source source = {
+		.read = read_kept,
+		.arg = (void *) old,
+		.settings = old->settings,
+		.n_settings = old->n_settings,
+	};
 
 	return conf_load_from(&source, old->path, err);
+}
+
+/* -- one setting
+ * -----------------------------------------------------------------------------------
+ */
+
+struct conf *
+conf_load_set(const struct conf *old, const char *key, const char *value, struct conf_error *err)
+{
+	size_t n = 0;
+	struct conf_setting *settings = mem_alloc((old->n_settings + 1) * sizeof(*settings));
+	struct conf_source source = {.read = read_kept, .arg = (void *) old, .settings = settings};
+	int i = option_find(option_table, option_count, key);
+	struct conf *c = NULL;
+
+	for (size_t k = 0; k < old->n_settings; k++)
+		if (strcmp(old->settings[k].key, key) != 0)
+			settings[n++] = old->settings[k];
+	settings[n++] = (struct conf_setting){.key = key, .value = value};
+	source.n_settings = n;
+	if (i >= 0 && option_table[i].restart)
+		snprintf(err->text, sizeof(err->text), "\"%s\" needs a restart", key);
+	else
+		c = conf_load_from(&source, old->path, err);
+	free(settings);
+	return c;
 }

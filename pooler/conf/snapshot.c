@@ -118,6 +118,7 @@ conf_free(struct conf *c)
 	free(c->hba);
 	free(c->ident);
 	free(c->files);
+	free(c->settings);
 	free(c);
 }
 

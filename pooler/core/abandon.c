@@ -270,6 +270,7 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 	server->state_doubt = true;
 	server->link = a;
 	server->conn.on_event = event;
+	conn_hold(&server->conn, false);
 	conn_read_start(&server->conn);
 	drop_fakes(server);
 	if (cancel && !txstate_quiet(&server->tx))
@@ -281,10 +282,13 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 }
 
 void
-abandon_close_all(struct shard *shard)
+abandon_close_all(struct shard *shard, const char *database, const char *reason)
 {
-	struct list *n;
+	list_foreach(n, next, &shard->abandoned)
+	{
+		struct abandon *a = list_entry(n, struct abandon, node);
 
-	while ((n = list_first(&shard->abandoned)) != NULL)
-		give_up(list_entry(n, struct abandon, node), "shutting down");
+		if (registry_matches(a->server->member.pool, database))
+			give_up(a, reason);
+	}
 }

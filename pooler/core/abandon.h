@@ -18,7 +18,7 @@ struct shard;
 /* Takes the server over from its session, which forgets it. */
 void abandon_start(struct shard *shard, struct server *server, bool cancel);
 
-/* Closes all that are under way on a loop: the process is about to exit. */
-void abandon_close_all(struct shard *shard);
+/* Closes all of a database ("": all) that are under way on a loop. */
+void abandon_close_all(struct shard *shard, const char *database, const char *reason);
 
 #endif

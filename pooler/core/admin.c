@@ -1,39 +1,32 @@
 /*
- * admin.c - see admin.h.
+ * admin.c - see admin.h. Here: the protocol; the commands are in admin_run.c, the extended protocol
+ * in admin_extended.c.
  *
  * One command at a time: while its answer is gathered or an order is under way the client is not
- * read (session->busy keeps the session alive). The privilege is a column of the command's row and
- * is checked here, once, for all of them.
+ * read (session->busy keeps the session alive).
  */
 #include "core/admin.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "base/str.h"
 #include "conf/conf.h"
-#include "core/order.h"
+#include "core/admin_parts.h"
+#include "core/command.h"
+#include "core/console.h"
 #include "core/registry.h"
 #include "core/session.h"
-#include "core/show.h"
+#include "core/welcome.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
 #define CONSOLE_OURS "perfkit"
 #define CONSOLE_THEIRS "pgbouncer"
-#define COMMAND_MAX 1024 /* bytes of a command */
 #define MESSAGE_MAX                                                                                \
 	65536 /* of a message; commands between the two get an error, longer ones end the session */
-#define WORDS_MAX 4
-
-enum privilege
-{
-	STATS,
-	ADMIN
-};
+#define ERROR_MAX 4096
 
 static void admin_event(struct conn *c, int revents);
 static void work_off(struct session *s, uint8_t *p, size_t n);
@@ -51,11 +44,26 @@ admin_is_console(const struct conf *conf, const char *database)
 	return db == NULL || strcmp(db->name, CONSOLE_OURS) != 0;
 }
 
+bool
+admin_is_owner_name(const char *user)
+{
+	return strcmp(user, CONSOLE_OURS) == 0 || strcmp(user, CONSOLE_THEIRS) == 0;
+}
+
 /* ---- answers ---- */
 
-/* Sends out and, when the command is over, ReadyForQuery. False: the session is gone. */
+bool
+admin_say(struct session *s, const void *p, size_t n)
+{
+	if (conn_send(&s->conn, p, n))
+		return true;
+	session_end(s, NULL, "client connection lost");
+	return false;
+}
+
+/* The answer to a simple query: ReadyForQuery goes with it. */
 static bool
-reply(struct session *s, const void *p, size_t n, bool ready)
+say_and_ready(struct session *s, const void *p, size_t n)
 {
 	uint8_t mem[16];
 	struct pgwriter w;
@@ -64,39 +72,54 @@ reply(struct session *s, const void *p, size_t n, bool ready)
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_ready(&w, 'I');
 	iov[1] = (struct iovec){.iov_base = w.mem, .iov_len = w.len};
-	if (conn_sendv(&s->conn, iov, ready ? 2 : 1))
+	if (conn_sendv(&s->conn, iov, 2))
 		return true;
 	session_end(s, NULL, "client connection lost");
 	return false;
 }
 
-static bool
-reply_error(struct session *s, const char *sqlstate, const char *message, bool ready)
+bool
+admin_answer(struct session *s, const struct buf *answer)
 {
-	const struct pgw_error e = {.severity = "ERROR", .sqlstate = sqlstate, .message = message};
-	uint8_t mem[ORDER_TEXT_MAX + 200];
-	struct pgwriter w;
-
-	pgw_init(&w, mem, sizeof(mem));
-	pgw_error(&w, &e);
-	return reply(s, w.mem, w.len, ready);
+	if (s->console->running != NULL)
+		return admin_portal_answered(s, answer);
+	return say_and_ready(s, buf_data(answer), buf_len(answer));
 }
 
-static bool
-reply_tag(struct session *s, const char *tag)
+bool
+admin_answer_tag(struct session *s, const char *tag)
 {
-	uint8_t mem[128];
+	uint8_t mem[ERROR_MAX];
 	struct pgwriter w;
 
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_command_complete(&w, tag);
-	return reply(s, w.mem, w.len, true);
+	if (s->console->running == NULL)
+		return say_and_ready(s, w.mem, w.len);
+	s->console->running = NULL;
+	return admin_say(s, w.mem, w.len);
 }
 
-/* An answer came from elsewhere: the client may be read again, and what it has sent meanwhile is
- * worked off. */
-static void
-go_on(struct session *s)
+bool
+admin_answer_error(struct session *s, const struct pgw_error *e)
+{
+	uint8_t mem[ERROR_MAX];
+	struct pgwriter w;
+	char label[200];
+
+	if (s->shard->conf->log_pooler_errors)
+		log_warning("%s: pooler error: %s", session_label(s, label, sizeof(label)), e->message);
+	pgw_init(&w, mem, sizeof(mem));
+	pgw_error(&w, e);
+	if (!s->console->extended)
+		return say_and_ready(s, w.mem, w.len);
+	s->console->running = NULL;
+	s->console->skipping = true;
+	return admin_say(s, w.mem, w.len);
+}
+
+void
+admin_go_on(struct session *s)
 {
 	uint8_t *p;
 	size_t n;
@@ -106,222 +129,55 @@ go_on(struct session *s)
 		work_off(s, p, n);
 }
 
-static void
-show_answered(struct session *s, struct buf *answer)
-{
-	if (s->state != SESSION_CLOSING)
-		reply(s, buf_data(answer), buf_len(answer), true);
-	if (session_answered(s))
-		go_on(s);
-}
-
-static void
-order_answered(struct mail *mail)
-{
-	struct order *o = list_entry(mail, struct order, mail);
-	struct session *s = o->arg;
-	static const char *const tags[] = {
-		[ORDER_RELOAD] = "RELOAD",
-		[ORDER_PAUSE] = "PAUSE",
-		[ORDER_RESUME] = "RESUME",
-		[ORDER_SHUTDOWN] = "SHUTDOWN",
-		[ORDER_SHUTDOWN_WAIT_FOR_SERVERS] = "SHUTDOWN",
-		[ORDER_SHUTDOWN_WAIT_FOR_CLIENTS] = "SHUTDOWN",
-	};
-
-	if (s->state != SESSION_CLOSING && o->failed)
-		reply_error(s, "55000", o->text, true);
-	else if (s->state != SESSION_CLOSING)
-		reply_tag(s, tags[o->kind]);
-	free(o);
-	if (session_answered(s))
-		go_on(s);
-}
-
-/* ---- commands ---- */
-
-struct order_row
-{
-	const char *name;
-	enum privilege privilege;
-	enum order_kind kind;
-};
-
-static const struct order_row orders[] = {
-#define ORDER(name, privilege, kind, args, help) {name, privilege, kind},
-#include "core/commands.def"
-};
-
-static bool
-may(const struct session *s, enum privilege privilege)
-{
-	return privilege == STATS || s->admin;
-}
-
-static bool
-show_allowed(const struct session *s, const char *what)
-{
-	static const struct
-	{
-		const char *name;
-		enum privilege privilege;
-	} table[] = {
-#define SHOW(name, privilege, fn, help) {name, privilege},
-#include "core/commands.def"
-	};
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (str_equal_nocase(what, table[i].name))
-			return may(s, table[i].privilege);
-	return true; /* unknown: show_run says so */
-}
-
-/* SHUTDOWN's second word. */
-static bool
-shutdown_kind(const char *word, enum order_kind *kind)
-{
-	if (word[0] == '\0')
-		return true;
-	if (str_equal_nocase(word, "WAIT_FOR_SERVERS"))
-		*kind = ORDER_SHUTDOWN_WAIT_FOR_SERVERS;
-	else if (str_equal_nocase(word, "WAIT_FOR_CLIENTS"))
-		*kind = ORDER_SHUTDOWN_WAIT_FOR_CLIENTS;
-	else
-		return false;
-	return true;
-}
-
-static bool
-give_order(struct session *s, const struct order_row *row, const char *argument)
-{
-	struct order *o = mem_zalloc(sizeof(*o));
-
-	mail_init(&o->mail);
-	list_init(&o->node);
-	o->kind = row->kind;
-	o->from = &s->shard->loop;
-	o->answer = order_answered;
-	o->arg = s;
-	if (row->kind == ORDER_SHUTDOWN ? !shutdown_kind(argument, &o->kind)
-									: !str_copy(o->database, sizeof(o->database), argument))
-	{
-		free(o);
-		return reply_error(s, "22023", "invalid argument; SHOW HELP lists the commands", true);
-	}
-	s->busy++;
-	conn_read_stop(&s->conn);
-	loop_post(&s->shard->registry->main_loop, &o->mail, s->shard->registry->take_order);
-	return true;
-}
-
-static bool
-invalid(struct session *s, const char *word)
-{
-	char text[160];
-
-	snprintf(text, sizeof(text), "invalid command '%.80s', use SHOW HELP;", word);
-	return reply_error(s, "42601", text, true);
-}
-
-static bool
-run(struct session *s, char *const *words)
-{
-	if (words[0][0] == '\0')
-		return reply_tag(s, "");
-	if (words[2][0] != '\0')
-		return invalid(s, words[0]);
-	if (str_equal_nocase(words[0], "SHOW") || str_equal_nocase(words[0], "SELECT"))
-	{
-		if (!show_allowed(s, words[1]))
-			return reply_error(s, "42501", "admin access needed", true);
-		/* One for the answer, one so that the session is still there when it has come at once. */
-		s->busy += 2;
-		conn_read_stop(&s->conn);
-		if (show_run(s, words[1], show_answered))
-			return session_answered(s);
-		s->busy -= 2;
-		conn_read_start(&s->conn);
-	}
-	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
-	{
-		if (!str_equal_nocase(words[0], orders[i].name))
-			continue;
-		if (!may(s, orders[i].privilege))
-			return reply_error(s, "42501", "admin access needed", true);
-		return give_order(s, &orders[i], words[1]);
-	}
-	return invalid(s, words[0]);
-}
-
-/* Splits a command at blanks; a final semicolon is dropped, double quotes around a name too. */
-static void
-split(char *text, char **words)
-{
-	static char empty[] = "";
-	char *rest = NULL;
-	int n = 0;
-
-	for (char *w = strtok_r(text, " \t\r\n;", &rest); w != NULL && n < WORDS_MAX;
-		 w = strtok_r(NULL, " \t\r\n;", &rest))
-	{
-		size_t len = strlen(w);
-
-		if (len >= 2 && w[0] == '"' && w[len - 1] == '"')
-		{
-			w[len - 1] = '\0';
-			w++;
-		}
-		words[n++] = w;
-	}
-	while (n < WORDS_MAX)
-		words[n++] = empty;
-}
+/* ---- the client ---- */
 
 static bool
 query(struct session *s, const struct pgmsg *m)
 {
-	char text[COMMAND_MAX];
-	char *words[WORDS_MAX];
+	const struct pgw_error too_long = {
+		.severity = "ERROR", .sqlstate = "54000", .message = "command is too long"};
+	struct command c;
 	struct pgreader r;
 	const char *sql;
 
 	pgr_init(&r, m->body, m->body_len);
 	sql = pgr_cstr(&r);
-	if (r.bad || !str_copy(text, sizeof(text), sql))
-		return reply_error(s, "54000", "command is too long", true);
-	split(text, words);
-	return run(s, words);
+	switch (r.bad ? COMMAND_TOO_LONG : command_parse(&c, sql))
+	{
+		case COMMAND_TOO_LONG:
+			return admin_answer_error(s, &too_long);
+		case COMMAND_EMPTY:
+			return say_and_ready(s, "I\0\0\0\4", 5);
+		case COMMAND_BAD:
+		case COMMAND_OK:
+			break;
+	}
+	return admin_run(s, &c);
 }
 
-/* ---- the client ---- */
-
-/* One message; false when the session is gone. Extended protocol is answered by one error, then
- * skipped up to Sync. */
+/* One message; false when the session is gone. */
 static bool
 message(struct session *s, const struct pgmsg *m)
 {
-	bool first;
-
+	s->console->extended = m->type != 'Q';
 	switch (m->type)
 	{
 		case 'Q':
+			s->console->skipping = false;
 			return query(s, m);
 		case 'X':
 			session_end(s, NULL, "client close request");
 			return false;
 		case 'S':
-			s->skipping = false;
-			return reply(s, NULL, 0, true);
+			s->console->skipping = false;
+			console_drop_portals(s->console);
+			return say_and_ready(s, NULL, 0);
 		case 'P':
 		case 'B':
 		case 'D':
 		case 'E':
 		case 'C':
-			first = !s->skipping;
-			s->skipping = true;
-			return !first ||
-				   reply_error(s, "0A000", "the console understands the simple query protocol only",
-							   false);
+			return admin_extended(s, m);
 		case 'H':
 			return true;
 		default:
@@ -379,6 +235,7 @@ admin_event(struct conn *c, int revents)
 static void
 welcome(struct session *s)
 {
+	const struct conf *conf = s->shard->conf;
 	static const char *const values[][2] = {
 		{"server_version", "1.26.0/perfkit-pooler"},
 		{"client_encoding", "UTF8"},
@@ -391,12 +248,17 @@ welcome(struct session *s)
 	const uint8_t no_key[4] = {0};
 	uint8_t mem[1024];
 	struct pgwriter w;
+	struct buf out;
 
 	pgw_init(&w, mem, sizeof(mem));
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		pgw_parameter_status(&w, values[i][0], values[i][1]);
 	pgw_backend_key(&w, 0, no_key, sizeof(no_key));
-	reply(s, w.mem, w.len, true);
+	buf_init(&out);
+	buf_append(&out, w.mem, w.len);
+	welcome_notify(conf->login_notify_message, &out);
+	say_and_ready(s, buf_data(&out), buf_len(&out));
+	buf_fini(&out);
 }
 
 void
@@ -404,8 +266,10 @@ admin_start(struct session *s)
 {
 	const struct conf *conf = s->shard->conf;
 
-	s->admin = conf->auth_type == AUTH_ANY || conf_list_has(conf->admin_users, s->user);
-	if (!s->admin && !conf_list_has(conf->stats_users, s->user))
+	bool admin =
+		s->is_owner || conf->auth_type == AUTH_ANY || conf_list_has(conf->admin_users, s->user);
+
+	if (!admin && !conf_list_has(conf->stats_users, s->user))
 	{
 		session_fatal(s, "42501",
 					  "not allowed: the user is neither in admin_users nor in stats_users");
@@ -416,6 +280,7 @@ admin_start(struct session *s)
 		session_end(s, NULL, "client connection lost");
 		return;
 	}
+	s->console = console_new(admin);
 	s->conn.on_event = admin_event;
 	session_set_state(s, SESSION_CONSOLE);
 	session_deadline(s, 0);

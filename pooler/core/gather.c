@@ -24,7 +24,13 @@ arrived(struct mail *mail)
 	struct gather_part *part = list_entry(mail, struct gather_part, mail);
 	struct gather *g = part->gather;
 
+	part->again = false;
 	g->work(part);
+	if (part->again)
+	{
+		loop_post(&part->shard->loop, &part->mail, arrived);
+		return;
+	}
 	if (atomic_fetch_sub(&g->pending, 1) == 1)
 		loop_post(g->origin, &g->mail, finished);
 }
@@ -52,6 +58,7 @@ gather_start(struct registry *r, struct loop *origin, void (*work)(struct gather
 		part->gather = g;
 		part->shard = &r->shards[i];
 		buf_init(&part->out);
+		walk_init(&part->walk);
 	}
 	/* The last part to arrive may free everything: nothing of g is read after the last post. */
 	for (int i = 0; i < n; i++)

@@ -9,9 +9,11 @@
 #define PERFKIT_CORE_GATHER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "core/registry.h"
+#include "core/walk.h"
 #include "net/loop.h"
 
 struct gather;
@@ -24,6 +26,8 @@ struct gather_part
 	struct buf out; /* freed after the finish */
 	void *result;   /* the work's to fill and the finish's to free */
 	int64_t count[4];
+	struct walk walk; /* the work's, where it rests; begun by the work */
+	bool again;       /* set by the work: call it once more in a later turn of the loop */
 };
 
 struct gather
@@ -39,7 +43,9 @@ struct gather
 	struct gather_part parts[];
 };
 
-/* origin is the calling thread's loop. finish is called once, never from within. */
+/* The work is called once on each loop, and once more for each time that it has set part->again: so
+ * that much of it holds up nobody who is served there. origin is the calling thread's loop. finish
+ * is called once, never from within. */
 void gather_start(struct registry *r, struct loop *origin, void (*work)(struct gather_part *),
 				  void (*finish)(struct gather *), void *arg);
 

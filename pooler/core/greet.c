@@ -28,6 +28,7 @@
 #include "core/admit.h"
 #include "core/auth.h"
 #include "core/credentials.h"
+#include "core/greet_name.h"
 #include "core/greet_params.h"
 #include "core/greet_tls.h"
 #include "core/registry.h"
@@ -229,6 +230,12 @@ authenticated(struct session *s)
 		session_fatal(s, "3D000", text);
 		return;
 	}
+	if (registry_is_disabled(s->shard->registry, s->database))
+	{
+		snprintf(text, sizeof(text), "database \"%s\" is disabled", s->database);
+		session_fatal(s, "57P03", text);
+		return;
+	}
 	conf_limits(conf, db, s->user, &limits);
 	if (!take_shared_places(s, conf, &limits))
 		return;
@@ -329,6 +336,8 @@ started(struct session *s, const struct startup *packet)
 	}
 	if (!greet_params_take(s, packet))
 		return;
+	if (s->shard->conf->application_name_add_host)
+		greet_name_add_host(s);
 	pgw_init(&w, mem, sizeof(mem));
 	negotiate(s, packet, &w);
 	if (w.len > 0 && !send_writer(s, &w))

@@ -5,12 +5,10 @@
  * only after all have done so is the old one freed (P9). A file with a mistake changes nothing.
  * When auth_file changes by itself, the other files are taken as they were read.
  *
- * Pause: pools are marked, every loop closes its idle servers, and what comes back is closed as
- * well. The order is answered when no server is left. That is looked at every WATCH_S seconds, only
- * while somebody waits for it. A RESUME that overtakes it answers it too.
+ * SET: the same with the files as they were read, and one more setting. What is set so lasts until
+ * the next RELOAD.
  *
- * Shutdown: at once; or a pause of everything first (WAIT_FOR_SERVERS, INT); or no new clients
- * until the last has left (WAIT_FOR_CLIENTS, TERM). A second signal does not wait.
+ * What is done to pools and clients is in core/operate.
  */
 #include "core/housekeep.h"
 
@@ -26,57 +24,28 @@
 #include "core/encryption.h"
 #include "core/forget.h"
 #include "core/gather.h"
+#include "core/operate.h"
 #include "core/order.h"
 #include "core/past.h"
 #include "core/registry.h"
-#include "core/server.h"
 #include "core/userwatch.h"
-#include "core/worker.h"
-#include "net/listen.h"
-
-#define WATCH_S 0.01
-
-enum shutdown_wait
-{
-	SHUTDOWN_NO,
-	SHUTDOWN_SERVERS,
-	SHUTDOWN_CLIENTS,
-	SHUTDOWN_NOW
-};
 
 static struct
 {
 	struct registry *registry;
 	ev_signal signals[6];
-	ev_timer watch; /* runs while a pause or a shutdown waits */
 	ev_timer stats;
-	struct list waiting;  /* orders that wait: PAUSE, and RELOAD behind a RELOAD */
+	struct list waiting;  /* RELOAD and SET behind another one */
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
 	bool users_changed; /* auth_file, while another reload was under way */
 	const struct conf *next_conf;
 	struct encryption *next_encryption; /* of it */
 	uint64_t period_started_us;
-	enum shutdown_wait shutdown;
 } hk;
 
 static void carry_out(struct order *o);
 static void reload_users(void);
-
-/* ---- answers ---- */
-
-static void
-answer(struct order *o, const char *error)
-{
-	if (o == NULL)
-		return;
-	if (error != NULL)
-	{
-		o->failed = true;
-		str_copy(o->text, sizeof(o->text), error);
-	}
-	loop_post(o->from, &o->mail, o->answer);
-}
 
 /* ---- reload ---- */
 
@@ -103,56 +72,19 @@ report_restart(const char *key, void *arg)
 }
 
 static void
-trim_work(struct gather_part *part)
-{
-	/* Pools that were made while the snapshots changed hands have the old limits on some loops. */
-	registry_adopt(part->shard, part->shard->conf, part->shard->encryption);
-	if (part->shard->loop.index == 0)
-		registry_add_kept(part->shard->registry, part->shard->conf);
-	registry_foreach_pool(e, part->shard->registry)
-	{
-		struct pool_counts c;
-
-		pool_counts(&e->pool, &c);
-		server_trim(part->shard, &e->pool, c.paused);
-		/* What new limits allow, any loop can do. */
-		if (part->shard->loop.index == 0)
-			server_want(part->shard, &e->pool);
-	}
-}
-
-static void
-trim_done(struct gather *g)
-{
-	(void) g;
-}
-
-static void
-trim_all(void)
-{
-	gather_start(hk.registry, &hk.registry->main_loop, trim_work, trim_done, NULL);
-}
-
-static void
 adopt_work(struct gather_part *part)
 {
 	registry_adopt(part->shard, hk.next_conf, hk.next_encryption);
 }
 
-/* The oldest RELOAD that came while another one was under way. */
+/* The oldest RELOAD or SET that came while another one was under way. */
 static void
 next_reload(void)
 {
-	list_foreach(n, next, &hk.waiting)
-	{
-		struct order *o = list_entry(n, struct order, node);
+	struct list *n = list_pop(&hk.waiting);
 
-		if (o->kind != ORDER_RELOAD)
-			continue;
-		list_remove(n);
-		carry_out(o);
-		return;
-	}
+	if (n != NULL)
+		carry_out(list_entry(n, struct order, node));
 }
 
 static bool
@@ -222,17 +154,20 @@ adopted(struct gather *g)
 			update_pool(e, old, r->conf, same_tls);
 	}
 	forget_start(r);
-	trim_all();
+	operate_trim();
 	apply_log_settings(r->conf);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
 		encryption_free(old_encryption);
 	userwatch_start(r->main_loop.ev, r->conf->auth_file, reload_users);
-	log_info("configuration reloaded from %s", r->conf->path);
+	if (o != NULL && o->kind == ORDER_SET)
+		log_info("setting \"%s\" changed on the console", o->name);
+	else
+		log_info("configuration reloaded from %s", r->conf->path);
 	hk.reloading = false;
 	hk.reload = NULL;
-	answer(o, NULL);
+	order_done(o);
 	next_reload();
 	if (hk.users_changed && !hk.reloading)
 		reload_users();
@@ -260,9 +195,29 @@ reload_users(void)
 	gather_start(hk.registry, &hk.registry->main_loop, adopt_work, adopted, NULL);
 }
 
+/* Nothing has changed: the order is answered. */
+static void
+reload_failed(struct order *o, const struct conf_error *error)
+{
+	conf_free((struct conf *) hk.next_conf);
+	if (o != NULL && o->kind == ORDER_SET)
+	{
+		str_copy(o->detail, sizeof(o->detail), error->text);
+		order_failed(o, "22023", "SET failed");
+	}
+	else
+	{
+		log_error("reload failed, the old configuration stays in force: %s", error->text);
+		order_failed(o, "55000", "%s", error->text);
+	}
+	next_reload();
+}
+
+/* o: a RELOAD or a SET; NULL: a signal's reload. */
 static void
 reload(struct order *o)
 {
+	const struct conf *old = hk.registry->conf;
 	struct conf_error error;
 
 	if (hk.reloading)
@@ -271,14 +226,12 @@ reload(struct order *o)
 			list_append(&hk.waiting, &o->node);
 		return;
 	}
-	hk.next_conf = conf_load(hk.registry->conf->path, true, &error);
+	hk.next_conf = o != NULL && o->kind == ORDER_SET ? conf_load_set(old, o->name, o->value, &error)
+													 : conf_load(old->path, true, &error);
 	hk.next_encryption = hk.next_conf == NULL ? NULL : encryption_new(hk.next_conf, &error);
 	if (hk.next_encryption == NULL)
 	{
-		conf_free((struct conf *) hk.next_conf);
-		log_error("reload failed, the old configuration stays in force: %s", error.text);
-		answer(o, error.text);
-		next_reload();
+		reload_failed(o, &error);
 		return;
 	}
 	hk.reloading = true;
@@ -286,186 +239,15 @@ reload(struct order *o)
 	gather_start(hk.registry, &hk.registry->main_loop, adopt_work, adopted, NULL);
 }
 
-/* ---- pause and shutdown ---- */
-
-static bool
-matches(const struct pool_entry *e, const char *database)
-{
-	return database[0] == '\0' || strcmp(e->pool.database, database) == 0;
-}
-
-/* No server connection is left in the pools concerned. */
-static bool
-drained(const char *database)
-{
-	registry_foreach_pool(e, hk.registry)
-	{
-		struct pool_counts c;
-
-		if (!matches(e, database))
-			continue;
-		pool_counts(&e->pool, &c);
-		if (c.total > 0)
-			return false;
-	}
-	return true;
-}
-
-static void
-keep_watching(void)
-{
-	if (!ev_is_active(&hk.watch))
-		ev_timer_start(hk.registry->main_loop.ev, &hk.watch);
-}
-
-static void
-stopped(struct registry *r)
-{
-	loop_stop(&r->main_loop);
-}
-
-static void
-stop_now(void)
-{
-	if (hk.shutdown == SHUTDOWN_NOW)
-		return;
-	hk.shutdown = SHUTDOWN_NOW;
-	log_info("shutting down");
-	listen_close();
-	ev_timer_stop(hk.registry->main_loop.ev, &hk.watch);
-	worker_stop_all(hk.registry, stopped);
-}
-
-static void
-pause_pools(const char *database)
-{
-	registry_pause(hk.registry, database);
-	trim_all();
-}
-
-static void
-start_shutdown(enum shutdown_wait wait)
-{
-	if (wait == SHUTDOWN_NOW || hk.shutdown != SHUTDOWN_NO)
-	{
-		stop_now();
-		return;
-	}
-	hk.shutdown = wait;
-	atomic_store(&hk.registry->shutting_down, true);
-	listen_close();
-	log_info("shutting down when %s",
-			 wait == SHUTDOWN_SERVERS ? "no server is in use" : "the last client has left");
-	if (wait == SHUTDOWN_SERVERS)
-		pause_pools("");
-	keep_watching();
-}
-
-static void
-watch_event(struct ev_loop *ev, ev_timer *w, int revents)
-{
-	bool more = false;
-
-	(void) revents;
-	list_foreach(n, next, &hk.waiting)
-	{
-		struct order *o = list_entry(n, struct order, node);
-
-		if (o->kind != ORDER_PAUSE)
-			continue;
-		if (drained(o->database))
-		{
-			list_remove(n);
-			answer(o, NULL);
-		}
-		else
-			more = true;
-	}
-	if ((hk.shutdown == SHUTDOWN_SERVERS && drained("")) ||
-		(hk.shutdown == SHUTDOWN_CLIENTS && atomic_load(&hk.registry->n_clients) == 0))
-	{
-		stop_now();
-		return;
-	}
-	if (!more && hk.shutdown == SHUTDOWN_NO)
-		ev_timer_stop(ev, w);
-}
-
-static bool
-known_database(const char *database)
-{
-	return database[0] == '\0' || conf_find_database(hk.registry->conf, database) != NULL;
-}
-
-static void
-pause_order(struct order *o)
-{
-	char text[120];
-
-	if (!known_database(o->database))
-	{
-		snprintf(text, sizeof(text), "no such database: %s", o->database);
-		answer(o, text);
-		return;
-	}
-	if (o->database[0] == '\0' && atomic_load(&hk.registry->paused_all))
-	{
-		answer(o, "already suspended/paused");
-		return;
-	}
-	pause_pools(o->database);
-	list_append(&hk.waiting, &o->node);
-	keep_watching();
-}
-
-static void
-resume_order(struct order *o)
-{
-	bool any = registry_resume(hk.registry, o->database, wake_todo);
-
-	trim_all(); /* min_pool_size */
-	list_foreach(n, next, &hk.waiting)
-	{
-		struct order *p = list_entry(n, struct order, node);
-
-		if (p->kind != ORDER_PAUSE ||
-			(o->database[0] != '\0' && strcmp(p->database, o->database) != 0))
-			continue;
-		list_remove(n);
-		answer(p, "PAUSE was ended by RESUME before all servers were free");
-	}
-	answer(o, any ? NULL : "pooler is not paused/suspended");
-}
-
 /* ---- orders and signals ---- */
 
 static void
 carry_out(struct order *o)
 {
-	switch (o->kind)
-	{
-		case ORDER_RELOAD:
-			reload(o);
-			break;
-		case ORDER_PAUSE:
-			pause_order(o);
-			break;
-		case ORDER_RESUME:
-			resume_order(o);
-			break;
-		case ORDER_SHUTDOWN:
-			answer(o, NULL);
-			start_shutdown(SHUTDOWN_NOW);
-			break;
-		case ORDER_SHUTDOWN_WAIT_FOR_SERVERS:
-			answer(o, NULL);
-			start_shutdown(SHUTDOWN_SERVERS);
-			break;
-		case ORDER_SHUTDOWN_WAIT_FOR_CLIENTS:
-			answer(o, NULL);
-			start_shutdown(SHUTDOWN_CLIENTS);
-			break;
-	}
+	if (o->kind == ORDER_RELOAD || o->kind == ORDER_SET)
+		reload(o);
+	else
+		operate_order(o);
 }
 
 static void
@@ -486,20 +268,19 @@ signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 			reload(NULL);
 			break;
 		case SIGINT:
-			start_shutdown(SHUTDOWN_SERVERS);
+			operate_shutdown(OPERATE_WAIT_FOR_SERVERS);
 			break;
 		case SIGTERM:
-			start_shutdown(SHUTDOWN_CLIENTS);
+			operate_shutdown(OPERATE_WAIT_FOR_CLIENTS);
 			break;
 		case SIGQUIT:
-			start_shutdown(SHUTDOWN_NOW);
+			operate_shutdown(OPERATE_AT_ONCE);
 			break;
 		case SIGUSR1:
-			pause_pools("");
+			operate_pause();
 			break;
 		case SIGUSR2:
-			registry_resume(hk.registry, "", wake_todo);
-			trim_all(); /* min_pool_size */
+			operate_resume();
 			break;
 		default:
 			break;
@@ -572,13 +353,13 @@ housekeep_start(struct registry *r)
 		ev_signal_init(&hk.signals[i], signal_event, signals[i]);
 		ev_signal_start(ev, &hk.signals[i]);
 	}
-	ev_timer_init(&hk.watch, watch_event, WATCH_S, WATCH_S);
+	operate_start(r);
 	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
 	ev_timer_start(ev, &hk.stats);
 	r->take_order = order_arrived;
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	forget_start(r);
-	trim_all(); /* min_pool_size */
+	operate_trim(); /* min_pool_size */
 }
 
 void
@@ -588,8 +369,8 @@ housekeep_stop(void)
 
 	for (size_t i = 0; i < sizeof(hk.signals) / sizeof(hk.signals[0]); i++)
 		ev_signal_stop(ev, &hk.signals[i]);
-	ev_timer_stop(ev, &hk.watch);
 	ev_timer_stop(ev, &hk.stats);
 	forget_stop(hk.registry);
 	userwatch_stop();
+	operate_stop();
 }

@@ -57,6 +57,7 @@ check(const struct pool *p)
 	for (int i = 0; i < MEMBER_CLOSING; i++)
 		sum += c->by_state[i];
 	INVARIANT(sum == c->total, "P5");
+	INVARIANT(c->stale >= 0 && c->stale <= c->total, "P5");
 	if (c->waiters > 0 && !c->paused)
 	{
 		bool cared_for = c->by_state[MEMBER_LOGIN] > 0 || p->retry_armed || p->blocked_by != NULL ||
@@ -91,11 +92,20 @@ pool_begin(struct pool *p, struct pool_todo *todo)
 	lock_acquire(&p->lock);
 }
 
+/* Who is still logging in never serves anybody after a pool_retire(), so nobody has to wait for
+ * that. */
+static int
+is_stale(const struct pool_member *m, enum member_state state)
+{
+	return state > MEMBER_LOGIN && state < MEMBER_CLOSING && m->generation != m->pool->generation;
+}
+
 void
 pool_set_state(struct pool_member *m, enum member_state state)
 {
 	struct pool_counts *c = &m->pool->counts;
 
+	c->stale += is_stale(m, state) - is_stale(m, m->state);
 	c->by_state[m->state]--;
 	c->by_state[state]++;
 	if (m->state < MEMBER_CLOSING && state >= MEMBER_CLOSING)

@@ -112,6 +112,7 @@ struct pool_counts
 	int64_t waiters;
 	int64_t sessions;
 	uint64_t oldest_wait_us; /* since when the oldest waiter waits, or 0 */
+	int64_t stale;           /* of total, without LOGIN: made before the last pool_retire() */
 	bool paused;
 };
 

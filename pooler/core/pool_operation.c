@@ -35,6 +35,7 @@ pool_retire(struct pool *p)
 {
 	lock_acquire(&p->lock);
 	p->generation++;
+	p->counts.stale = p->counts.total - p->counts.by_state[MEMBER_LOGIN];
 	pool_unlock(p);
 }
 

@@ -21,33 +21,90 @@
 
 #define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
 
-/* One entry of PAUSE db. */
-struct paused_database
+/* One entry of PAUSE db or DISABLE db. */
+struct marked_database
 {
-	struct paused_database *next;
+	struct marked_database *next;
 	char name[];
 };
 
-static struct paused_database **
-find_paused(struct registry *r, const char *database)
+/* Where it stands, or the end of the list. pools_lock is held. */
+static struct marked_database **
+find_marked(struct marked_database **list, const char *database)
 {
-	struct paused_database **at = &r->paused;
+	while (*list != NULL && strcmp((*list)->name, database) != 0)
+		list = &(*list)->next;
+	return list;
+}
 
-	while (*at != NULL && strcmp((*at)->name, database) != 0)
-		at = &(*at)->next;
-	return at;
+static void
+mark(struct marked_database **list, const char *database)
+{
+	struct marked_database **at = find_marked(list, database);
+
+	if (*at != NULL)
+		return;
+	*at = mem_zalloc(sizeof(**at) + strlen(database) + 1);
+	strcpy((*at)->name, database);
+}
+
+/* False: it was not there. */
+static bool
+unmark(struct marked_database **list, const char *database)
+{
+	struct marked_database **at = find_marked(list, database);
+	struct marked_database *gone = *at;
+
+	if (gone == NULL)
+		return false;
+	*at = gone->next;
+	free(gone);
+	return true;
 }
 
 static bool
 is_paused(struct registry *r, const char *database)
 {
-	return atomic_load(&r->paused_all) || *find_paused(r, database) != NULL;
+	return atomic_load(&r->paused_all) || *find_marked(&r->paused, database) != NULL;
 }
 
-static bool
-matches(const struct pool_entry *e, const char *database)
+bool
+registry_is_paused(struct registry *r, const char *database)
 {
-	return database[0] == '\0' || strcmp(e->pool.database, database) == 0;
+	bool paused;
+
+	lock_acquire(&r->pools_lock);
+	paused = is_paused(r, database);
+	lock_release(&r->pools_lock);
+	return paused;
+}
+
+void
+registry_disable(struct registry *r, const char *database, bool disable)
+{
+	lock_acquire(&r->pools_lock);
+	if (disable)
+		mark(&r->disabled, database);
+	else
+		unmark(&r->disabled, database);
+	lock_release(&r->pools_lock);
+}
+
+bool
+registry_is_disabled(struct registry *r, const char *database)
+{
+	bool disabled;
+
+	lock_acquire(&r->pools_lock);
+	disabled = *find_marked(&r->disabled, database) != NULL;
+	lock_release(&r->pools_lock);
+	return disabled;
+}
+
+bool
+registry_matches(const struct pool *p, const char *database)
+{
+	return database[0] == '\0' || strcmp(p->database, database) == 0;
 }
 
 /* Under pools_lock, which a new pool is made under too: it starts paused, or it is found by the
@@ -55,16 +112,11 @@ matches(const struct pool_entry *e, const char *database)
 static void
 remember_paused(struct registry *r, const char *database)
 {
-	struct paused_database **at;
-
 	lock_acquire(&r->pools_lock);
 	if (database[0] == '\0')
 		atomic_store(&r->paused_all, true);
-	else if (*(at = find_paused(r, database)) == NULL)
-	{
-		*at = mem_zalloc(sizeof(**at) + strlen(database) + 1);
-		strcpy((*at)->name, database);
-	}
+	else
+		mark(&r->paused, database);
 	lock_release(&r->pools_lock);
 }
 
@@ -72,25 +124,16 @@ remember_paused(struct registry *r, const char *database)
 static bool
 forget_paused(struct registry *r, const char *database)
 {
-	struct paused_database *gone;
-	struct paused_database **at;
-	bool was = false;
+	bool was;
 
 	lock_acquire(&r->pools_lock);
-	if (database[0] == '\0')
+	if (database[0] != '\0')
+		was = unmark(&r->paused, database);
+	else
 	{
 		was = atomic_exchange(&r->paused_all, false);
-		at = &r->paused;
-	}
-	else
-		at = find_paused(r, database);
-	while ((gone = *at) != NULL)
-	{
-		was = true;
-		*at = gone->next;
-		free(gone);
-		if (database[0] != '\0')
-			break;
+		while (r->paused != NULL)
+			was = unmark(&r->paused, r->paused->name);
 	}
 	lock_release(&r->pools_lock);
 	return was;
@@ -118,6 +161,7 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 		s->registry = r;
 		s->conf = conf;
 		list_init(&s->sessions);
+		list_init(&s->walks);
 		list_init(&s->servers);
 		list_init(&s->logins);
 		list_init(&s->cancels);
@@ -141,6 +185,8 @@ registry_fini(struct registry *r)
 		registry_drop(r, e);
 	registry_free_left(r);
 	forget_paused(r, "");
+	while (r->disabled != NULL)
+		unmark(&r->disabled, r->disabled->name);
 	registry_free_quotas(r);
 	loop_fini(&r->main_loop);
 	lock_fini(&r->pools_lock);
@@ -165,7 +211,7 @@ void
 registry_pause(struct registry *r, const char *database)
 {
 	remember_paused(r, database);
-	registry_foreach_pool(e, r) if (matches(e, database)) pool_pause(&e->pool);
+	registry_foreach_pool(e, r) if (registry_matches(&e->pool, database)) pool_pause(&e->pool);
 }
 
 bool
@@ -178,7 +224,7 @@ registry_resume(struct registry *r, const char *database,
 	{
 		struct pool_todo todo;
 
-		if (!matches(e, database))
+		if (!registry_matches(&e->pool, database))
 			continue;
 		pool_resume(&e->pool, &todo);
 		wake(&todo);

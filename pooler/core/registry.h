@@ -42,6 +42,8 @@ struct shard
 	struct registry *registry;
 	const struct conf *conf;             /* this loop's view of the snapshot (P9) */
 	struct list sessions;                /* struct session */
+	bool suspended;                      /* SUSPEND: clients and their servers are not read */
+	struct list walks;                   /* over the sessions: core/walk */
 	struct list servers;                 /* struct server owned by this loop: not the idle ones */
 	struct list logins;                  /* attempts of core/server_login.c */
 	struct list abandoned;               /* servers of core/abandon.c */
@@ -79,8 +81,10 @@ struct registry
 	_Atomic bool shutting_down;         /* no new clients */
 	struct quota *quotas[QUOTA_LOGINS]; /* by name: of databases, of users; pools_lock */
 	struct quota logins;                /* max_server_logins */
-	struct paused_database *paused;     /* PAUSE db: their new pools start paused too; pools_lock */
+	struct marked_database *paused;     /* PAUSE db: their new pools start paused too; pools_lock */
+	struct marked_database *disabled;   /* DISABLE db: nobody logs in; pools_lock */
 	_Atomic bool paused_all;            /* new pools start paused */
+	_Atomic bool suspended;             /* SUSPEND; the loops are told by core/operate */
 	uint8_t mock_key[32];               /* for users who do not exist */
 	_Atomic uint64_t
 		stats_period_us; /* length of the last whole stats period; 0: none has ended yet */
@@ -187,6 +191,16 @@ void registry_free_quotas(struct registry *r);
 void registry_pause(struct registry *r, const char *database);
 bool registry_resume(struct registry *r, const char *database,
 					 void (*wake)(const struct pool_todo *todo));
+
+/* Whether its pools are paused, by its own name or with all others. */
+bool registry_is_paused(struct registry *r, const char *database);
+
+/* DISABLE and ENABLE of one database, be it configured or not. */
+void registry_disable(struct registry *r, const char *database, bool disable);
+bool registry_is_disabled(struct registry *r, const char *database);
+
+/* Whether a pool is one of this database; "": any. */
+bool registry_matches(const struct pool *p, const char *database);
 
 /* Walks all pools; safe in any thread. */
 #define registry_foreach_pool(e, r)                                                                \

@@ -250,6 +250,8 @@ frame_client(struct relay *r, const uint8_t *p, size_t n, struct outgoing *out, 
 		}
 		if (m.type == 'X')
 			return RELAY_TERMINATE;
+		if (m.type == 'Q' && r->no_simple)
+			return RELAY_SIMPLE_FORBIDDEN;
 		if (!pgmsg_frontend_type(m.type) || m.total > max_packet)
 			return RELAY_CLIENT_BAD;
 		end = client_message(r, &m, p + *used, n - *used, out, &take);

@@ -47,6 +47,7 @@ struct relay
 	char sqlstate[6];
 	char text[200];
 	int64_t max_statement; /* bytes of a statement's text; 0: no limit */
+	bool no_simple;        /* disable_pqexec */
 	bool dropping;         /* client_left bytes go nowhere */
 	bool cancel_sent;      /* the request that runs has been cancelled by us */
 	const struct pgw_error
@@ -65,7 +66,8 @@ enum relay_end
 	RELAY_CLIENT_BAD,  /* it does not keep to the protocol */
 	RELAY_SERVER_LOST,
 	RELAY_SERVER_BAD,
-	RELAY_SETTING_REFUSED
+	RELAY_SETTING_REFUSED,
+	RELAY_SIMPLE_FORBIDDEN /* the client has sent a simple query (disable_pqexec) */
 };
 
 /* Once, before and after everything else. */

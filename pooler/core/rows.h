@@ -1,16 +1,25 @@
 /*
- * rows.h - result sets of the console: a row description and data rows, as text.
+ * rows.h - result sets of the console: a row description and data rows, as text; or turned into
+ * what the extended protocol asks for.
  */
 #ifndef PERFKIT_CORE_ROWS_H
 #define PERFKIT_CORE_ROWS_H
 
-#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
 
 #define ROWS_MAX_COLUMNS 40
 #define ROWS_TEXT_MAX 8192 /* bytes of one row's values */
+
+/* How a client wants its columns, as in Bind: none: text; one: all like it; else one for each. */
+struct rows_formats
+{
+	int n;
+	bool binary[ROWS_MAX_COLUMNS];
+};
 
 /*
  * columns: names separated by blanks; a name that begins with '#' is a number (int8), the others
@@ -32,6 +41,14 @@ void row_text(struct row *r, const char *value); /* NULL: SQL NULL */
 void row_int(struct row *r, int64_t value);
 void row_time(struct row *r, uint64_t wall_us);
 void row_end(struct row *r, struct buf *out);
+
+/*
+ * Copies a result set (as made by the functions above: RowDescription, DataRow and others) and
+ * turns it into these formats: the numbers of binary columns into eight bytes; text stays as it is.
+ * columns: as for rows_head().
+ */
+void rows_convert(const uint8_t *p, size_t n, const char *columns, const struct rows_formats *f,
+				  struct buf *out);
 
 void rows_complete(struct buf *out, const char *tag);
 

@@ -23,11 +23,12 @@
 #include "base/random.h"
 #include "conf/conf.h"
 #include "core/cancel.h"
-#include "core/overlong.h"
 #include "core/refuse.h"
 #include "core/registry.h"
 #include "core/relay.h"
 #include "core/replicate.h"
+#include "core/serve_close.h"
+#include "core/serve_front.h"
 #include "core/serve_pool.h"
 #include "core/serve_prefix.h"
 #include "core/server.h"
@@ -41,6 +42,7 @@
 static void server_event(struct conn *c, int revents);
 static void client_event(struct conn *c, int revents);
 static void post_grant(struct pool_waiter *w);
+static void go_on_with_saved(struct session *s);
 
 static int64_t
 max_statement(const struct session *s)
@@ -56,6 +58,7 @@ attach(struct session *s, struct server *server)
 	s->relay.cancelled = NULL;
 	s->relay.cancel_sent = s->relay.held = false;
 	s->relay.max_statement = max_statement(s);
+	s->relay.no_simple = s->shard->conf->disable_pqexec;
 	s->relay.stats->server_assignment_count++;
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
@@ -120,6 +123,9 @@ relay_failed(struct session *s, enum relay_end end)
 			lose_server(s, "invalid message from server");
 			session_fatal(s, "08P01", "invalid message from server");
 			break;
+		case RELAY_SIMPLE_FORBIDDEN:
+			session_fatal(s, "0A000", "PQexec disallowed");
+			break;
 		case RELAY_SETTING_REFUSED:
 			session_end(s, &e, s->relay.text);
 			break;
@@ -145,6 +151,11 @@ after_relay(struct session *s, enum relay_end end)
 	{
 		lose_server(s, "a failed COPY leaves open whether it has answered everything");
 		back_to_idle(s);
+	}
+	else if (end == RELAY_RELEASABLE && serve_close_due(s))
+	{
+		serve_close(s);
+		return false;
 	}
 	else
 		session_watch_time(s, clock_turn_us());
@@ -210,62 +221,36 @@ take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n, bool 
 	}
 }
 
-/*
- * Takes in front of a request what needs no server. Late CopyData, CopyDone and CopyFail of a COPY
- * that has ended are dropped, as PostgreSQL does (X8), and so are a Flush with nothing before it
- * and what is refused: the rest of a batch, an overlong statement. True: *m is the request that
- * stands at *p. False: more must come first, or the session is gone (*gone).
- */
-static bool
-drop_in_front(struct session *s, const uint8_t **p, size_t *n, struct pgmsg *m, bool *gone)
+/* The server that the session waited for has answered the check, or it is gone. */
+static void
+checked(void *arg, bool alive)
 {
-	struct relay *r = &s->relay;
-	char text[OVERLONG_TEXT_MAX];
+	struct session *s = arg;
+	struct server *server = s->checking;
+	uint8_t *p;
+	size_t n;
 
-	*gone = true;
-	while (*n > 0)
+	s->checking = NULL;
+	if (!alive)
 	{
-		size_t take;
-
-		if (r->client_left == 0)
-		{
-			enum pgmsg_result result = pgmsg_peek(*p, *n, m);
-
-			if (result == PGMSG_NEED_MORE)
-				break;
-			if (result == PGMSG_BAD || !pgmsg_frontend_type(m->type))
-			{
-				session_fatal(s, "08P01", "invalid message from client");
-				return false;
-			}
-			if (m->type == 'X')
-			{
-				session_end(s, NULL, "client close request");
-				return false;
-			}
-			if (refuse_drops(s, m) || m->type == 'd' || m->type == 'c' || m->type == 'f' ||
-				m->type == 'H')
-				; /* dropped */
-			else if (overlong_is(m, max_statement(s)))
-			{
-				const struct pgw_error e = overlong_error(max_statement(s), text);
-
-				if (!refuse_request(s, m, &e))
-					return false;
-			}
-			else
-				return true;
-			r->client_left = m->total;
-		}
-		take = *n < r->client_left ? *n : r->client_left;
-		r->client_left -= (uint32_t) take;
-		*p += take;
-		*n -= take;
-		if (r->client_left == 0 && !refuse_message_over(s))
-			return false;
+		session_set_state(s, SESSION_IDLE);
+		go_on_with_saved(s);
+		return;
 	}
-	*gone = false;
-	return false;
+	attach(s, server);
+	conn_read_start(&s->conn);
+	if (conn_saved(&s->conn, &p, &n))
+		begin(s, p, n);
+}
+
+static void
+check_server(struct session *s, struct server *server)
+{
+	s->checking = server;
+	s->waiter.since_us = clock_turn_us();
+	session_set_state(s, SESSION_WAITING);
+	session_watch_time(s, s->waiter.since_us);
+	server_check_start(server, s->shard, checked, s);
 }
 
 /* Bytes of a client that has no server. */
@@ -277,12 +262,18 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 	bool gone;
 	bool full;
 
-	while (drop_in_front(s, &p, &n, &m, &gone))
+	while (serve_front(s, &p, &n, &m, &gone))
 	{
 		s->request_wall_us = clock_turn_wall_us();
 		if (s->conf_serial != s->shard->conf_serial)
 			serve_follow_conf(s);
 		server = take_server(s, clock_turn_us(), &p, &n, &full);
+		if (server != NULL && server_check_due(server, s->shard->conf, clock_turn_us()))
+		{
+			conn_save(&s->conn, p, n);
+			check_server(s, server);
+			return;
+		}
 		if (server != NULL)
 		{
 			attach(s, server);
@@ -354,6 +345,9 @@ greet(struct session *s, const struct buf *own)
 	}
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_backend_key(&w, s->slot.pid, s->key, s->key_len);
+	buf_append(&out, w.mem, w.len);
+	welcome_notify(s->shard->conf->login_notify_message, &out);
+	pgw_init(&w, mem, sizeof(mem));
 	pgw_ready(&w, 'I');
 	buf_append(&out, w.mem, w.len);
 	sent = conn_send(&s->conn, buf_data(&out), buf_len(&out)) && conn_uncork(&s->conn);
@@ -367,6 +361,7 @@ greet(struct session *s, const struct buf *own)
 	if (s->shard->conf->log_connections)
 		log_info("%s: login", session_label(s, label, sizeof(label)));
 	session_set_state(s, SESSION_IDLE);
+	conn_hold(&s->conn, s->shard->suspended);
 	if (own != NULL)
 		attach(s, s->relay.server);
 	session_watch_time(s, clock_turn_us());

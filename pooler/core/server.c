@@ -174,9 +174,12 @@ server_close(struct server *s, const char *reason, bool polite)
 	struct pool *pool = s->member.pool;
 	uint8_t bye[8];
 	struct pgwriter w;
+	void (*checked)(void *, bool) = s->checked;
+	void *checked_arg = s->checked_arg;
 	struct pool_todo todo;
 	char label[160];
 
+	s->checked = NULL;
 	log_info("%s: server closed: %s", server_label(s, label, sizeof(label)), reason);
 	if (polite && s->conn.fd >= 0 && !s->partial_in && !conn_blocked(&s->conn))
 	{
@@ -202,6 +205,8 @@ server_close(struct server *s, const char *reason, bool polite)
 	/* With park mail under way the descriptor stays open until its handler has stopped the watcher.
 	 */
 	server_todo(shard, pool, s, &todo);
+	if (checked != NULL)
+		checked(checked_arg, false);
 }
 
 /* ---- back to the pool ---- */
@@ -281,6 +286,7 @@ server_attach(struct server *s, struct shard *shard, void (*on_event)(struct con
 	s->link = link;
 	s->conn.on_event = on_event;
 	s->request_wall_us = clock_turn_wall_us();
+	s->conn.held = link != NULL && shard->suspended;
 	list_append(&shard->servers, &s->node);
 	conn_move(&s->conn, &shard->loop);
 }
@@ -348,17 +354,23 @@ take_in_all(struct server *s, uint8_t *p, size_t n)
 			server_close(s, "unexpected message while not in use", false);
 			return;
 		}
-		if (m.type == 'E' && s->member.state == MEMBER_RESETTING)
+		if (m.type == 'E' && (s->member.state == MEMBER_RESETTING || s->checked != NULL))
 		{
-			server_close(s, "server_reset_query failed", true);
+			server_close(
+				s, s->checked != NULL ? "server_check_query failed" : "server_reset_query failed",
+				true);
 			return;
 		}
 		p += m.total;
 		n -= m.total;
 	}
 	conn_save(&s->conn, p, n);
-	if (n == 0 && s->n_cancels == 0 && s->member.state != MEMBER_CANCELLING &&
-		txstate_releasable(&s->tx))
+	if (n > 0 || s->n_cancels > 0 || s->member.state == MEMBER_CANCELLING ||
+		!txstate_releasable(&s->tx))
+		return;
+	if (s->checked != NULL)
+		server_check_over(s);
+	else
 		give_back(s);
 }
 
@@ -413,10 +425,16 @@ park_event(struct ev_loop *ev, ev_io *w, int revents)
 }
 
 void
-server_look_into(struct server *s, struct shard *shard)
+server_look_after(struct server *s, struct shard *shard)
 {
 	server_attach(s, shard, quiet_event, NULL);
 	pool_member_state(&s->member, MEMBER_TESTED);
+}
+
+void
+server_look_into(struct server *s, struct shard *shard)
+{
+	server_look_after(s, shard);
 	quiet_event(&s->conn, EV_READ);
 }
 
@@ -460,6 +478,7 @@ server_release(struct server *s, bool reset)
 	s->conn.on_event = quiet_event;
 	s->reset_wanted = s->state_doubt || (reset && s->shard->conf->server_reset_query[0] != '\0');
 	INVARIANT(txstate_releasable(&s->tx) && s->left == 0 && !s->partial_in, "P0");
+	conn_hold(&s->conn, false);
 	conn_read_start(&s->conn);
 	if (s->n_cancels > 0)
 	{

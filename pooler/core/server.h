@@ -26,6 +26,7 @@
 #include "net/loop.h"
 #include "proto/txstate.h"
 
+struct conf;
 struct shard;
 
 #define SERVER_MESSAGE_MAX                                                                         \
@@ -50,7 +51,9 @@ struct server
 	bool closed;         /* only waits for its cancels to end */
 	int n_cancels;       /* cancel connections in flight (P8) */
 	uint32_t heard;      /* reads that brought its session something; for core/cancel */
-	ev_timer reset_timer;         /* the reset query must end in time */
+	ev_timer reset_timer;                   /* the reset query, or the check, must end in time */
+	void (*checked)(void *arg, bool alive); /* server_check.c: who waits for it; NULL: nobody */
+	void *checked_arg;
 	void *link;                   /* struct session, while it has the server */
 	struct stmt_cache statements; /* shared prepared statements that it knows */
 	bool statements_lost; /* not known any more: DEALLOCATE ALL before anyone else gets it */
@@ -83,6 +86,10 @@ bool server_fresh(struct server *s, const struct pool_todo *todo);
 /* Such a server is looked into: what it says is taken in, and it goes back to the pool or is
  * closed. Reads into the loop's buffer. */
 void server_look_into(struct server *s, struct shard *shard);
+
+/* The first half of it: it is TESTED on this loop, and goes back when it has nothing outstanding.
+ */
+void server_look_after(struct server *s, struct shard *shard);
 
 /* A new server, with what it has said behind its login: taken in, then into the pool. */
 void server_logged_in(struct server *s, uint8_t *rest, size_t n);
@@ -135,6 +142,22 @@ server_of(struct pool_member *m)
 {
 	return list_entry(m, struct server, member);
 }
+
+/* ---- server_check.c ---- */
+
+/* Whether a server that was just checked out must answer server_check_query before it is used. */
+bool server_check_due(const struct server *s, const struct conf *conf, uint64_t now_us);
+
+/* Asks it; it is nobody's meanwhile. done(arg, true): the caller has it as after a checkout.
+ * done(arg, false): it is closed. May be called from within. */
+void server_check_start(struct server *s, struct shard *shard, void (*done)(void *arg, bool alive),
+						void *arg);
+
+/* Nobody waits for it any more: it goes back to the pool when it has answered. */
+void server_check_forget(struct server *s);
+
+/* server.c: it has answered. */
+void server_check_over(struct server *s);
 
 /* ---- server_timers.c ---- */
 

@@ -26,16 +26,18 @@
 #include "core/abandon.h"
 #include "core/auth.h"
 #include "core/cancel.h"
+#include "core/console.h"
 #include "core/lookup.h"
 #include "core/replicate.h"
 #include "core/server.h"
+#include "core/walk.h"
 #include "core/welcome.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
 static const char *const state_names[SESSION_STATES] = {
-	[SESSION_GREETING] = "login",  [SESSION_LOGIN_WAIT] = "waiting", [SESSION_IDLE] = "active",
-	[SESSION_WAITING] = "waiting", [SESSION_ACTIVE] = "active",      [SESSION_CONSOLE] = "active",
+	[SESSION_GREETING] = "login",  [SESSION_LOGIN_WAIT] = "waiting", [SESSION_IDLE] = "idle",
+	[SESSION_WAITING] = "waiting", [SESSION_ACTIVE] = "active",      [SESSION_CONSOLE] = "idle",
 	[SESSION_CLOSING] = "closing",
 };
 
@@ -63,7 +65,7 @@ session_set_state(struct session *s, enum session_state state)
 		[SESSION_GREETING] = 1 << SESSION_LOGIN_WAIT | 1 << SESSION_IDLE | 1 << SESSION_CONSOLE,
 		[SESSION_LOGIN_WAIT] = 1 << SESSION_IDLE,
 		[SESSION_IDLE] = 1 << SESSION_WAITING | 1 << SESSION_ACTIVE,
-		[SESSION_WAITING] = 1 << SESSION_ACTIVE,
+		[SESSION_WAITING] = 1 << SESSION_ACTIVE | 1 << SESSION_IDLE,
 		[SESSION_ACTIVE] = 1 << SESSION_IDLE,
 	};
 
@@ -160,6 +162,7 @@ session_free_if_done(struct session *s)
 	replicate_free(s->replicate);
 	if (s->pool != NULL)
 		registry_leave(s->pool);
+	console_free(s->console);
 	free(s->database);
 	free(s->user);
 	free(s);
@@ -210,6 +213,7 @@ leave(struct session *s)
 	replicate_hang_up(s->replicate);
 	registry_remove(shard, &s->slot);
 	OPENSSL_cleanse(s->key, sizeof(s->key));
+	walk_leaving(&shard->walks, &s->node);
 	list_remove(&s->node);
 	conn_uncork(&s->conn);
 	/* Who has taken leave waits for nothing more. */
@@ -243,8 +247,10 @@ session_end(struct session *s, const struct pgw_error *error, const char *log_re
 	if (s->state == SESSION_CLOSING)
 		return;
 	waits = s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT;
-	if (shard->conf->log_disconnections || error != NULL)
+	if (shard->conf->log_disconnections)
 		log_info("%s: closing: %s", session_label(s, label, sizeof(label)), log_reason);
+	if (shard->conf->log_pooler_errors && error != NULL)
+		log_warning("%s: pooler error: %s", session_label(s, label, sizeof(label)), error->message);
 	if (error != NULL)
 	{
 		pgw_init(&w, mem, sizeof(mem));
@@ -253,6 +259,8 @@ session_end(struct session *s, const struct pgw_error *error, const char *log_re
 			conn_send(&s->conn, w.mem, w.len);
 	}
 	drop_server(s, !s->said_goodbye);
+	if (s->checking != NULL)
+		server_check_forget(s->checking);
 	leave(s);
 	session_set_state(s, SESSION_CLOSING);
 	if (waits)

@@ -32,6 +32,7 @@
 
 struct auth;
 struct auth_who;
+struct console;
 struct lookup;
 struct replicate;
 struct welcome;
@@ -59,6 +60,7 @@ struct session
 	struct pool *pool;            /* NULL until logged in, and on the console */
 	struct client_limits *limits; /* likewise */
 	uint32_t conf_serial;         /* shard's when the pool was looked up */
+	struct server *checking; /* WAITING: for its answer to server_check_query; NULL: for none */
 	struct relay relay;
 	struct params params;    /* asked for at startup or by SET */
 	struct welcome *welcome; /* greeted with this; NULL: not yet, or replicates; held */
@@ -69,8 +71,6 @@ struct session
 	enum pool_mode mode;
 	bool counted;               /* in max_client_conn */
 	struct quota *client_of[2]; /* where it is counted as a client: its database and its user */
-	bool admin;                 /* console: may change things */
-	bool skipping;              /* console: extended protocol messages up to Sync */
 	bool said_goodbye;          /* by Terminate: what it asked for before is done */
 	bool asked_ssl;             /* greeting */
 	bool asked_gss;
@@ -95,6 +95,8 @@ struct session
 	void (*admitted)(struct session *s, const struct auth_who *who);
 	char *secret; /* what auth_query gave or the client has sent in clear, if a server can be
 				   * logged in to with it; owned, wiped */
+	struct console *console;     /* NULL: not on the console; owned */
+	bool is_owner;               /* it runs as the pooler does: core/admit */
 	struct replicate *replicate; /* NULL: an ordinary client; owned */
 	char addr[SESSION_ADDR_MAX];
 	uint16_t port; /* 0: unix socket */

@@ -19,6 +19,7 @@
 #include "core/registry.h"
 #include "core/rows.h"
 #include "core/session.h"
+#include "core/show_mem.h"
 #include "core/show_parts.h"
 #include "core/show_pins.h"
 #include "core/show_sessions.h"
@@ -35,7 +36,6 @@ show_version(struct show *show)
 {
 	struct row r;
 
-	rows_head(&show->answer, "version");
 	row_begin(&r);
 	row_text(&r, COMPATIBLE_VERSION " (perfkit-pooler " PERFKIT_VERSION ")");
 	row_end(&r, &show->answer);
@@ -48,7 +48,6 @@ show_config(struct show *show)
 	struct conf_row c;
 	struct row r;
 
-	rows_head(&show->answer, "key value default changeable");
 	for (int i = 0; conf_row(show->session->shard->conf, i, &c); i++)
 	{
 		row_begin(&r);
@@ -129,30 +128,10 @@ show_pools(struct show *show)
 {
 	uint64_t now = clock_now_us();
 
-	rows_head(&show->answer,
-			  "database user #cl_active #cl_waiting #cl_active_cancel_req #cl_waiting_cancel_req "
-			  "#sv_active #sv_active_cancel #sv_being_canceled #sv_idle #sv_used #sv_tested "
-			  "#sv_login #maxwait #maxwait_us pool_mode load_balance_hosts");
 	registry_foreach_pool(e,
 						  show->session->shard->registry) if (!e->pool.replication && !e->leaving)
 		pool_row(show->session->shard->conf, e, now, &show->answer);
 	show_finish(show);
-}
-
-static bool
-is_paused(struct registry *r, const char *database)
-{
-	struct pool_counts c;
-	bool paused = atomic_load(&r->paused_all);
-
-	registry_foreach_pool(e, r)
-	{
-		if (paused || strcmp(e->pool.database, database) != 0)
-			continue;
-		pool_counts(&e->pool, &c);
-		paused = c.paused;
-	}
-	return paused;
 }
 
 /* db is the entry that stands for the name: its own, or "*". */
@@ -183,8 +162,8 @@ database_row(struct registry *reg, const struct conf *conf, const char *name,
 	row_int(&r, servers);
 	row_int(&r, limits.max_db_client_connections);
 	row_int(&r, clients);
-	row_int(&r, is_paused(reg, name));
-	row_int(&r, 0);
+	row_int(&r, registry_is_paused(reg, name));
+	row_int(&r, registry_is_disabled(reg, name));
 	row_int(&r, limits.max_client_waiting);
 	row_int(&r, limits.max_statement_length);
 	row_end(&r, out);
@@ -239,11 +218,6 @@ show_databases(struct show *show)
 	const struct conf *conf = show->session->shard->conf;
 	struct registry *reg = show->session->shard->registry;
 
-	rows_head(&show->answer,
-			  "name host #port database force_user #pool_size #min_pool_size #reserve_pool_size "
-			  "#server_lifetime pool_mode load_balance_hosts #max_connections "
-			  "#current_connections #max_client_connections #current_client_connections #paused "
-			  "#disabled #max_client_waiting #max_statement_length");
 	for (size_t i = 0; i < conf->n_databases; i++)
 		database_row(reg, conf, conf->databases[i].name, &conf->databases[i], &show->answer);
 	autodb_rows(reg, conf, &show->answer);
@@ -281,10 +255,6 @@ show_users(struct show *show)
 {
 	const struct conf *conf = show->session->shard->conf;
 
-	rows_head(&show->answer,
-			  "name #pool_size #reserve_pool_size pool_mode #max_user_connections "
-			  "#current_connections #max_user_client_connections #current_client_connections "
-			  "#max_client_waiting #max_statement_length");
 	for (size_t i = 0; i < conf->n_users; i++)
 		user_row(show->session->shard->registry, conf, &conf->users[i], &show->answer);
 	show_finish(show);
@@ -347,7 +317,6 @@ lists_finish(struct gather *g)
 		idle += g->parts[i].count[2];
 		used += g->parts[i].count[3];
 	}
-	rows_head(&show->answer, "list #items");
 	item(show, "databases", (int64_t) conf->n_databases + 1); /* and the console */
 	item(show, "users", (int64_t) conf->n_users);
 	item(show, "peers", 0);
@@ -386,13 +355,13 @@ static void
 show_state(struct show *show)
 {
 	bool paused = atomic_load(&show->session->shard->registry->paused_all);
+	bool suspended = atomic_load(&show->session->shard->registry->suspended);
 	char broken[32];
 
 	snprintf(broken, sizeof(broken), "%llu", (unsigned long long) invariant_failures());
-	rows_head(&show->answer, "key value");
-	state(show, "active", paused ? "no" : "yes");
+	state(show, "active", paused || suspended ? "no" : "yes");
 	state(show, "paused", paused ? "yes" : "no");
-	state(show, "suspended", "no");
+	state(show, "suspended", suspended ? "yes" : "no");
 	state(show, "broken_invariants", broken);
 	show_finish(show);
 }
@@ -417,30 +386,94 @@ show_help(struct show *show)
 	show_finish(show);
 }
 
+/* Others have the columns, and there is never anything to show. */
+static void
+nothing(struct show *show)
+{
+	show_finish(show);
+}
+
+#define show_dns_hosts nothing
+#define show_dns_zones nothing
+#define show_fds nothing
+#define show_peer_pools nothing
+#define show_peers nothing
+
+#define COLUMNS(fn, names) static const char fn##_columns[] = names;
+#include "core/columns.def"
+
+struct show_row
+{
+	const char *name;
+	void (*run)(struct show *show);
+	const char *columns;
+};
+
+static const struct show_row table[] = {
+#define SHOW(name, privilege, fn, help) {name, fn, fn##_columns},
+#include "core/commands.def"
+};
+
+/* What drivers ask of every server when they connect. */
+static const char *const fakes[][2] = {
+	{"client_encoding", "UTF-8"},
+	{"datestyle", "ISO"},
+	{"standard_conforming_strings", "on"},
+	{"timezone", "GMT"},
+	{"default_transaction_isolation", "read committed"},
+};
+
+static const struct show_row *
+find_show(const char *what)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (str_equal_nocase(what, table[i].name))
+			return &table[i];
+	return NULL;
+}
+
+static const char *const *
+find_fake(const char *what)
+{
+	for (size_t i = 0; i < sizeof(fakes) / sizeof(fakes[0]); i++)
+		if (str_equal_nocase(what, fakes[i][0]))
+			return fakes[i];
+	return NULL;
+}
+
+const char *
+show_columns(const char *what)
+{
+	const struct show_row *row = find_show(what);
+	const char *const *fake = find_fake(what);
+
+	return row != NULL ? row->columns : fake != NULL ? fake[0] : NULL;
+}
+
 bool
 show_run(struct session *s, const char *what, show_done done)
 {
-	static const struct
-	{
-		const char *name;
-		void (*run)(struct show *show);
-	} table[] = {
-#define SHOW(name, privilege, fn, help) {name, fn},
-#include "core/commands.def"
-	};
+	const struct show_row *row = find_show(what);
+	const char *const *fake = find_fake(what);
+	struct show *show;
+	struct row r;
 
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+	if (row == NULL && fake == NULL)
+		return false;
+	show = mem_zalloc(sizeof(*show));
+	show->session = s;
+	show->done = done;
+	buf_init(&show->answer);
+	if (show_columns(what)[0] != '\0')
+		rows_head(&show->answer, show_columns(what));
+	if (row != NULL)
 	{
-		struct show *show;
-
-		if (!str_equal_nocase(what, table[i].name))
-			continue;
-		show = mem_zalloc(sizeof(*show));
-		show->session = s;
-		show->done = done;
-		buf_init(&show->answer);
-		table[i].run(show);
+		row->run(show);
 		return true;
 	}
-	return false;
+	row_begin(&r);
+	row_text(&r, fake[1]);
+	row_end(&r, &show->answer);
+	show_finish(show);
+	return true;
 }

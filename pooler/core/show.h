@@ -12,6 +12,10 @@
 
 struct session;
 
+/* The columns of SHOW <what>, as rows_head() takes them; "": it answers with a notice; NULL: no
+ * such thing. */
+const char *show_columns(const char *what);
+
 /* Builds the answer to SHOW <what> and calls done(session, result set), at once or when all loops
  * have answered. False: no such thing. */
 bool show_run(struct session *s, const char *what, show_done done);

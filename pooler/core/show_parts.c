@@ -19,6 +19,17 @@ show_finish(struct show *show)
 }
 
 void
+show_gathered_rows(struct gather *g)
+{
+	struct show *show = g->arg;
+
+	for (int i = 0; i < g->n; i++)
+		if (buf_len(&g->parts[i].out) > 0)
+			buf_append(&show->answer, buf_data(&g->parts[i].out), buf_len(&g->parts[i].out));
+	show_finish(show);
+}
+
+void
 show_gather(struct show *show, void (*work)(struct gather_part *), void (*finish)(struct gather *))
 {
 	struct shard *shard = show->session->shard;

@@ -22,6 +22,9 @@ struct show
 /* Completes the answer, hands it over and frees the show. */
 void show_finish(struct show *show);
 
+/* A finish: the rows that every loop left in its part. */
+void show_gathered_rows(struct gather *g);
+
 /* Runs work on every loop, then finish, whose g->arg is the show. */
 void show_gather(struct show *show, void (*work)(struct gather_part *),
 				 void (*finish)(struct gather *));

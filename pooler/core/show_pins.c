@@ -40,20 +40,8 @@ pins_work(struct gather_part *part)
 	}
 }
 
-static void
-pins_finish(struct gather *g)
-{
-	struct show *show = g->arg;
-
-	for (int i = 0; i < g->n; i++)
-		if (buf_len(&g->parts[i].out) > 0)
-			buf_append(&show->answer, buf_data(&g->parts[i].out), buf_len(&g->parts[i].out));
-	show_finish(show);
-}
-
 void
 show_pins(struct show *show)
 {
-	rows_head(&show->answer, "database user addr #port #client_id #server_pid reason since");
-	show_gather(show, pins_work, pins_finish);
+	show_gather(show, pins_work, show_gathered_rows);
 }

@@ -1,6 +1,7 @@
 /*
- * show_sessions.c - SHOW CLIENTS and SHOW SERVERS: each loop writes the rows of what it owns; the
- * connections of auth_query are among the servers.
+ * show_sessions.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: each loop writes the rows of
+ * what it owns, of its clients a slice at a time. The connections of auth_query are among the
+ * servers.
  */
 #include "core/show_sessions.h"
 
@@ -21,6 +22,14 @@
 #include "net/tls.h"
 
 #define TEXT_MAX 64
+#define SLICE 100 /* clients looked at in one turn of a loop */
+
+enum view
+{
+	CLIENTS, /* and SERVERS */
+	SOCKETS,
+	ACTIVE_SOCKETS
+};
 
 static void
 row_pointer(struct row *r, const void *p)
@@ -61,13 +70,40 @@ row_tls(struct row *r, const struct conn *c)
 	row_text(r, text);
 }
 
-#define SOCKET_COLUMNS                                                                             \
-	"type user database replication state addr #port local_addr #local_port connect_time "         \
-	"request_time #wait #wait_us #close_needed ptr link #remote_pid tls application_name "         \
-	"#prepared_statements #id"
+/* What stands in the buffers of a connection. left: bytes of the message under way that are still
+ * to come from it. */
+static void
+row_buffers(struct row *r, const struct conn *c, uint32_t left)
+{
+	row_int(r, (int64_t) c->in.end);
+	row_int(r, (int64_t) c->in.start);
+	row_int(r, left);
+	row_int(r, (int64_t) c->out.start);
+	row_int(r, (int64_t) buf_len(&c->out));
+	row_int(r, (int64_t) buf_len(&c->in));
+	row_int(r, (int64_t) buf_len(&c->out));
+}
+
+/* In SOCKETS the states are those of PgBouncer's lists. */
+static const char *
+client_state(const struct session *s, enum view view)
+{
+	if (view == CLIENTS)
+		return session_state_name(s);
+	switch (s->state)
+	{
+		case SESSION_GREETING:
+			return "cl_login";
+		case SESSION_LOGIN_WAIT:
+		case SESSION_WAITING:
+			return "cl_waiting";
+		default:
+			return "cl_active";
+	}
+}
 
 static void
-client_row(const struct session *s, uint64_t now, struct buf *out)
+client_row(const struct session *s, uint64_t now, enum view view, struct buf *out)
 {
 	bool waits = s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT;
 	uint64_t wait = waits ? now - s->waiter.since_us : 0;
@@ -80,7 +116,7 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	row_text(&r, s->user != NULL ? s->user : "(nouser)");
 	row_text(&r, s->database != NULL ? s->database : "(nodb)");
 	row_text(&r, replicate_name(s->replicate));
-	row_text(&r, session_state_name(s));
+	row_text(&r, client_state(s, view));
 	row_text(&r, s->addr);
 	row_int(&r, s->port);
 	row_local_addr(&r, s->conn.fd);
@@ -96,7 +132,10 @@ client_row(const struct session *s, uint64_t now, struct buf *out)
 	row_text(&r, app != NULL ? app : "");
 	row_int(&r, (int64_t) names_count(&s->relay.rewrite.names));
 	row_int(&r, (int64_t) s->id);
-	row_text(&r, sticky_reasons(&s->relay.sticky, pins, sizeof(pins)));
+	if (view == CLIENTS)
+		row_text(&r, sticky_reasons(&s->relay.sticky, pins, sizeof(pins)));
+	else
+		row_buffers(&r, &s->conn, s->relay.client_left);
 	row_end(&r, out);
 }
 
@@ -119,9 +158,11 @@ member_state_name(enum member_state state)
 }
 
 static void
-server_row(const struct server *s, struct buf *out)
+server_row(const struct server *s, enum view view, struct buf *out)
 {
 	const struct pool *p = s->member.pool;
+	const char *state = member_state_name(s->member.state);
+	char in_list[TEXT_MAX];
 	const char *app = s->params.value[PARAM_APPLICATION_NAME];
 	struct row r;
 
@@ -130,7 +171,8 @@ server_row(const struct server *s, struct buf *out)
 	row_text(&r, p->user);
 	row_text(&r, p->database);
 	row_text(&r, s->replication != NULL ? s->replication : "none");
-	row_text(&r, member_state_name(s->member.state));
+	snprintf(in_list, sizeof(in_list), "sv_%s", state);
+	row_text(&r, view == CLIENTS ? state : in_list);
 	row_text(&r, s->host[0] == '/' || s->host[0] == '@' ? "unix" : s->host);
 	row_int(&r, s->port);
 	row_local_addr(&r, s->conn.fd);
@@ -138,7 +180,7 @@ server_row(const struct server *s, struct buf *out)
 	row_time(&r, s->request_wall_us);
 	row_int(&r, 0);
 	row_int(&r, 0);
-	row_int(&r, s->closed);
+	row_int(&r, s->closed || s->member.generation != atomic_load(&p->generation));
 	row_pointer(&r, s);
 	row_pointer(&r, s->link);
 	row_int(&r, s->backend_pid);
@@ -146,6 +188,8 @@ server_row(const struct server *s, struct buf *out)
 	row_text(&r, app != NULL ? app : "");
 	row_int(&r, (int64_t) stmt_cache_count(&s->statements));
 	row_int(&r, (int64_t) s->id);
+	if (view != CLIENTS)
+		row_buffers(&r, &s->conn, s->left);
 	row_end(&r, out);
 }
 
@@ -179,27 +223,45 @@ lookup_row(void *arg, const struct lookup_line_view *v)
 	row_end(&r, arg);
 }
 
+/* A slice of the sessions of this loop; false: all have been seen. */
+static bool
+some_clients(struct gather_part *part, enum view view)
+{
+	uint64_t now = clock_now_us();
+	struct list *n;
+
+	walk_begin(&part->walk, &part->shard->walks, &part->shard->sessions);
+	for (int i = 0; i < SLICE; i++)
+	{
+		const struct session *s;
+
+		n = walk_next(&part->walk);
+		if (n == NULL)
+			return false;
+		s = list_entry(n, struct session, node);
+		if (view == ACTIVE_SOCKETS && (s->state == SESSION_IDLE || s->state == SESSION_GREETING))
+			continue;
+		if (s->state != SESSION_GREETING || view == SOCKETS)
+			client_row(s, now, view, &part->out);
+	}
+	return true;
+}
+
 static void
 clients_work(struct gather_part *part)
 {
-	uint64_t now = clock_now_us();
-
-	list_foreach(n, next, &part->shard->sessions)
-	{
-		const struct session *s = list_entry(n, struct session, node);
-
-		if (s->state != SESSION_GREETING)
-			client_row(s, now, &part->out);
-	}
+	part->again = some_clients(part, CLIENTS);
 }
 
 /* In use by this loop, and idle with this loop as their home: the latter are nobody's as long as
  * the pool is locked. */
 static void
-servers_work(struct gather_part *part)
+servers_of(struct gather_part *part, enum view view)
 {
 	list_foreach(n, next, &part->shard->servers)
-		server_row(list_entry(n, struct server, node), &part->out);
+		server_row(list_entry(n, struct server, node), view, &part->out);
+	if (view == ACTIVE_SOCKETS)
+		return;
 	registry_foreach_pool(e, part->shard->registry)
 	{
 		struct list *idle = &e->pool.idle[part->shard->loop.index];
@@ -207,33 +269,55 @@ servers_work(struct gather_part *part)
 		/* P4 is stretched here for an administrator's look: bounded by the pool's size. */
 		lock_acquire(&e->pool.lock);
 		list_foreach(n, next, idle)
-			server_row(server_of(list_entry(n, struct pool_member, node)), &part->out);
+			server_row(server_of(list_entry(n, struct pool_member, node)), view, &part->out);
 		lock_release(&e->pool.lock);
 	}
-	lookup_each_line(part->shard, lookup_row, &part->out);
+	if (view == CLIENTS)
+		lookup_each_line(part->shard, lookup_row, &part->out);
 }
 
 static void
-gathered_rows(struct gather *g)
+servers_work(struct gather_part *part)
 {
-	struct show *show = g->arg;
+	servers_of(part, CLIENTS);
+}
 
-	for (int i = 0; i < g->n; i++)
-		if (buf_len(&g->parts[i].out) > 0)
-			buf_append(&show->answer, buf_data(&g->parts[i].out), buf_len(&g->parts[i].out));
-	show_finish(show);
+static void
+sockets_work(struct gather_part *part)
+{
+	part->again = some_clients(part, SOCKETS);
+	if (!part->again)
+		servers_of(part, SOCKETS);
+}
+
+static void
+active_sockets_work(struct gather_part *part)
+{
+	part->again = some_clients(part, ACTIVE_SOCKETS);
+	if (!part->again)
+		servers_of(part, ACTIVE_SOCKETS);
 }
 
 void
 show_clients(struct show *show)
 {
-	rows_head(&show->answer, SOCKET_COLUMNS " pins");
-	show_gather(show, clients_work, gathered_rows);
+	show_gather(show, clients_work, show_gathered_rows);
 }
 
 void
 show_servers(struct show *show)
 {
-	rows_head(&show->answer, SOCKET_COLUMNS);
-	show_gather(show, servers_work, gathered_rows);
+	show_gather(show, servers_work, show_gathered_rows);
+}
+
+void
+show_sockets(struct show *show)
+{
+	show_gather(show, sockets_work, show_gathered_rows);
+}
+
+void
+show_active_sockets(struct show *show)
+{
+	show_gather(show, active_sockets_work, show_gathered_rows);
 }

@@ -96,12 +96,6 @@ merge_stats(struct gather *g)
 	return all;
 }
 
-/* Columns of the totals that PgBouncer has not; no averages of them. */
-#define OUR_COLUMNS                                                                                \
-	" #total_pin_listen_count #total_pin_temporary_table_count #total_pin_advisory_lock_count "    \
-	"#total_pin_held_cursor_count #total_pin_prepared_statement_count #total_pin_setting_count "   \
-	"#total_pin_session_authorization_count #total_pin_load_count"
-
 /* Average i over the last period: events and bytes per second, times per event. */
 static int64_t
 average(const struct stats *period, int i, uint64_t length_us)
@@ -118,7 +112,6 @@ average(const struct stats *period, int i, uint64_t length_us)
 
 struct stats_view
 {
-	const char *columns;
 	bool totals;
 	bool averages;
 };
@@ -133,7 +126,6 @@ stats_rows(struct gather *g, const struct stats_view *view)
 	struct db_stats *next;
 	struct row r;
 
-	rows_head(&show->answer, view->columns);
 	HASH_ITER(hh, all, d, next)
 	{
 		row_begin(&r);
@@ -154,15 +146,7 @@ stats_rows(struct gather *g, const struct stats_view *view)
 static void
 stats_finish(struct gather *g)
 {
-	static const struct stats_view view = {
-		"database #total_server_assignment_count #total_xact_count #total_query_count "
-		"#total_received #total_sent #total_xact_time #total_query_time #total_wait_time "
-		"#total_client_parse_count #total_server_parse_count #total_bind_count "
-		"#total_client_login_count #avg_server_assignment_count #avg_xact_count #avg_query_count "
-		"#avg_recv #avg_sent #avg_xact_time #avg_query_time #avg_wait_time "
-		"#avg_client_parse_count #avg_server_parse_count #avg_bind_count "
-		"#avg_client_login_count" OUR_COLUMNS,
-		true, true};
+	static const struct stats_view view = {true, true};
 
 	stats_rows(g, &view);
 }
@@ -170,11 +154,7 @@ stats_finish(struct gather *g)
 static void
 stats_totals_finish(struct gather *g)
 {
-	static const struct stats_view view = {
-		"database #server_assignment_count #xact_count #query_count #bytes_received #bytes_sent "
-		"#xact_time #query_time #wait_time #client_parse_count #server_parse_count #bind_count "
-		"#client_login_count" OUR_COLUMNS,
-		true, false};
+	static const struct stats_view view = {true, false};
 
 	stats_rows(g, &view);
 }
@@ -182,13 +162,43 @@ stats_totals_finish(struct gather *g)
 static void
 stats_averages_finish(struct gather *g)
 {
-	static const struct stats_view view = {
-		"database #server_assignment_count #xact_count #query_count #bytes_received #bytes_sent "
-		"#xact_time #query_time #wait_time #avg_client_parse_count #avg_server_parse_count "
-		"#avg_bind_count #avg_client_login_count",
-		false, true};
+	static const struct stats_view view = {false, true};
 
 	stats_rows(g, &view);
+}
+
+/* In TOTALS PgBouncer calls some counters by other names than in STATS. */
+static const char *
+name_in_totals(int field)
+{
+	switch (field)
+	{
+		case STATS_received:
+			return "client_bytes";
+		case STATS_sent:
+			return "server_bytes";
+		case STATS_client_parse_count:
+			return "ps_client_parse_count";
+		case STATS_server_parse_count:
+			return "ps_server_parse_count";
+		case STATS_bind_count:
+			return "ps_bind_count";
+		default:
+			return stats_name(field);
+	}
+}
+
+static void
+total_row(struct show *show, const char *prefix, int field, int64_t value)
+{
+	char name[TEXT_MAX];
+	struct row r;
+
+	snprintf(name, sizeof(name), "%s_%s", prefix, name_in_totals(field));
+	row_begin(&r);
+	row_text(&r, name);
+	row_int(&r, value);
+	row_end(&r, &show->answer);
 }
 
 static void
@@ -200,8 +210,6 @@ totals_finish(struct gather *g)
 	struct db_stats sum = {0};
 	struct db_stats *d;
 	struct db_stats *next;
-	struct row r;
-	char name[TEXT_MAX];
 
 	HASH_ITER(hh, all, d, next)
 	{
@@ -210,19 +218,12 @@ totals_finish(struct gather *g)
 		HASH_DEL(all, d);
 		free(d);
 	}
-	rows_head(&show->answer, "name #value");
-	for (int i = 0; i < 2 * STATS_FIELDS; i++)
-	{
-		bool total = i < STATS_FIELDS;
-		int field = i % STATS_FIELDS;
-
-		snprintf(name, sizeof(name), "%s_%s", total ? "total" : "avg", stats_name(field));
-		row_begin(&r);
-		row_text(&r, name);
-		row_int(&r, total ? (int64_t) stats_get(&sum.total, field)
-						  : average(&sum.period, field, length));
-		row_end(&r, &show->answer);
-	}
+	for (int i = 0; i < STATS_OURS; i++)
+		total_row(show, "total", i, (int64_t) stats_get(&sum.total, i));
+	for (int i = 0; i < STATS_OURS; i++)
+		total_row(show, "avg", i, average(&sum.period, i, length));
+	for (int i = STATS_OURS; i < STATS_FIELDS; i++)
+		total_row(show, "total", i, (int64_t) stats_get(&sum.total, i));
 	show_finish(show);
 }
 

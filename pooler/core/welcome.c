@@ -107,3 +107,17 @@ welcome_write(const struct welcome *w, const struct params *own, struct buf *out
 		n -= m.total;
 	}
 }
+
+void
+welcome_notify(const char *message, struct buf *out)
+{
+	const struct pgw_error notice = {.severity = "NOTICE", .sqlstate = "00000", .message = message};
+	size_t room = strlen(message) + 64;
+	struct pgwriter w;
+
+	if (message[0] == '\0')
+		return;
+	pgw_init(&w, buf_reserve(out, room), room);
+	pgw_notice(&w, &notice);
+	buf_commit(out, w.overflow ? 0 : w.len);
+}

@@ -47,4 +47,7 @@ void welcome_release(struct welcome **w);
  * instead. */
 void welcome_write(const struct welcome *w, const struct params *own, struct buf *out);
 
+/* login_notify_message: appends it as a notice, unless it is empty. */
+void welcome_notify(const char *message, struct buf *out);
+
 #endif

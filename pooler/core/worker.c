@@ -114,7 +114,7 @@ close_servers(struct gather_part *part)
 	struct list *n;
 
 	server_login_abandon_all(s);
-	abandon_close_all(s);
+	abandon_close_all(s, "", "shutting down");
 	registry_foreach_pool(e, s->registry)
 	{
 		ev_timer_stop(s->loop.ev, &e->local[s->loop.index].reap);

@@ -51,7 +51,7 @@ transmit(int fd, const void *p, size_t n)
 void
 conn_arm(struct conn *c)
 {
-	int events = (c->reading ? EV_READ : 0) | (conn_blocked(c) && !c->corked ? EV_WRITE : 0);
+	int events = (c->reading && !c->held ? EV_READ : 0) | (conn_blocked(c) && !c->corked ? EV_WRITE : 0);
 	bool active = ev_is_active(&c->io);
 
 	if (c->starved)
@@ -329,6 +329,16 @@ conn_read_start(struct conn *c)
 		return;
 	c->reading = true;
 	conn_arm(c);
+}
+
+void
+conn_hold(struct conn *c, bool hold)
+{
+	if (c->held == hold)
+		return;
+	c->held = hold;
+	if (c->fd >= 0)
+		conn_arm(c);
 }
 
 void

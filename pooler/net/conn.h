@@ -35,7 +35,8 @@ struct conn
 	struct buf out;
 	struct tls *tls;             /* NULL: plain; owned */
 	struct handshake *handshake; /* while it lasts (conn_secure.c) */
-	bool reading;                /* the owner wants to read */
+	bool reading;                /* the owner wants to read … */
+	bool held;                   /* … but must not: conn_hold() */
 	bool corked;                 /* what is sent waits in `out` for conn_uncork() */
 	bool starved; /* TLS cannot read before it has written: only that is waited for */
 	/* Called for readable and writable alike; `out` has been flushed before a writable event is
@@ -115,6 +116,9 @@ void conn_take(struct conn *c, struct conn *from, void (*on_event)(struct conn *
 /* Turns reading off and on (back-pressure). Cheap when nothing changes. */
 void conn_read_stop(struct conn *c);
 void conn_read_start(struct conn *c);
+
+/* Nothing is read while it is held, whatever else is asked for; what is queued still goes out. */
+void conn_hold(struct conn *c, bool hold);
 
 /* Moving between loops: leave on the old thread, then move on the new one. */
 void conn_leave(struct conn *c);

@@ -33,7 +33,7 @@ for target in "${targets[@]}"; do
 done
 
 flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler)
-sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c)
+sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c pooler/core/command.c)
 
 have_libfuzzer()
 {

@@ -24,6 +24,12 @@ seed pgmsg cut 'd\177\377\377\377abc'
 seed pgmsg too_long 'd\377\377\377\377'
 seed pgmsg too_short 'S\0\0\0\3'
 
+seed command show 'SHOW POOLS;'
+seed command set "SET server_check_query = 'it''s'"
+seed command name 'kill "my ""db"""'
+seed command two 'show stats; show version'
+seed command open "set a to 'b"
+
 seed startup protocol '\0\0\0\41\0\3\0\0user\0joe\0database\0db\0\0'
 seed startup pq_option '\0\0\0\34\0\3\0\2_pq_.x\0on\0user\0a\0\0'
 seed startup ssl '\0\0\0\10\4\322\26\57'

@@ -102,7 +102,6 @@ what_would_be_a_hole_is_refused(void **state)
 	static const char *const refused[] = {
 		"auth_type = ldap",
 		"auth_type = pam",
-		"disable_pqexec = 1",
 	};
 	char text[256];
 	char start[256];

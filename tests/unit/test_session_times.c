@@ -232,7 +232,7 @@ end(void)
 	while ((n = list_first(&w.shard->sessions)) != NULL)
 		session_end(list_entry(n, struct session, node), NULL, "the test is over");
 	settle();
-	abandon_close_all(w.shard);
+	abandon_close_all(w.shard, "", "the end of the test");
 	cancel_abandon_all(w.shard);
 	server_trim(w.shard, w.pool, true);
 	while ((n = list_first(&w.shard->servers)) != NULL)
