@@ -137,7 +137,7 @@ DECLARE
 		'pool_client_addr', 'address of the pooler''s client (reserved)',
 		'pool_client_port', 'port of the pooler''s client (reserved)',
 		'pool_wait_ms', 'wait in the pooler''s queue (reserved)',
-		'origin', 'stored, or memory on a standby',
+		'origin', 'stored; memory: captured by this standby, and in its memory only',
 		'shared_blks_hit', 'shared blocks found in the cache',
 		'shared_blks_read', 'shared blocks read',
 		'shared_blks_dirtied', 'shared blocks dirtied',
@@ -182,6 +182,12 @@ BEGIN
 	END LOOP;
 END $$;
 
+CREATE FUNCTION perfkit._memory() RETURNS SETOF perfkit.slow_query_log
+AS 'MODULE_PATHNAME', 'perfkit_memory'
+LANGUAGE C STABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._memory() IS
+	'what a standby has captured and cannot store, from shared memory; no rows elsewhere; texts of others only for pg_read_all_stats';
+
 -- Rows of others are shown without what the reader may not know.
 CREATE FUNCTION perfkit._may_read(role oid) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -222,7 +228,7 @@ SELECT
 	l.parallel_workers_to_launch, l.parallel_workers_launched,
 	l.cpu_user_time, l.cpu_sys_time, l.waits, l.blocking_pid, l.truncated,
 	l.boot, l.sequence
-FROM perfkit.slow_query_log l
+FROM (SELECT * FROM perfkit.slow_query_log UNION ALL SELECT * FROM perfkit._memory()) l
 CROSS JOIN LATERAL (SELECT perfkit._may_read(l.userid) AS visible OFFSET 0) m
 ORDER BY l.started_at DESC, l.boot DESC, l.sequence DESC;
 
