@@ -32,6 +32,7 @@ bool perfkit_capture_parameters = true;
 int perfkit_max_parameter_size = 1024;
 int perfkit_capture_plan = PERFKIT_PLAN_ESTIMATE;
 int perfkit_live_plan_min_cost = 100000;
+int perfkit_live_plan_memory = 1024;
 int perfkit_max_plan_size = 64 * 1024;
 int perfkit_log_new_plans = PERFKIT_NEW_PLANS_OFF;
 int perfkit_max_plans = 5000;
@@ -155,6 +156,9 @@ static const Setting settings[] = {
 	 0, NULL, "Plans of at least this cost are taken while their statement runs.",
 	 "So there is one if it fails, with the rows of each node at the threshold. -1 turns it off.",
 	 .assign_int = perfkit_planlive_assign_min_cost},
+	{"perfkit.live_plan_memory", SETTING_INT, &perfkit_live_plan_memory, 0, ONE_MB, PGC_POSTMASTER,
+	 GUC_UNIT_KB, NULL, "Shared memory for the plans of statements that run now.",
+	 "Where there is no room active_queries has no plan, counted as live_plans_refused."},
 	{"perfkit.max_plan_size", SETTING_INT, &perfkit_max_plan_size, 1024, ONE_MB, PGC_SUSET,
 	 GUC_UNIT_BYTE, NULL, "Larger plans are left out.", NULL},
 	{"perfkit.log_new_plans", SETTING_ENUM, &perfkit_log_new_plans, 0, 0, PGC_SUSET, 0,

@@ -245,7 +245,7 @@ CREATE FUNCTION perfkit._active(OUT pid integer, OUT started_at timestamptz,
 	OUT elapsed_ms double precision, OUT queryid bigint, OUT nesting_level integer, OUT userid oid,
 	OUT id bigint, OUT client_addr text, OUT client_port integer, OUT application_name text,
 	OUT command_tag text, OUT query text, OUT wait_event_type text, OUT wait_event text,
-	OUT waits jsonb, OUT blocking_pid integer)
+	OUT waits jsonb, OUT blocking_pid integer, OUT plan_id bigint, OUT plan jsonb, OUT plan_kind text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'perfkit_active'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
@@ -259,7 +259,7 @@ SELECT
 	a.client_addr::inet AS client_addr, a.client_port, a.application_name, a.command_tag, a.query,
 	a.wait_event_type, a.wait_event,
 	CASE WHEN a.wait_event_type = 'Lock' THEN pg_catalog.pg_blocking_pids(a.pid) ELSE '{}' END AS blocking_pids,
-	a.waits, a.id
+	a.waits, a.id, a.plan_id, a.plan, a.plan_kind
 FROM perfkit._active() a
 ORDER BY a.started_at;
 
@@ -276,6 +276,7 @@ COMMENT ON COLUMN perfkit.active_queries.elapsed_ms IS 'time since started_at';
 COMMENT ON COLUMN perfkit.active_queries.wait_event_type IS 'as in pg_stat_activity; NULL: it does not wait';
 COMMENT ON COLUMN perfkit.active_queries.wait_event IS 'as in pg_stat_activity; NULL: it does not wait';
 COMMENT ON COLUMN perfkit.active_queries.blocking_pids IS 'who blocks it now, while it waits for a lock';
+COMMENT ON COLUMN perfkit.active_queries.plan IS 'as planned, and from the threshold on with the rows of each node then; NULL unless the plan costs perfkit.live_plan_min_cost or more';
 COMMENT ON COLUMN perfkit.active_queries.id IS 'number its row has or will have in slow_query_log; NULL while none was given';
 
 GRANT SELECT ON perfkit.slow_query_log TO pg_read_all_stats;
