@@ -102,6 +102,7 @@ typedef struct Setting
 	GucStringCheckHook check; /* of a SETTING_STRING */
 	GucStringAssignHook assign;
 	GucIntAssignHook assign_int;
+	GucRealAssignHook assign_real;
 	GucBoolAssignHook assign_bool;
 	GucEnumAssignHook assign_enum;
 } Setting;
@@ -128,7 +129,8 @@ static const Setting settings[] = {
 	 "0 means no limit; what is over it is counted as dropped_rate."},
 	{"perfkit.sample_rate", SETTING_REAL, &perfkit_sample_rate, 0, 1, PGC_SUSET, 0, NULL,
 	 "Share of the statements below the threshold that are logged too.",
-	 "A row so drawn has reason sampled and stands for sample_weight executions."},
+	 "A row so drawn has reason sampled and stands for sample_weight executions.",
+	 .assign_real = perfkit_selection_assign_sample_rate},
 	{"perfkit.excluded_users", SETTING_STRING, &perfkit_excluded_users, 0, 0, PGC_SUSET,
 	 GUC_LIST_INPUT, NULL, "Sessions of these roles are not logged, their errors neither.",
 	 "A list of names; the role is the one that logged in.", perfkit_selection_check_users,
@@ -244,7 +246,7 @@ perfkit_guc_init(void)
 			case SETTING_REAL:
 				DefineCustomRealVariable(s->name, s->summary, s->detail, s->variable,
 										 *(double *) s->variable, s->min, s->max, s->set_by,
-										 s->flags, NULL, NULL, NULL);
+										 s->flags, NULL, s->assign_real, NULL);
 				break;
 			case SETTING_STRING:
 				DefineCustomStringVariable(s->name, s->summary, s->detail, s->variable,
