@@ -142,6 +142,12 @@ eval { $run->finish };
 like(memory_of('unwanted', $ENDING), qr/^SELECT pg_sleep\(1000\)\|terminated\|57P01\|/m, '... and one that was terminated');
 is(books(), '0', '... the books balance');
 
+# a column that somebody has added, as an update of the extension may, is no obstacle
+$primary->safe_psql('postgres', 'ALTER TABLE perfkit.slow_query_log ADD COLUMN note text');
+$primary->wait_for_catchup($standby);
+is( ask($standby, q{SELECT (SELECT count(*) > 0 FROM perfkit.slow_queries WHERE origin = 'memory'), (SELECT count(*) = count(*) FILTER (WHERE note IS NULL) FROM perfkit._memory())}),
+	't|t', 'a column more in the table, and the rows are shown as before');
+
 # ---- replay goes on
 run_as($primary, 'primary', "SELECT 'while the standby follows'");
 is(stored($primary, q{application_name = 'primary'}), '2', 'the primary goes on storing');
