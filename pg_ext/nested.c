@@ -13,7 +13,8 @@
  *     itself has begun: so nobody else writes its row.
  * N2  An error without a place in a text is not known to be of one: it is the outer
  *     statement's alone.  So are errors of deferred triggers in a commit.
- * N3  The body of a function that does not compile is such a text too.
+ * N3  The body of a function that does not compile is such a text too, and so is
+ *     an expression of PL/pgSQL that cannot be analyzed or planned.
  *-------------------------------------------------------------------------
  */
 #include "nested.h"
