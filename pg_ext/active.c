@@ -5,7 +5,7 @@
  *
  * From the slots in shared memory, so it answers on a standby and while the
  * worker is away.  The text is what pg_stat_activity has, without passwords;
- * who may not see it there does not see it here.
+ * who may not see it there does not see it here, nor the plan.
  *-------------------------------------------------------------------------
  */
 #include "compat.h"
@@ -16,6 +16,7 @@
 #include "execution.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "planshare.h"
 #include "redact.h"
 #include "row.h"
 #include "running.h"
@@ -27,7 +28,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#define N_COLUMNS 16
+#define N_COLUMNS 19
 
 PG_FUNCTION_INFO_V1(perfkit_active);
 
@@ -118,6 +119,19 @@ put_waits(Cells *cells, const Found *f)
 }
 
 
+/* What it has found out of its plan so far, if that is expensive. */
+static void
+put_plan(Cells *cells, const Found *f)
+{
+	PerfkitPlanShown plan = {0};
+	bool none = !perfkit_planshare_read(f->index, f->view.serial, &plan);
+
+	put(cells, Int64GetDatum(plan.plan_id), none || plan.plan_id == 0);
+	put(cells, none ? (Datum) 0 : perfkit_row_plan(plan.text, plan.length), none);
+	put_text(cells, perfkit_plan_kind_name(plan.kind));
+}
+
+
 /* What the server knows of a backend that runs something; NULL if it does not. */
 static const PgBackendStatus *
 find_status(int pid)
@@ -163,12 +177,13 @@ fill(Cells *cells, const Found *f, int64 now_ns)
 	{
 		put_client(cells, v, status);
 		put_waits(cells, f);
+		put_plan(cells, f);
 		return true;
 	}
 	for (int i = 0; i < 4; i++)
 		put(cells, (Datum) 0, true);
 	put_text(cells, "<insufficient privilege>");
-	for (int i = 0; i < 4; i++)
+	while (cells->n < N_COLUMNS)
 		put(cells, (Datum) 0, true);
 	return true;
 }

@@ -14,6 +14,7 @@
 #include "parameters.h"
 #include "plan.h"
 #include "planid.h"
+#include "planshare.h"
 
 
 /* The execution's content, made at the first call; NULL when there is no memory. */
@@ -160,6 +161,7 @@ perfkit_content_free(PerfkitExecution *e)
 {
 	if (e->content == NULL)
 		return;
+	perfkit_planshare_forget(e->content);
 	free(e->content->parameters);
 	free(e->content->plan);
 	free(e->content);

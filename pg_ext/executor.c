@@ -16,6 +16,7 @@
 #include "failure.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "nested.h"
 #include "planid.h"
 #include "planlive.h"
 #include "planning.h"
@@ -205,6 +206,7 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 	PerfkitExecution *const e = perfkit_execution_of(query_desc);
 	PerfkitExecution *const owner = perfkit_planlive_owner(e);
 	const bool live = owner != NULL && unlikely(owner->live);
+	PerfkitNested nested;
 	Frame frame;
 
 	if (e == NULL && perfkit_capture_idle(perfkit_shmem_mine()))
@@ -215,9 +217,11 @@ run_executor(PERFKIT_RUN_PARAMETERS)
 	enter(&frame, e);
 	PG_TRY();
 	{
+		perfkit_nested_watch(&nested);
 		if (live)
 			perfkit_planlive_run(owner, query_desc);
 		chain_run(PERFKIT_RUN_ARGUMENTS);
+		perfkit_nested_leave(&nested);
 	}
 	PG_CATCH();
 	{
@@ -262,12 +266,15 @@ chain_finish(QueryDesc *query_desc)
 static pg_noinline void
 finish_work(QueryDesc *query_desc)
 {
+	PerfkitNested nested;
 	Frame frame;
 
 	enter(&frame, perfkit_execution_of(query_desc));
 	PG_TRY();
 	{
+		perfkit_nested_watch(&nested);
 		chain_finish(query_desc);
+		perfkit_nested_leave(&nested);
 	}
 	PG_CATCH();
 	{

@@ -3,12 +3,14 @@
  *	  Exactly one row for every statement that fails, whatever it fails of.
  *
  *	  inside a hook     -> PG_CATCH                        (error data copied)
+ *	  inside a function -> error context, PG_CATCH         (nested.c)
  *	  before or between -> emit_log_hook, ERROR            (syntax, analysis, planning, Bind,
  *commit) FATAL             -> emit_log_hook, or before_shmem_exit if that was hidden
  *
  * Both PG_CATCH and emit_log_hook come before the transaction is aborted, so
  * the statement's texts are still there.  Errors that a PL/pgSQL block catches
- * never pass a hook of the client's statement and give it no row.
+ * never pass a hook of the client's statement and give it no row; but the statement
+ * inside has its own, with track = all.
  *
  * F1  An error is reported once: the hook that has caught it at level 0 says
  *     so, and the emit_log_hook that follows skips it.
@@ -107,31 +109,45 @@ fail(PerfkitExecution *e, const PerfkitFailure *failure)
 }
 
 
+/* The error that is on its way, for as long as we are in memory of ours; NULL: no copy (F2). */
+static ErrorData *
+enter_reserved(MemoryContext *caller)
+{
+	*caller = CurrentMemoryContext;
+	if (geterrcode() == ERRCODE_OUT_OF_MEMORY || reserved == NULL)
+		return NULL;
+	MemoryContextSwitchTo(reserved);
+	return CopyErrorData();
+}
+
+
+static void
+leave_reserved(MemoryContext caller)
+{
+	MemoryContextSwitchTo(caller);
+	if (reserved != NULL)
+		MemoryContextReset(reserved);
+}
+
+
 void
 perfkit_failure_caught(PerfkitExecution *e)
 {
 	PerfkitFailure failure = {PERFKIT_ERROR, ERRCODE_OUT_OF_MEMORY, "out of memory", false};
-	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext caller;
+	ErrorData *error;
 	int level;
 
 	if (e == NULL)
 		return;
 	level = e->level;
-	if (geterrcode() == ERRCODE_OUT_OF_MEMORY || reserved == NULL)
-	{
-		failure.sqlstate = geterrcode();
-		if (failure.sqlstate != ERRCODE_OUT_OF_MEMORY)
-			failure.message = NULL;
-		fail(e, &failure);
-	}
-	else
-	{
-		MemoryContextSwitchTo(reserved);
-		classify(CopyErrorData(), &failure);
-		fail(e, &failure);
-		MemoryContextSwitchTo(caller);
-		MemoryContextReset(reserved);
-	}
+	error = enter_reserved(&caller);
+	if (error != NULL)
+		classify(error, &failure);
+	else if (geterrcode() != ERRCODE_OUT_OF_MEMORY)
+		failure = (PerfkitFailure){PERFKIT_ERROR, geterrcode(), NULL, false};
+	fail(e, &failure);
+	leave_reserved(caller);
 	if (level == 0)
 		perfkit_failure_state.reported = true;
 }
@@ -289,6 +305,28 @@ fail_unstarted(PerfkitDatabase *db, PerfkitFailure *failure)
 	perfkit_content_take_failed(&ghost);
 	perfkit_publish(db, &ghost, failure);
 	perfkit_content_free(&ghost);
+}
+
+
+void
+perfkit_failure_unstarted(PerfkitExecution *ghost)
+{
+	PerfkitDatabase *db = perfkit_shmem_mine();
+	PerfkitFailure failure;
+	MemoryContext caller;
+	ErrorData *error = enter_reserved(&caller);
+
+	if (error != NULL && error->elevel >= ERROR && db != NULL)
+	{
+		classify(error, &failure);
+		if (ghost->source == NULL)
+		{
+			ghost->source = error->internalquery;
+			failure.unparsed = no_parse(failure.sqlstate);
+		}
+		perfkit_publish(db, ghost, &failure);
+	}
+	leave_reserved(caller);
 }
 
 

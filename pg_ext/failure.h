@@ -41,4 +41,11 @@ perfkit_failure_next_statement(void)
  */
 extern void perfkit_failure_caught(PerfkitExecution *e);
 
+/*
+ * In PG_CATCH, or in an error context: the row of a statement inside another that
+ * has failed before it was executed.  What is known of it is in `ghost`, which is no
+ * slot; without a source the text is what the error says it is about.
+ */
+extern void perfkit_failure_unstarted(PerfkitExecution *ghost);
+
 #endif /* PERFKIT_FAILURE_H */

@@ -32,6 +32,7 @@ bool perfkit_capture_parameters = true;
 int perfkit_max_parameter_size = 1024;
 int perfkit_capture_plan = PERFKIT_PLAN_ESTIMATE;
 int perfkit_live_plan_min_cost = 100000;
+int perfkit_live_plan_memory = 1024;
 int perfkit_max_plan_size = 64 * 1024;
 int perfkit_log_new_plans = PERFKIT_NEW_PLANS_OFF;
 int perfkit_max_plans = 5000;
@@ -101,6 +102,7 @@ typedef struct Setting
 	GucStringCheckHook check; /* of a SETTING_STRING */
 	GucStringAssignHook assign;
 	GucIntAssignHook assign_int;
+	GucRealAssignHook assign_real;
 	GucBoolAssignHook assign_bool;
 	GucEnumAssignHook assign_enum;
 } Setting;
@@ -127,7 +129,8 @@ static const Setting settings[] = {
 	 "0 means no limit; what is over it is counted as dropped_rate."},
 	{"perfkit.sample_rate", SETTING_REAL, &perfkit_sample_rate, 0, 1, PGC_SUSET, 0, NULL,
 	 "Share of the statements below the threshold that are logged too.",
-	 "A row so drawn has reason sampled and stands for sample_weight executions."},
+	 "A row so drawn has reason sampled and stands for sample_weight executions.",
+	 .assign_real = perfkit_selection_assign_sample_rate},
 	{"perfkit.excluded_users", SETTING_STRING, &perfkit_excluded_users, 0, 0, PGC_SUSET,
 	 GUC_LIST_INPUT, NULL, "Sessions of these roles are not logged, their errors neither.",
 	 "A list of names; the role is the one that logged in.", perfkit_selection_check_users,
@@ -155,6 +158,9 @@ static const Setting settings[] = {
 	 0, NULL, "Plans of at least this cost are taken while their statement runs.",
 	 "So there is one if it fails, with the rows of each node at the threshold. -1 turns it off.",
 	 .assign_int = perfkit_planlive_assign_min_cost},
+	{"perfkit.live_plan_memory", SETTING_INT, &perfkit_live_plan_memory, 0, ONE_MB, PGC_POSTMASTER,
+	 GUC_UNIT_KB, NULL, "Shared memory for the plans of statements that run now.",
+	 "Where there is no room active_queries has no plan, counted as live_plans_refused."},
 	{"perfkit.max_plan_size", SETTING_INT, &perfkit_max_plan_size, 1024, ONE_MB, PGC_SUSET,
 	 GUC_UNIT_BYTE, NULL, "Larger plans are left out.", NULL},
 	{"perfkit.log_new_plans", SETTING_ENUM, &perfkit_log_new_plans, 0, 0, PGC_SUSET, 0,
@@ -240,7 +246,7 @@ perfkit_guc_init(void)
 			case SETTING_REAL:
 				DefineCustomRealVariable(s->name, s->summary, s->detail, s->variable,
 										 *(double *) s->variable, s->min, s->max, s->set_by,
-										 s->flags, NULL, NULL, NULL);
+										 s->flags, NULL, s->assign_real, NULL);
 				break;
 			case SETTING_STRING:
 				DefineCustomStringVariable(s->name, s->summary, s->detail, s->variable,

@@ -49,6 +49,7 @@ extern bool perfkit_capture_parameters;
 extern int perfkit_max_parameter_size; /* bytes, of one value */
 extern int perfkit_capture_plan;       /* PerfkitCapturePlan */
 extern int perfkit_live_plan_min_cost; /* the planner's units; -1 off */
+extern int perfkit_live_plan_memory;   /* kB */
 extern int perfkit_max_plan_size;      /* bytes */
 extern int perfkit_log_new_plans;      /* PerfkitLogNewPlans */
 extern int perfkit_max_plans;          /* statements in planseen.h's table */

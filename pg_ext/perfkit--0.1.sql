@@ -137,7 +137,7 @@ DECLARE
 		'pool_client_addr', 'address of the pooler''s client (reserved)',
 		'pool_client_port', 'port of the pooler''s client (reserved)',
 		'pool_wait_ms', 'wait in the pooler''s queue (reserved)',
-		'origin', 'stored, or memory on a standby',
+		'origin', 'stored; memory: captured by this standby, and in its memory only',
 		'shared_blks_hit', 'shared blocks found in the cache',
 		'shared_blks_read', 'shared blocks read',
 		'shared_blks_dirtied', 'shared blocks dirtied',
@@ -182,6 +182,12 @@ BEGIN
 	END LOOP;
 END $$;
 
+CREATE FUNCTION perfkit._memory() RETURNS SETOF perfkit.slow_query_log
+AS 'MODULE_PATHNAME', 'perfkit_memory'
+LANGUAGE C STABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._memory() IS
+	'what a standby has captured and cannot store, from shared memory; no rows elsewhere; texts of others only for pg_read_all_stats';
+
 -- Rows of others are shown without what the reader may not know.
 CREATE FUNCTION perfkit._may_read(role oid) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -222,7 +228,7 @@ SELECT
 	l.parallel_workers_to_launch, l.parallel_workers_launched,
 	l.cpu_user_time, l.cpu_sys_time, l.waits, l.blocking_pid, l.truncated,
 	l.boot, l.sequence
-FROM perfkit.slow_query_log l
+FROM (SELECT * FROM perfkit.slow_query_log UNION ALL SELECT * FROM perfkit._memory()) l
 CROSS JOIN LATERAL (SELECT perfkit._may_read(l.userid) AS visible OFFSET 0) m
 ORDER BY l.started_at DESC, l.boot DESC, l.sequence DESC;
 
@@ -239,7 +245,7 @@ CREATE FUNCTION perfkit._active(OUT pid integer, OUT started_at timestamptz,
 	OUT elapsed_ms double precision, OUT queryid bigint, OUT nesting_level integer, OUT userid oid,
 	OUT id bigint, OUT client_addr text, OUT client_port integer, OUT application_name text,
 	OUT command_tag text, OUT query text, OUT wait_event_type text, OUT wait_event text,
-	OUT waits jsonb, OUT blocking_pid integer)
+	OUT waits jsonb, OUT blocking_pid integer, OUT plan_id bigint, OUT plan jsonb, OUT plan_kind text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'perfkit_active'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
@@ -253,7 +259,7 @@ SELECT
 	a.client_addr::inet AS client_addr, a.client_port, a.application_name, a.command_tag, a.query,
 	a.wait_event_type, a.wait_event,
 	CASE WHEN a.wait_event_type = 'Lock' THEN pg_catalog.pg_blocking_pids(a.pid) ELSE '{}' END AS blocking_pids,
-	a.waits, a.id
+	a.waits, a.id, a.plan_id, a.plan, a.plan_kind
 FROM perfkit._active() a
 ORDER BY a.started_at;
 
@@ -270,6 +276,7 @@ COMMENT ON COLUMN perfkit.active_queries.elapsed_ms IS 'time since started_at';
 COMMENT ON COLUMN perfkit.active_queries.wait_event_type IS 'as in pg_stat_activity; NULL: it does not wait';
 COMMENT ON COLUMN perfkit.active_queries.wait_event IS 'as in pg_stat_activity; NULL: it does not wait';
 COMMENT ON COLUMN perfkit.active_queries.blocking_pids IS 'who blocks it now, while it waits for a lock';
+COMMENT ON COLUMN perfkit.active_queries.plan IS 'as planned, and from the threshold on with the rows of each node then; NULL unless the plan costs perfkit.live_plan_min_cost or more';
 COMMENT ON COLUMN perfkit.active_queries.id IS 'number its row has or will have in slow_query_log; NULL while none was given';
 
 GRANT SELECT ON perfkit.slow_query_log TO pg_read_all_stats;

@@ -22,6 +22,7 @@
 #include "content.h"
 #include "guard.h"
 #include "miscadmin.h"
+#include "planshare.h"
 #include "nodes/nodeFuncs.h"
 #include "publish.h"
 #include "utils/float.h"
@@ -95,6 +96,29 @@ take(PerfkitExecution *owner, QueryDesc *query_desc, PerfkitPlanKind kind)
 }
 
 
+/* To those who look at what runs; of the client's statement only, for that is what they look at. */
+static void
+show(const PerfkitExecution *owner)
+{
+	PerfkitDatabase *db = perfkit_shmem_mine();
+
+	if (db != NULL && owner->serial != 0 && owner->content != NULL && owner->content->plan != NULL)
+		perfkit_planshare_put(db, owner->serial, owner->content);
+}
+
+
+/* The threshold has passed in the middle of the run. */
+static pg_noinline void
+look(PerfkitExecution *owner)
+{
+	due = false;
+	if (!perfkit_guard_possible())
+		return;
+	take(owner, owner->plan_desc, PERFKIT_PLAN_KIND_PARTIAL);
+	show(owner);
+}
+
+
 static TupleTableSlot *
 next_row(PlanState *node)
 {
@@ -102,12 +126,7 @@ next_row(PlanState *node)
 
 	if (unlikely(due) && perfkit_planlive_watched != NULL &&
 		perfkit_planlive_watched->plan_desc->estate == node->state)
-	{
-		due = false;
-		if (perfkit_guard_possible())
-			take(perfkit_planlive_watched, perfkit_planlive_watched->plan_desc,
-				 PERFKIT_PLAN_KIND_PARTIAL);
-	}
+		look(perfkit_planlive_watched);
 	if (node->instrument == NULL)
 		return node->ExecProcNodeReal(node);
 	InstrStartNode(node->instrument);
@@ -191,6 +210,7 @@ perfkit_planlive_run(PerfkitExecution *owner, QueryDesc *query_desc)
 		return;
 	if (!perfkit_content_has_plan(owner))
 		take(owner, query_desc, PERFKIT_PLAN_KIND_ESTIMATE);
+	show(owner);
 	if (may_watch(owner, query_desc))
 		watch(owner, query_desc);
 }

@@ -5,6 +5,8 @@
  *	  start (counts rows) -> first run: estimate, clock set -> the threshold: partial
  *	  -> end: actual, if slow
  *
+ * The first two are shown to others while the statement runs (planshare.h).
+ *
  * Over perfkit.live_plan_min_cost a statement that fails, is cancelled or waits
  * for ever has its plan already.  Below it there is the start and the end of this,
  * and that with perfkit.capture_plan = actual or timing only; else the estimate is

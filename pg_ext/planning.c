@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "capture.h"
+#include "nested.h"
 #include "optimizer/planner.h"
 
 PerfkitPlanning perfkit_plannings[PERFKIT_MAX_PLANNINGS];
@@ -38,6 +39,7 @@ plan_statement(Query *parse, const char *query_string, int cursor_options, Param
 	int nesting = perfkit_nesting;
 	bool tracked =
 		db != NULL && perfkit_capture_tracked(nesting) && nesting < PERFKIT_MAX_PLANNINGS;
+	PerfkitNested nested;
 	PlannedStmt *result;
 	int64 begin_ns;
 
@@ -49,12 +51,16 @@ plan_statement(Query *parse, const char *query_string, int cursor_options, Param
 	perfkit_nesting++;
 	PG_TRY();
 	{
+		perfkit_nested_watch(&nested);
 		result = chain(parse, query_string, cursor_options, params);
+		perfkit_nested_leave(&nested);
 	}
 	PG_CATCH();
 	{
 		perfkit_nesting = nesting;
-		if (tracked && nesting == 0)
+		if (tracked && nesting > 0)
+			perfkit_nested_planning_failed(parse, query_string, begin_ns);
+		else if (tracked)
 			failed = (FailedPlanning){GetCurrentStatementStartTimestamp(), query_string, params};
 		PG_RE_THROW();
 	}

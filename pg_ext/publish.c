@@ -5,11 +5,12 @@
  *	  slow or failed? -> within the rate? -> fill the backend's record -> ring
  *
  * Runs at the end of a statement, in healthy, aborting and exiting backends
- * alike: no palloc, no catalog, no lock, no ereport.
+ * alike: no palloc, no catalog, no ereport, and no lock that is waited for.
  *-------------------------------------------------------------------------
  */
 #include "publish.h"
 
+#include "access/xlog.h"
 #include "address.h"
 #include "common/ip.h"
 #include "content.h"
@@ -18,6 +19,7 @@
 #include "miscadmin.h"
 #include "source.h"
 #include "selection.h"
+#include "standby.h"
 #include "statements.h"
 #include "storage/bufmgr.h"
 #include "utils/guc.h"
@@ -220,11 +222,22 @@ fill_texts(PerfkitDatabase *db, PerfkitRecord *record, PerfkitExecution *e,
 }
 
 
+/* Sooner than it would look by itself.  On a standby it has nothing to do. */
+static inline void
+wake_worker(PerfkitDatabase *db, PerfkitRing *ring)
+{
+	if (perfkit_ring_used(ring) > WAKE_AT(ring) && db->worker_latch != NULL &&
+		!RecoveryInProgress())
+		SetLatch(db->worker_latch);
+}
+
+
 /* True when the record is in the ring; else it is counted why not. */
 static bool
-put(PerfkitDatabase *db, PerfkitRecord *record)
+put_record(PerfkitDatabase *db, PerfkitRecord *record)
 {
 	PerfkitRing *ring = perfkit_shmem_ring(db);
+	PerfkitRingPut put;
 
 	if (ring == NULL)
 	{
@@ -236,11 +249,13 @@ put(PerfkitDatabase *db, PerfkitRecord *record)
 		perfkit_record_leave_plan_out(record);
 		truncated(db, record, PERFKIT_CUT_PLAN, PERFKIT_TRUNCATED_PLAN);
 	}
-	switch (perfkit_ring_put(ring, record, record->length))
+	put = perfkit_ring_put(ring, record, record->length);
+	if (put == PERFKIT_RING_FULL && perfkit_standby_make_room(db, record->length))
+		put = perfkit_ring_put(ring, record, record->length);
+	switch (put)
 	{
 		case PERFKIT_RING_STORED:
-			if (perfkit_ring_used(ring) > WAKE_AT(ring) && db->worker_latch != NULL)
-				SetLatch(db->worker_latch);
+			wake_worker(db, ring);
 			return true;
 		case PERFKIT_RING_FULL:
 			perfkit_count(db, PERFKIT_DROPPED_RING_FULL, 1);
@@ -326,6 +341,6 @@ perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *
 	fill_texts(db, record, e, failure);
 	if (e->content != NULL)
 		fill_content(db, record, e->content);
-	if (!put(db, record) && e->persisted)
+	if (!put_record(db, record) && e->persisted)
 		perfkit_slot_leave_end(record);
 }

@@ -126,6 +126,13 @@ perfkit_ring_start(PerfkitRing *ring, PerfkitRingCursor *cursor)
 }
 
 
+void
+perfkit_ring_catch_up(PerfkitRing *ring, PerfkitRingCursor *cursor)
+{
+	cursor->position = Max(cursor->position, pg_atomic_read_u64(&ring->tail));
+}
+
+
 uint32
 perfkit_ring_peek(PerfkitRing *ring, const PerfkitRingCursor *cursor)
 {

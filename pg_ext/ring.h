@@ -55,8 +55,14 @@ extern bool perfkit_ring_fits(const PerfkitRing *ring, uint32 length);
 /* Copies one record in.  Any process, any state but inside another put. */
 extern PerfkitRingPut perfkit_ring_put(PerfkitRing *ring, const void *record, uint32 length);
 
-/* Starts reading at the oldest record.  Only one process may read at a time. */
+/*
+ * Starts reading at the oldest record.  Only one process may consume, and others
+ * may read only while they keep it from that (standby.c).
+ */
 extern void perfkit_ring_start(PerfkitRing *ring, PerfkitRingCursor *cursor);
+
+/* Steps over what was consumed since the cursor was used last. */
+extern void perfkit_ring_catch_up(PerfkitRing *ring, PerfkitRingCursor *cursor);
 
 /* Length of the record at the cursor; 0 when there is none, or it is still being filled. */
 extern uint32 perfkit_ring_peek(PerfkitRing *ring, const PerfkitRingCursor *cursor);

@@ -248,6 +248,13 @@ put_parameters(PerfkitRow *row, const PerfkitRecord *record)
 
 
 /* It was JSON when it was made (plan.c). */
+Datum
+perfkit_row_plan(const char *json, uint32 size)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(valid_text(json, size))));
+}
+
+
 static void
 put_plan(PerfkitRow *row, const PerfkitRecord *record)
 {
@@ -257,9 +264,7 @@ put_plan(PerfkitRow *row, const PerfkitRecord *record)
 	if (size == 0)
 		put(row, (Datum) 0, true);
 	else
-		put(row,
-			DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(valid_text(json, size)))),
-			false);
+		put(row, perfkit_row_plan(json, size), false);
 	put_string(row, perfkit_plan_kind_name(record->plan_kind));
 }
 

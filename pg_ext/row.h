@@ -35,4 +35,7 @@ extern void perfkit_row_fill(PerfkitRow *row, const PerfkitRecord *record, const
 /* Waits as a jsonb of event and milliseconds, palloc'd; 0 when there are none. */
 extern Datum perfkit_row_waits(const PerfkitWait waits[PERFKIT_MAX_WAITS]);
 
+/* A plan (plan.h) as a jsonb, palloc'd. */
+extern Datum perfkit_row_plan(const char *json, uint32 size);
+
 #endif /* PERFKIT_ROW_H */

@@ -18,6 +18,7 @@
 #include "execution.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "planshare.h"
 #include "record.h"
 #include "source.h"
 #include "storage/proc.h"
@@ -180,6 +181,27 @@ add_texts(PerfkitRecord *record, const PerfkitSlotView *v, const PgBackendStatus
 }
 
 
+/* What it has found out of its plan so far; a larger one than our own settings allow is left out.
+ */
+static void
+add_plan(PerfkitRecord *record, int index, uint32 serial)
+{
+	PerfkitPlanShown plan;
+
+	if (!perfkit_planshare_read(index, serial, &plan))
+		return;
+	record->plan_id = plan.plan_id;
+	if (plan.length <= (uint32) perfkit_max_plan_size)
+	{
+		record->plan_kind = plan.kind;
+		perfkit_record_add(record, PERFKIT_TEXT_PLAN, plan.text, plan.length);
+	}
+	else
+		record->truncated |= PERFKIT_CUT_PLAN;
+	pfree(plan.text);
+}
+
+
 static void
 fill(PerfkitRecord *record, const PerfkitSlot *slot, const PerfkitSlotView *v, int64 now_ns)
 {
@@ -211,8 +233,9 @@ fill(PerfkitRecord *record, const PerfkitSlot *slot, const PerfkitSlotView *v, i
 
 /* Writes its row; nothing happens when it has ended in between. */
 static void
-persist(PerfkitDatabase *db, PerfkitSlot *slot, const PerfkitSlotView *v, int64 now_ns)
+persist(PerfkitDatabase *db, int index, const PerfkitSlotView *v, int64 now_ns)
 {
+	PerfkitSlot *slot = perfkit_slot_at(index);
 	const PgBackendStatus *status = backend_status(v->session.pid);
 	PerfkitRecord *record = perfkit_record_begin();
 	uint64 sequence;
@@ -227,6 +250,7 @@ persist(PerfkitDatabase *db, PerfkitSlot *slot, const PerfkitSlotView *v, int64 
 		record->waits[0].ms = 0;
 	}
 	add_texts(record, v, status);
+	add_plan(record, index, v->serial);
 	sequence = perfkit_slot_persist(slot, v->serial);
 	if (sequence == 0)
 		return;
@@ -254,7 +278,7 @@ look_at(PerfkitDatabase *db, int index, const PerfkitSlotView *v, bool may_store
 
 	/* Not at once again, should this fail. */
 	watch->persist_at_ms = 2 * elapsed_ms;
-	persist(db, slot, v, now_ns);
+	persist(db, index, v, now_ns);
 }
 
 

@@ -4,11 +4,15 @@
  *
  * A list is one block, made by the check hook and owned by guc.c: a count and
  * the entries behind it.  An empty list is no block at all.
+ *
+ * Statements are not drawn one by one: how many pass between two that are drawn is
+ * drawn, which has the same distribution and costs each of them a count.
  *-------------------------------------------------------------------------
  */
 #include "selection.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/pg_prng.h"
@@ -28,6 +32,9 @@ typedef struct Ids
 } Ids;
 
 bool perfkit_selection_excluding = false;
+int64 perfkit_selection_gap = PG_INT64_MAX;
+
+static bool gap_drawn = false; /* in this process, for this rate */
 
 static const Names *users = NULL;
 static const Names *applications = NULL;
@@ -204,9 +211,40 @@ perfkit_selection_excluded(const char *application, int64 queryid)
 }
 
 
+/* Failures before the next success, each with probability perfkit.sample_rate: geometric. */
+static int64
+next_gap(void)
+{
+	double gap;
+
+	if (perfkit_sample_rate <= 0)
+		return PG_INT64_MAX;
+	if (perfkit_sample_rate >= 1)
+		return 0;
+	gap = floor(log(1 - pg_prng_double(&pg_global_prng_state)) / log1p(-perfkit_sample_rate));
+	return (int64) Min(gap, 1e18);
+}
+
+
+void
+perfkit_selection_assign_sample_rate(double value, void *extra)
+{
+	/* Drawn by who needs it: the postmaster's would be the same for all its children. */
+	perfkit_selection_gap = value > 0 ? 0 : PG_INT64_MAX;
+	gap_drawn = false;
+}
+
+
 bool
 perfkit_selection_draw(PerfkitExecution *e)
 {
-	e->sampled = pg_prng_double(&pg_global_prng_state) < perfkit_sample_rate;
+	if (!gap_drawn)
+	{
+		gap_drawn = true;
+		perfkit_selection_gap = next_gap() - 1;
+	}
+	e->sampled = perfkit_selection_gap < 0;
+	if (e->sampled)
+		perfkit_selection_gap = next_gap();
 	return e->sampled;
 }

@@ -14,9 +14,15 @@
 #include "guc.h"
 #include "utils/guc.h"
 
-/* Whether any of the three lists has an entry.  Read by every statement: hidden. */
+/* Read by every statement: hidden. */
 #pragma GCC visibility push(hidden)
+
+/* Whether any of the three lists has an entry. */
 extern bool perfkit_selection_excluding;
+
+/* Private to perfkit_selection_sampled(): faster statements to let pass until one is drawn. */
+extern int64 perfkit_selection_gap;
+
 #pragma GCC visibility pop
 
 /*
@@ -35,17 +41,21 @@ perfkit_selection_left_out(const PerfkitExecution *e)
 									  e->queryid);
 }
 
-/* Draws a faster statement with probability perfkit.sample_rate, and notes that in it. */
+/* Private to perfkit_selection_sampled(): the gap is over. */
 extern bool perfkit_selection_draw(PerfkitExecution *e);
 
-/* A statement has ended below the threshold: is it to be logged all the same? */
+/*
+ * A statement has ended below the threshold: is it to be logged all the same?  So with
+ * probability perfkit.sample_rate, each for itself; noted in it.
+ */
 static inline bool
 perfkit_selection_sampled(PerfkitExecution *e)
 {
-	return unlikely(perfkit_sample_rate > 0) && perfkit_selection_draw(e);
+	return unlikely(--perfkit_selection_gap < 0) && perfkit_selection_draw(e);
 }
 
-/* The hooks of the three settings, for guc.c. */
+/* The hooks of perfkit.sample_rate and of the three lists, for guc.c. */
+extern void perfkit_selection_assign_sample_rate(double value, void *extra);
 extern bool perfkit_selection_check_users(char **value, void **extra, GucSource source);
 extern void perfkit_selection_assign_users(const char *value, void *extra);
 extern bool perfkit_selection_check_applications(char **value, void **extra, GucSource source);

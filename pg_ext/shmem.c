@@ -20,6 +20,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "planseen.h"
+#include "planshare.h"
 #include "seat.h"
 #include "sheets.h"
 #include "shmem.h"
@@ -80,11 +81,18 @@ statements_at(void)
 
 
 static Size
+plans_at(void)
+{
+	return CACHELINEALIGN(add_size(add_size(statements_at(), perfkit_sheets_memory()),
+								   perfkit_statements_table_memory()));
+}
+
+
+static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(statements_at(), perfkit_sheets_memory()),
-					add_size(perfkit_statements_table_memory(), PG_CACHE_LINE_SIZE));
+	return add_size(add_size(plans_at(), perfkit_planshare_memory()), PG_CACHE_LINE_SIZE);
 }
 
 
@@ -159,6 +167,7 @@ startup(void)
 	perfkit_slot_init(slots, !found);
 	perfkit_sheets_init(start + statements_at());
 	perfkit_statements_table_init(start + statements_at() + perfkit_sheets_memory(), !found);
+	perfkit_planshare_init(start + plans_at(), !found);
 	if (found)
 		return;
 	init_shared();

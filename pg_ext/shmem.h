@@ -47,6 +47,8 @@
 	X(TRUNCATED_PLAN, "truncated_plan",                                                            \
 	  "plans left out: larger than perfkit.max_plan_size, or than the ring")                       \
 	X(EXPLAIN_FAILED, "explain_failed", "plans that could not be taken")                           \
+	X(LIVE_PLANS_REFUSED, "live_plans_refused",                                                    \
+	  "plans of running statements there was no room to show: see perfkit.live_plan_memory")       \
 	X(UNTRACKED_DEPTH, "untracked_depth", "executions nested too deep to be followed")             \
 	X(RETENTION_BLOCKED, "retention_blocked",                                                      \
 	  "times an old day was in use and could not be dropped")                                      \

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "partition.h"
 #include "planseen.h"
+#include "planshare.h"
 #include "seat.h"
 #include "sheets.h"
 #include "shmem.h"
@@ -117,7 +118,7 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
 				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_slot_memory() +
 				 perfkit_planseen_memory() + perfkit_seat_memory() + perfkit_sheets_memory() +
-				 perfkit_statements_table_memory()),
+				 perfkit_statements_table_memory() + perfkit_planshare_memory()),
 		"rings, counters, plans and statements of all databases, and what each backend has");
 }
 

@@ -27,6 +27,7 @@
 #include "guc.h"
 #include "handsoff.h"
 #include "miscadmin.h"
+#include "nested.h"
 #include "selection.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
@@ -44,6 +45,7 @@ typedef struct Meaning
 	bool creates_extension;
 	bool creates_database;
 	bool sets_application;
+	bool runs_functions; /* it may; and a body that does not parse is not what it runs */
 } Meaning;
 
 bool perfkit_utility_pending = false;
@@ -62,6 +64,7 @@ find_meaning(Node *node, Meaning *m)
 {
 	memset(m, 0, sizeof(*m));
 	m->tag = CreateCommandTag(node);
+	m->runs_functions = !IsA(node, CreateFunctionStmt);
 	switch (nodeTag(node))
 	{
 		case T_ExecuteStmt:
@@ -234,6 +237,7 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 	int declaring = perfkit_capture_declaring;
 	int nesting = perfkit_nesting;
 	PerfkitExecution *volatile e;
+	PerfkitNested nested;
 	Meaning m;
 
 	watch();
@@ -254,7 +258,11 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 			perfkit_capture_declaring = perfkit_nesting;
 		if (perfkit_handsoff_begin(statement->utilityStmt))
 			perfkit_utility_pending = true;
+		if (m.runs_functions)
+			perfkit_nested_watch(&nested);
 		next(statement, source, read_only_tree, context, params, environment, dest, qc);
+		if (m.runs_functions)
+			perfkit_nested_leave(&nested);
 	}
 	PG_CATCH();
 	{

@@ -13,7 +13,8 @@
  * postmaster.  What it leaves behind in the ring is the next worker's, or the
  * state file's (state.h).
  *
- * On a standby nothing can be written: the oldest records give way.
+ * On a standby nothing can be written: the records stay in the ring (standby.h),
+ * and are stored after promotion.
  *-------------------------------------------------------------------------
  */
 #include "worker.h"
@@ -35,6 +36,7 @@
 #include "running.h"
 #include "sheets.h"
 #include "shmem.h"
+#include "standby.h"
 #include "storage/ipc.h"
 #include "unfinished.h"
 #include "utils/fmgroids.h"
@@ -306,24 +308,16 @@ work(void)
 }
 
 
-/* In recovery: keep room for new records by giving up the oldest. */
-static void
-standby_work(void)
-{
-	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_STANDBY);
-	perfkit_writer_overwrite(db, true);
-	next_upkeep = 0;
-}
-
-
 /*
- * Once after promotion: what the standby has run is not stored.  The launcher
- * looks again at databases without the extension: it may have come by replication.
+ * Once, before the first batch.  After promotion the launcher looks again at
+ * databases without the extension: it may have come by replication.
  */
 static void
-promoted(void)
+begin_to_store(bool promoted)
 {
-	perfkit_writer_overwrite(db, false);
+	perfkit_standby_leave();
+	if (!promoted)
+		return;
 	pg_atomic_write_u32(&perfkit_shared->rescan, 1);
 	perfkit_shmem_wake_launcher();
 }
@@ -368,18 +362,20 @@ static void
 flush(void)
 {
 	static bool standby = false;
+	static bool storing = false;
 
 	check_extension();
 	perfkit_sheets_merge(MyDatabaseId, false);
 	if (RecoveryInProgress())
 	{
 		standby = true;
-		standby_work();
+		next_upkeep = 0;
+		pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_STANDBY);
 		return;
 	}
-	if (standby)
-		promoted();
-	standby = false;
+	if (!storing)
+		begin_to_store(standby);
+	storing = true;
 	work();
 }
 

@@ -359,21 +359,3 @@ perfkit_writer_store_running(PerfkitDatabase *db, PerfkitRecord *record)
 	MemoryContextReset(batch_memory);
 	perfkit_count(db, PERFKIT_RUNNING_ROWS, 1);
 }
-
-
-void
-perfkit_writer_overwrite(PerfkitDatabase *db, bool only_half)
-{
-	PerfkitRing *ring = perfkit_shmem_ring(db);
-	uint64 keep = only_half && ring != NULL ? ring->size / 2 : 0;
-	PerfkitRingCursor cursor;
-
-	if (ring == NULL || perfkit_ring_used(ring) <= keep)
-		return;
-	perfkit_ring_start(ring, &cursor);
-	while (perfkit_ring_peek(ring, &cursor) > 0 &&
-		   pg_atomic_read_u64(&ring->head) - cursor.position > keep)
-		perfkit_ring_skip(ring, &cursor);
-	perfkit_count(db, PERFKIT_DROPPED_OVERWRITTEN, (int64) cursor.records);
-	perfkit_ring_consume(ring, &cursor);
-}

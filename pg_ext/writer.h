@@ -37,10 +37,4 @@ extern bool perfkit_writer_stormy(void);
 /* It was. */
 extern void perfkit_writer_size_known(void);
 
-/*
- * Gives up the oldest records without storing them (dropped_overwritten):
- * enough of them to have half the ring free, or all.
- */
-extern void perfkit_writer_overwrite(PerfkitDatabase *db, bool only_half);
-
 #endif /* PERFKIT_WRITER_H */

@@ -20,6 +20,7 @@ perfkit.log_errors_rate = 0
 perfkit.ring_size = 64kB
 perfkit.wait_sample_interval = 10ms
 perfkit.persist_running_after = 300ms
+perfkit.live_plan_memory = 64kB
 deadlock_timeout = 50ms
 restart_after_crash = on
 EOF_CONF
@@ -192,7 +193,40 @@ for my $application (sort grep { $_ ne 'plan left out' } keys %planned)
 	ok(await($node, "SELECT outcome FROM perfkit.slow_query_log WHERE application_name = '$application' AND query ~ 'AS plan'", 'running'), "$application: it runs");
 	$id_of{$application} = ask($node, "SELECT id FROM perfkit.slow_query_log WHERE application_name = '$application' AND query ~ 'AS plan'");
 }
-$holder->query_safe('SELECT pg_advisory_unlock(42)');
+
+# what others see of it meanwhile
+my $PLAN = q{plan_kind, plan_id IS NOT NULL, plan -> 'Plan' ->> 'Node Type', jsonb_path_exists(plan, '$.**."Actual Rows"')};
+is(ask($node, active('live plan', $PLAN)), 'estimate|t|Aggregate|f', 'active_queries has the plan');
+is(ask($node, active('plan of CTAS', $PLAN)), 'estimate|t|Aggregate|f', '... of a utility statement too');
+ok(await($node, active('plan so far', $PLAN), 'partial|t|Aggregate|t'), '... with rows once the threshold has passed');
+is(ask($node, active($_, 'num_nulls(plan, plan_kind, plan_id)')), '3', "... and none of: $_") for 'plan at the end', 'no plan';
+is( ask($node, q{SET ROLE stranger; SELECT count(*) > 4, count(plan), count(plan_kind), count(plan_id) FROM perfkit.active_queries}),
+	't|0|0|0', '... nor for strangers');
+is( ask($node, q{SELECT plan_kind, plan_id, plan -> 'Plan' ->> 'Node Type' FROM perfkit.slow_queries WHERE outcome = 'running' AND application_name = 'live plan'}),
+	'estimate|' . ask($node, active('live plan', 'plan_id')) . '|Aggregate', 'the row of what still runs has it');
+is(counter($node, 'live_plans_refused'), '0', 'there was room for all');
+$planned{'huge plan'} = begin(
+	'huge plan', undef, @EXPENSIVE,
+	q{SET perfkit.max_plan_size = '1MB'},
+	"$LOCKS UNION ALL " . join(' UNION ALL ', map { "SELECT $_ WHERE random() < 2" } 1 .. 500));
+ok(await($node, active('huge plan', 'num_nulls(plan, plan_kind, plan_id)'), '3'), 'one that finds no room is not shown');
+is(counter($node, 'live_plans_refused'), '1', '... and counted');
+{
+	my $client = PerfkitWire->new($node, 'postgres', application_name => 'plan of portal', options => '-c perfkit.live_plan_min_cost=0');
+
+	$client->parse('', 'SELECT i, CASE WHEN i = 2 THEN pg_advisory_lock_shared(42)::text END FROM generate_series(1, 3) AS i');
+	$client->bind('p', '');
+	$client->execute('p', 1);
+	$client->send('Flush');
+	$client->until('s');
+	is(ask($node, active('plan of portal', 'count(*)')), '0', 'a portal that pauses is not active');
+	$client->execute('p');
+	$client->send('Flush');
+	ok(await($node, active('plan of portal', $PLAN), 'estimate|t|Function Scan|f'), '... and has its plan again when it goes on');
+	$holder->query_safe('SELECT pg_advisory_unlock(42)');
+	$client->until('C');
+	$client->quit;
+}
 $holder->quit;
 end_of('plan so far', 'pg_cancel_backend');
 finish($planned{$_}) for sort keys %planned;
@@ -202,6 +236,16 @@ is(plan_of('no plan'), "ok|long_running|t|$id_of{'no plan'}", '... the same, wit
 is(plan_of('plan of CTAS'), "ok|long_running|actual|t|1|$id_of{'plan of CTAS'}", '... the same, with that of its query');
 like(plan_of('plan so far'), qr/^cancel\|long_running\|partial\|t\|\d+\|$id_of{'plan so far'}$/, '... the same, with the plan from before');
 is(stored($node, q{application_name = 'plan left out' AND query ~ 'generate_series'}), '0', 'one that is left out has none');
+
+# each of these takes room for its plan, and gives it back, whatever becomes of it
+run_as($node, 'comes and goes', join ';', 'SET perfkit.live_plan_min_cost = 0', map { ("SELECT 1 / (i - i) FROM generate_series(1, 3) AS i", 'SELECT 1') } 1 .. 50);
+run_as($node, 'stays away', "SET perfkit.live_plan_min_cost = 0; DECLARE c CURSOR WITH HOLD FOR SELECT 1; FETCH c; SELECT pg_terminate_backend(pg_backend_pid()) FROM generate_series(1, 2)")
+  for 1 .. 20;
+my $late = begin('late plan', undef, @EXPENSIVE, 'SELECT pg_sleep(600)');
+ok(await($node, active('late plan', $PLAN), 'estimate|t|Result|f'), 'there is room for the plans of others afterwards');
+end_of('late plan', 'pg_cancel_backend');
+finish($late);
+is(counter($node, 'live_plans_refused'), '1', '... for all of them');
 
 # ---- a portal that pauses
 {
