@@ -1490,6 +1490,55 @@ COMMENT ON COLUMN perfkit.index_advice.hot_update_share IS 'share of its updates
 COMMENT ON COLUMN perfkit.index_advice.indexes IS 'that the table has';
 GRANT SELECT ON perfkit.index_advice TO PUBLIC;
 
+CREATE FUNCTION perfkit._explain_as(role oid, statement text, parameters text[], search_path text) RETURNS text
+AS 'MODULE_PATHNAME', 'perfkit_explain_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit._explain_as(oid, text, text[], text) IS
+	'EXPLAIN (FORMAT JSON) of a statement with these bind values, with the rights of a role that the caller may become; it is not executed';
+
+-- The search path of the one who asks is that of the statement. The hypothetical index is gone when
+-- this returns, whatever happens.
+CREATE FUNCTION perfkit.verify_index(ddl text, id bigint, search_path text DEFAULT pg_catalog.current_setting('search_path'))
+RETURNS TABLE (used boolean, cost_before double precision, cost_after double precision, size_bytes bigint, plan jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	hypopg CONSTANT text := (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'hypopg');
+	statement record;
+	bound text[];
+	before jsonb;
+	after jsonb;
+	index oid;
+	index_name text;
+	bytes bigint;
+BEGIN
+	IF hypopg IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'extension hypopg is not there',
+			HINT = 'CREATE EXTENSION hypopg; its package is postgresql-NN-hypopg or the like.';
+	END IF;
+	SELECT q.query, q.parameters, q.truncated, q.userid INTO statement FROM perfkit.slow_queries q WHERE q.id = verify_index.id;
+	IF NOT FOUND OR statement.query IS NULL OR statement.query = '<insufficient privilege>' OR statement.truncated && ARRAY['query', 'parameters'] THEN
+		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('there is no row %s of slow_queries with a whole statement that you may see', COALESCE(verify_index.id::text, 'NULL'));
+	END IF;
+	bound := ARRAY(SELECT value FROM jsonb_array_elements_text(COALESCE(statement.parameters, '[]')) WITH ORDINALITY p (value, n) ORDER BY n);
+	statement.query := regexp_replace(statement.query, '^\s*PREPARE\s+("[^"]*"|\w+)\s*(\([^)]*\))?\s*AS\M', '', 'i'); -- the text of an EXECUTE
+	before := perfkit._explain_as(statement.userid, statement.query, bound, verify_index.search_path);
+	EXECUTE format('SELECT indexrelid, indexname FROM %I.hypopg_create_index($1)', hypopg) INTO index, index_name
+	USING regexp_replace(btrim(ddl, E'; \n'), '^CREATE INDEX CONCURRENTLY', 'CREATE INDEX', 'i');
+	BEGIN
+		EXECUTE format('SELECT %I.hypopg_relation_size($1)', hypopg) INTO bytes USING index;
+		after := perfkit._explain_as(statement.userid, statement.query, bound, verify_index.search_path);
+	EXCEPTION WHEN OTHERS OR query_canceled THEN
+		EXECUTE format('SELECT %I.hypopg_drop_index($1)', hypopg) USING index;
+		RAISE;
+	END;
+	EXECUTE format('SELECT %I.hypopg_drop_index($1)', hypopg) USING index;
+	RETURN QUERY SELECT strpos(after::text, format('"Index Name": %s', to_json(index_name))) > 0,
+		(before #>> '{0,Plan,Total Cost}')::double precision, (after #>> '{0,Plan,Total Cost}')::double precision, bytes, after -> 0;
+END $$;
+COMMENT ON FUNCTION perfkit.verify_index(text, bigint, text) IS
+	'whether the planner would use an index for the statement of a row of slow_queries, and what it would expect of it; asks hypopg, makes no index';
+
 -- ---------------------------------------------------------------- performance_log
 
 CREATE TABLE perfkit.performance_log (

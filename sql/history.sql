@@ -121,6 +121,27 @@ SELECT count(DISTINCT query) FROM day, perfkit.statement_history WHERE queryid <
 SELECT count(*) > 0 AS tables_too FROM perfkit.statement_rollup JOIN perfkit.statement_text USING (queryid, userid);
 RESET ROLE;
 
+-- a stored statement is planned with the rights of the role that ran it, and not executed
+\set VERBOSITY terse
+SELECT * FROM perfkit.verify_index('CREATE INDEX ON t (a)', 1);
+CREATE TABLE regress_secret AS SELECT 1 AS a;
+SELECT perfkit._explain_as('regress_perfkit_ann'::regrole, 'SELECT * FROM regress_secret', '{}', 'public');
+SELECT perfkit._explain_as('regress_perfkit_ann'::regrole, 'SELECT 1; DROP TABLE regress_secret', '{}', 'public');
+CREATE FUNCTION regress_evil() RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'as %', current_user; END $$;
+SELECT perfkit._explain_as('regress_perfkit_ann'::regrole, 'SELECT regress_evil()', '{}', 'public');
+SELECT perfkit._explain_as('regress_perfkit_ann'::regrole, 'SELECT set_config(''role'', ''none'', false), $1::int + 1, $2', '{3}', 'public')::jsonb #> '{0,Plan,Node Type}' AS plan, current_user = session_user AS still;
+SET ROLE regress_perfkit_ann;
+DO $$ -- 15 and 16 word it differently
+BEGIN
+	PERFORM perfkit._explain_as('regress_perfkit_dba'::regrole, 'SELECT 1', '{}', 'public');
+EXCEPTION WHEN insufficient_privilege THEN
+	RAISE NOTICE 'refused';
+END $$;
+RESET ROLE;
+DROP TABLE regress_secret;
+DROP FUNCTION regress_evil();
+\set VERBOSITY default
+
 -- the real thing: nothing is counted twice, and nothing of what was reset
 SELECT perfkit.reset_statements();
 SELECT perfkit.snapshot_statements() AS first \gset

@@ -191,6 +191,22 @@ is(ask($node, q{SELECT count(*) FROM perfkit.index_advice(min_executions => 7) W
 is(ask($node, q{SELECT count(*) FROM perfkit.index_advice(min_rows => 100000) WHERE kind = 'index'}), '0', '... and what is too small');
 is(ask($node, q{SELECT count(*) FROM perfkit.index_advice(until => '2020-01-01') WHERE kind = 'index'}), '0', '... or was not seen in the time asked for');
 
+# a hypothetical index tells before a real one is made, where hypopg is installed
+SKIP:
+{
+	skip 'hypopg is not installed', 3 if ask($node, q{SELECT count(*) FROM pg_available_extensions WHERE name = 'hypopg'}) eq '0';
+	$node->safe_psql('postgres', 'CREATE EXTENSION hypopg');
+	is( ask($node, q{SELECT v.used, v.cost_after < v.cost_before / 2, v.size_bytes > 0, v.plan ? 'Plan' FROM perfkit.index_advice a
+		JOIN LATERAL (SELECT max(id) AS id FROM perfkit.slow_queries q WHERE q.queryid = a.queryids[1]) q ON true
+		CROSS JOIN LATERAL perfkit.verify_index(a.ddl, q.id) v WHERE a.relation = 'm1'}),
+		't|t|t|t', 'an index that would be used');
+	is( ask($node, q{SELECT v.used, v.cost_after = v.cost_before FROM perfkit.index_advice a
+		JOIN LATERAL (SELECT max(id) AS id FROM perfkit.slow_queries q WHERE q.queryid = a.queryids[1]) q ON true
+		CROSS JOIN LATERAL perfkit.verify_index('CREATE INDEX ON public.m1 (id)', q.id) v WHERE a.relation = 'm1'}),
+		'f|t', '... and one that would not');
+	is(ask($node, q{SELECT count(*) FROM pg_indexes WHERE tablename = 'm1'}), '0', '... without making any');
+}
+
 # what is advised can be run as it stands, is used, and is not advised again
 for my $ddl (split /;\n?/, ask($node, q{SELECT string_agg(ddl, E'\n') FROM perfkit.index_advice WHERE kind = 'index'}))
 {
