@@ -575,7 +575,7 @@ CREATE FUNCTION perfkit._histogram_counts(counts internal) RETURNS bigint[]
 AS 'MODULE_PATHNAME', 'perfkit_histogram_sum_sql'
 LANGUAGE C IMMUTABLE PARALLEL SAFE;
 CREATE AGGREGATE perfkit._histogram_sum(bigint[]) (
-	SFUNC = perfkit._histogram_add, STYPE = internal, FINALFUNC = perfkit._histogram_counts,
+	SFUNC = perfkit._histogram_add, STYPE = internal, SSPACE = 2496, FINALFUNC = perfkit._histogram_counts,
 	PARALLEL = SAFE);
 CREATE FUNCTION perfkit._histogram_minus(histogram bigint[], before bigint[]) RETURNS bigint[]
 AS 'MODULE_PATHNAME', 'perfkit_histogram_minus_sql'
@@ -792,6 +792,7 @@ BEGIN ATOMIC
 		FROM perfkit.statement_history h
 		JOIN window_of w ON h.until > w.since AND h.since + (h.until - h.since) / 2 >= w.since
 			AND h.since + (h.until - h.since) / 2 < w.until
+		WHERE h.until > LEAST(since1, since2) -- the days before need not be looked at
 		GROUP BY h.queryid
 	), planned AS (
 		SELECT q.queryid, pg_catalog.array_agg(DISTINCT q.plan_id) FILTER (WHERE w.n = 1) AS plans1,
@@ -799,7 +800,7 @@ BEGIN ATOMIC
 			COALESCE(pg_catalog.bool_or(q.reason = 'plan_changed') FILTER (WHERE w.n = 2), false) AS told
 		FROM perfkit.slow_queries q
 		JOIN window_of w ON q.started_at >= w.since AND q.started_at < w.until
-		WHERE q.plan_id IS NOT NULL
+		WHERE q.plan_id IS NOT NULL AND q.started_at >= LEAST(since1, since2) AND q.started_at < GREATEST(until1, until2)
 		GROUP BY q.queryid
 	), measured AS (
 		SELECT c.*, p.plans1, p.plans2, c.total1 / NULLIF(c.calls1, 0) AS mean1, c.total2 / NULLIF(c.calls2, 0) AS mean2,
