@@ -175,6 +175,13 @@
 #define PERFKIT_OWNS_RELATION(oid, role) pg_class_ownercheck(oid, role)
 #endif
 
+/* 16 tells apart who has a role's rights and who may become it. */
+#if PG_VERSION_NUM >= 160000
+#define PERFKIT_CHECK_MAY_BE(member, role) check_can_set_role(member, role)
+#else
+#define PERFKIT_CHECK_MAY_BE(member, role) check_is_member_of_role(member, role)
+#endif
+
 /* Since 17 a background worker may be a role that cannot log in. */
 #if PG_VERSION_NUM >= 170000
 #define PERFKIT_ROLE_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK

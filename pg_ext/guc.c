@@ -39,6 +39,8 @@ int perfkit_max_plans = 5000;
 bool perfkit_track_statements = true;
 int perfkit_max_statements = 5000;
 int perfkit_statement_text_size = 5 * 1024;
+int perfkit_statement_history_interval = 10 * 60;
+int perfkit_statement_history_retention = 14 * 24 * 60;
 bool perfkit_track_cpu = false;
 bool perfkit_track_waits = true;
 int perfkit_wait_sample_interval = 100;
@@ -176,6 +178,13 @@ static const Setting settings[] = {
 	{"perfkit.statement_text_size", SETTING_INT, &perfkit_statement_text_size, 16, INT_MAX / 1024,
 	 PGC_POSTMASTER, GUC_UNIT_KB, NULL, "Shared memory for the texts of these statements.",
 	 "Where there is no room the statistics have no text, counted as statement_texts_refused."},
+	{"perfkit.statement_history_interval", SETTING_INT, &perfkit_statement_history_interval, 0,
+	 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL,
+	 "Length of the intervals of which statement_history has rows.",
+	 "They end at its multiples, in UTC; 0 writes none."},
+	{"perfkit.statement_history_retention", SETTING_INT, &perfkit_statement_history_retention, 0,
+	 INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of statement_history are kept.",
+	 "A day is dropped when all of it is older; 0 keeps everything."},
 	{"perfkit.track_cpu", SETTING_BOOL, &perfkit_track_cpu, 0, 0, PGC_SUSET, 0, NULL,
 	 "The CPU time of statements is measured, with two system calls for each.", NULL},
 	{"perfkit.track_waits", SETTING_BOOL, &perfkit_track_waits, 0, 0, PGC_SUSET, 0, NULL,

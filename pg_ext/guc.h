@@ -55,8 +55,10 @@ extern int perfkit_log_new_plans;      /* PerfkitLogNewPlans */
 extern int perfkit_max_plans;          /* statements in planseen.h's table */
 extern int perfkit_max_parameter_size; /* bytes, of one value */
 extern bool perfkit_track_statements;
-extern int perfkit_max_statements;      /* entries of the table, all databases */
-extern int perfkit_statement_text_size; /* kB, of all texts together */
+extern int perfkit_max_statements;              /* entries of the table, all databases */
+extern int perfkit_statement_text_size;         /* kB, of all texts together */
+extern int perfkit_statement_history_interval;  /* s; 0 none */
+extern int perfkit_statement_history_retention; /* minutes; 0 for ever */
 extern bool perfkit_track_cpu;
 extern bool perfkit_track_waits;
 extern int perfkit_wait_sample_interval;  /* ms */

@@ -70,3 +70,25 @@ perfkit_histogram_quantile(const uint64_t *counts, double q)
 		before += counts[bucket++];
 	return perfkit_histogram_middle(bucket);
 }
+
+
+double
+perfkit_histogram_stddev(const uint64_t *counts)
+{
+	double n = 0;
+	double mean = 0;
+	double squares = 0; /* of the distances to the mean so far */
+
+	for (int i = 0; i < PERFKIT_HISTOGRAM_BUCKETS; i++)
+	{
+		double more = (double) counts[i];
+		double distance = perfkit_histogram_middle(i) - mean;
+
+		if (counts[i] == 0)
+			continue;
+		squares += distance * distance * n * more / (n + more);
+		n += more;
+		mean += distance * more / n;
+	}
+	return n > 0 ? sqrt(squares / n) : 0;
+}

@@ -56,4 +56,7 @@ extern void perfkit_histogram_add(uint64_t *to, const uint64_t *from);
  */
 extern double perfkit_histogram_quantile(const uint64_t *counts, double q);
 
+/* Standard deviation (of the population) in ns, as far as buckets tell it; 0 without a value. */
+extern double perfkit_histogram_stddev(const uint64_t *counts);
+
 #endif /* PERFKIT_HISTOGRAM_H */

@@ -45,6 +45,7 @@ typedef struct Log
 static const Log logs[] = {
 	{"slow_query_log", &perfkit_slow_query_retention, &perfkit_slow_query_max_size},
 	{"performance_log", &perfkit_performance_retention, NULL},
+	{"statement_rollup", &perfkit_statement_history_retention, NULL},
 };
 
 

@@ -573,6 +573,980 @@ END;
 COMMENT ON FUNCTION perfkit.timeline(interval, timestamptz, timestamptz) IS
 	'slow executions over time, a row a step, empty ones too; steps begin at multiples of the step; percentiles are those of the slow executions only';
 
+-- ---------------------------------------------------------------- history of statements
+
+CREATE FUNCTION perfkit._histogram_add(counts internal, histogram bigint[]) RETURNS internal
+AS 'MODULE_PATHNAME', 'perfkit_histogram_add_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION perfkit._histogram_counts(counts internal) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'perfkit_histogram_sum_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE AGGREGATE perfkit._histogram_sum(bigint[]) (
+	SFUNC = perfkit._histogram_add, STYPE = internal, SSPACE = 2496, FINALFUNC = perfkit._histogram_counts,
+	PARALLEL = SAFE);
+CREATE FUNCTION perfkit._histogram_minus(histogram bigint[], before bigint[]) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'perfkit_histogram_minus_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+CREATE FUNCTION perfkit._histogram_quantile(histogram bigint[], share double precision) RETURNS double precision
+AS 'MODULE_PATHNAME', 'perfkit_histogram_quantile_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+CREATE FUNCTION perfkit._histogram_stddev(histogram bigint[]) RETURNS double precision
+AS 'MODULE_PATHNAME', 'perfkit_histogram_stddev_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._histogram_add(internal, bigint[]) IS 'step of the aggregate _histogram_sum()';
+COMMENT ON FUNCTION perfkit._histogram_counts(internal) IS 'end of the aggregate _histogram_sum()';
+COMMENT ON AGGREGATE perfkit._histogram_sum(bigint[]) IS 'the histogram of all executions that several count';
+COMMENT ON FUNCTION perfkit._histogram_minus(bigint[], bigint[]) IS 'what has come to a histogram since it was as in the second';
+COMMENT ON FUNCTION perfkit._histogram_quantile(bigint[], double precision) IS
+	'ms that this share (0 to 1) of the executions did not exceed, within 5 %; NULL: there are none';
+COMMENT ON FUNCTION perfkit._histogram_stddev(bigint[]) IS 'ms, population standard deviation, as far as buckets tell it';
+
+-- What each statement was counted when the last interval ended. Its columns behind stats_since and
+-- before histogram are sums: snapshot_statements() takes them from the catalog.
+CREATE TABLE perfkit.statement_snapshot AS
+SELECT queryid, userid, toplevel, stats_since, calls, errors, total_exec_time, rows,
+	shared_blks_hit, shared_blks_read, shared_blks_dirtied, shared_blks_written,
+	local_blks_hit, local_blks_read, local_blks_dirtied, local_blks_written,
+	temp_blks_read, temp_blks_written,
+	shared_blk_read_time, shared_blk_write_time, local_blk_read_time, local_blk_write_time,
+	temp_blk_read_time, temp_blk_write_time,
+	wal_records, wal_fpi, wal_bytes, wal_buffers_full,
+	jit_functions, jit_generation_time, jit_inlining_count, jit_inlining_time,
+	jit_optimization_count, jit_optimization_time, jit_emission_count, jit_emission_time,
+	jit_deform_count, jit_deform_time, parallel_workers_to_launch, parallel_workers_launched,
+	plans, total_plan_time, total_error_time, histogram
+FROM perfkit._statements(true) WITH NO DATA;
+ALTER TABLE perfkit.statement_snapshot ADD PRIMARY KEY (queryid, userid, toplevel), SET (fillfactor = 70);
+
+CREATE TABLE perfkit.statement_rollup (
+	since timestamptz NOT NULL,
+	until timestamptz NOT NULL,
+	LIKE perfkit.statement_snapshot,
+	UNIQUE (queryid, until, userid, toplevel)
+) PARTITION BY RANGE (until);
+
+CREATE TABLE perfkit.statement_text (
+	queryid bigint,
+	userid oid,
+	query text,
+	last_seen timestamptz NOT NULL,
+	PRIMARY KEY (queryid, userid)
+);
+
+-- One row: when the last interval ended. Who writes history holds it.
+CREATE TABLE perfkit.statement_interval (
+	ended_at timestamptz
+);
+INSERT INTO perfkit.statement_interval VALUES (NULL);
+
+-- A statement whose counters began anew (stats_since) since the last interval has all it was counted
+-- in this one. `first`: a worker's first look, to which statistics may be older than the history knows,
+-- from before the extension was made or of a standby that was promoted: they are only noted.
+CREATE FUNCTION perfkit.snapshot_statements(first boolean DEFAULT false) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	last timestamptz;
+	this timestamptz;
+	retention interval := current_setting('perfkit.statement_history_retention');
+	sums text[];
+BEGIN
+	SELECT ended_at INTO last FROM perfkit.statement_interval FOR UPDATE;
+	this := clock_timestamp();
+	SELECT array_agg(format('%I', attname) ORDER BY attnum) INTO sums FROM pg_attribute
+	WHERE attrelid = 'perfkit.statement_snapshot'::regclass AND attnum > 0 AND NOT attisdropped
+		AND attname NOT IN ('queryid', 'userid', 'toplevel', 'stats_since', 'histogram');
+	EXECUTE format($sql$
+		WITH seen AS MATERIALIZED (
+			SELECT queryid, userid, toplevel, query, stats_since, %1$s, histogram FROM perfkit._statements(true)
+		), more AS MATERIALIZED (
+			SELECT s.queryid, s.userid, s.toplevel, s.stats_since, %2$s,
+				perfkit._histogram_minus(s.histogram, COALESCE(b.histogram, '{}')) AS histogram
+			FROM seen s
+			LEFT JOIN perfkit.statement_snapshot b ON b.queryid = s.queryid AND b.userid = s.userid
+				AND b.toplevel = s.toplevel AND b.stats_since = s.stats_since
+			WHERE (s.calls > COALESCE(b.calls, 0) OR s.errors > COALESCE(b.errors, 0))
+				AND (b.queryid IS NOT NULL OR NOT $3 OR s.stats_since >= $1)
+		), rollup AS (
+			INSERT INTO perfkit.statement_rollup (since, until, queryid, userid, toplevel, stats_since, %1$s, histogram)
+			SELECT LEAST(COALESCE($1, (SELECT min(stats_since) FROM more)), $2), $2, m.* FROM more m
+		), texts AS (
+			INSERT INTO perfkit.statement_text AS t (queryid, userid, query, last_seen)
+			SELECT DISTINCT ON (s.queryid, s.userid) s.queryid, s.userid, s.query, $2
+			FROM seen s JOIN more m ON m.queryid = s.queryid AND m.userid = s.userid
+			ORDER BY s.queryid, s.userid, s.query
+			ON CONFLICT (queryid, userid) DO UPDATE
+			SET query = COALESCE(EXCLUDED.query, t.query), last_seen = EXCLUDED.last_seen
+			WHERE t.last_seen < EXCLUDED.last_seen - interval '1 day'
+				OR (t.query IS NULL AND EXCLUDED.query IS NOT NULL)
+		), gone AS (
+			DELETE FROM perfkit.statement_snapshot b WHERE NOT EXISTS (
+				SELECT FROM seen s
+				WHERE s.queryid = b.queryid AND s.userid = b.userid AND s.toplevel = b.toplevel)
+		)
+		INSERT INTO perfkit.statement_snapshot AS b (queryid, userid, toplevel, stats_since, %1$s, histogram)
+		SELECT queryid, userid, toplevel, stats_since, %1$s, histogram FROM seen
+		ON CONFLICT (queryid, userid, toplevel) DO UPDATE
+		SET (stats_since, %1$s, histogram) = (EXCLUDED.stats_since, %3$s, EXCLUDED.histogram)
+		WHERE (b.stats_since, b.calls, b.errors) IS DISTINCT FROM
+			(EXCLUDED.stats_since, EXCLUDED.calls, EXCLUDED.errors)$sql$,
+		array_to_string(sums, ', '),
+		(SELECT string_agg(format('s.%1$s - COALESCE(b.%1$s, 0) AS %1$s', s), ', ' ORDER BY n) FROM unnest(sums) WITH ORDINALITY u (s, n)),
+		(SELECT string_agg('EXCLUDED.' || s, ', ' ORDER BY n) FROM unnest(sums) WITH ORDINALITY u (s, n)))
+	USING last, this, first;
+	IF retention > interval '0' THEN
+		DELETE FROM perfkit.statement_text WHERE last_seen < this - retention - interval '2 days';
+	END IF;
+	UPDATE perfkit.statement_interval SET ended_at = this;
+	RETURN this;
+END $$;
+COMMENT ON FUNCTION perfkit.snapshot_statements(boolean) IS
+	'ends an interval of statement_history now, as the worker does each statement_history_interval; returns its end';
+REVOKE ALL ON FUNCTION perfkit.snapshot_statements(boolean) FROM PUBLIC;
+
+CREATE VIEW perfkit.statement_history WITH (security_barrier) AS
+SELECT
+	r.since, r.until, r.queryid,
+	pg_catalog.current_database() AS database,
+	pg_catalog.pg_get_userbyid(r.userid) AS username,
+	r.toplevel,
+	CASE WHEN m.visible THEN t.query ELSE '<insufficient privilege>' END AS query,
+	r.calls, r.errors, r.total_exec_time,
+	r.total_exec_time / NULLIF(r.calls, 0) AS mean_exec_time,
+	perfkit._histogram_stddev(r.histogram) AS stddev_exec_time,
+	perfkit._histogram_quantile(r.histogram, 0.5) AS p50_exec_time,
+	perfkit._histogram_quantile(r.histogram, 0.95) AS p95_exec_time,
+	perfkit._histogram_quantile(r.histogram, 0.99) AS p99_exec_time,
+	r.rows,
+	r.shared_blks_hit, r.shared_blks_read, r.shared_blks_dirtied, r.shared_blks_written,
+	r.local_blks_hit, r.local_blks_read, r.local_blks_dirtied, r.local_blks_written,
+	r.temp_blks_read, r.temp_blks_written,
+	r.shared_blk_read_time, r.shared_blk_write_time, r.local_blk_read_time, r.local_blk_write_time,
+	r.temp_blk_read_time, r.temp_blk_write_time,
+	r.wal_records, r.wal_fpi, r.wal_bytes, r.wal_buffers_full,
+	r.jit_functions, r.jit_generation_time, r.jit_inlining_count, r.jit_inlining_time,
+	r.jit_optimization_count, r.jit_optimization_time, r.jit_emission_count, r.jit_emission_time,
+	r.jit_deform_count, r.jit_deform_time, r.parallel_workers_to_launch, r.parallel_workers_launched,
+	r.plans, r.total_plan_time, r.total_error_time, r.userid, r.histogram
+FROM perfkit.statement_rollup r
+LEFT JOIN perfkit.statement_text t ON t.queryid = r.queryid AND t.userid = r.userid
+CROSS JOIN LATERAL (SELECT perfkit._may_read(r.userid) AS visible OFFSET 0) m;
+
+COMMENT ON VIEW perfkit.statement_history IS
+	'what statements were counted in each interval; texts of others only for pg_read_all_stats';
+COMMENT ON TABLE perfkit.statement_rollup IS
+	'the rows of statement_history; a partition per UTC day, dropped after perfkit.statement_history_retention';
+COMMENT ON TABLE perfkit.statement_snapshot IS 'what statements were counted when the last interval ended';
+COMMENT ON TABLE perfkit.statement_text IS 'texts of the statements in statement_rollup';
+COMMENT ON TABLE perfkit.statement_interval IS 'one row: when the last interval of statement_rollup ended';
+COMMENT ON COLUMN perfkit.statement_interval.ended_at IS 'NULL: there was none';
+COMMENT ON COLUMN perfkit.statement_text.queryid IS 'as in pg_stat_statements';
+COMMENT ON COLUMN perfkit.statement_text.userid IS 'OID of the role that ran it';
+COMMENT ON COLUMN perfkit.statement_text.query IS 'with constants replaced by $n, passwords redacted; NULL: it was never known';
+COMMENT ON COLUMN perfkit.statement_text.last_seen IS 'in which interval, give or take a day';
+
+-- Their columns are those of statements, and so is what there is to say of them.
+DO $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT a.attrelid::regclass AS relation, a.attname AS name, pg_catalog.col_description(s.attrelid, s.attnum) AS text
+		FROM pg_catalog.pg_attribute a
+		JOIN pg_catalog.pg_attribute s ON s.attrelid = 'perfkit.statements'::regclass AND s.attname = a.attname
+		WHERE a.attnum > 0 AND a.attrelid IN ('perfkit.statement_history'::regclass,
+			'perfkit.statement_rollup'::regclass, 'perfkit.statement_snapshot'::regclass)
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', c.relation, c.name, c.text);
+	END LOOP;
+	FOR c IN
+		SELECT r.relation, n.name, n.text
+		FROM (VALUES ('since', 'beginning of the interval: the end of the one before'),
+			('until', 'its end'),
+			('histogram', 'durations: {bucket, count, bucket, count, ...}; histograms of intervals can be added')) n (name, text),
+			(VALUES ('perfkit.statement_history'::regclass), ('perfkit.statement_rollup'), ('perfkit.statement_snapshot')) r (relation)
+		WHERE EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = r.relation AND attname = n.name)
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', c.relation, c.name, c.text);
+	END LOOP;
+END $$;
+GRANT SELECT ON perfkit.statement_history TO PUBLIC;
+GRANT SELECT ON perfkit.statement_rollup, perfkit.statement_text TO pg_read_all_stats;
+
+-- An interval belongs to the window in which its middle is.
+CREATE FUNCTION perfkit.compare(since1 timestamptz, until1 timestamptz, since2 timestamptz, until2 timestamptz,
+	min_calls bigint DEFAULT 5, min_ratio double precision DEFAULT 1.5, min_extra_ms double precision DEFAULT 10)
+RETURNS TABLE (rank bigint, status text, queryid bigint, query text, extra_ms double precision,
+	calls1 bigint, calls2 bigint, mean1_ms double precision, mean2_ms double precision, ratio double precision,
+	p50_1_ms double precision, p50_2_ms double precision, p95_1_ms double precision, p95_2_ms double precision,
+	total1_ms double precision, total2_ms double precision, errors1 bigint, errors2 bigint,
+	plan_changed boolean, plans1 bigint[], plans2 bigint[])
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	WITH window_of AS (
+		SELECT w.n, w.since, w.until FROM (VALUES (1, since1, until1), (2, since2, until2)) w (n, since, until)
+	), counted AS (
+		SELECT h.queryid,
+			COALESCE(pg_catalog.max(h.query) FILTER (WHERE h.query <> '<insufficient privilege>'), pg_catalog.max(h.query)) AS query,
+			COALESCE(pg_catalog.sum(h.calls) FILTER (WHERE w.n = 1), 0)::bigint AS calls1,
+			COALESCE(pg_catalog.sum(h.calls) FILTER (WHERE w.n = 2), 0)::bigint AS calls2,
+			COALESCE(pg_catalog.sum(h.errors) FILTER (WHERE w.n = 1), 0)::bigint AS errors1,
+			COALESCE(pg_catalog.sum(h.errors) FILTER (WHERE w.n = 2), 0)::bigint AS errors2,
+			COALESCE(pg_catalog.sum(h.total_exec_time) FILTER (WHERE w.n = 1), 0) AS total1,
+			COALESCE(pg_catalog.sum(h.total_exec_time) FILTER (WHERE w.n = 2), 0) AS total2,
+			perfkit._histogram_sum(h.histogram) FILTER (WHERE w.n = 1) AS histogram1,
+			perfkit._histogram_sum(h.histogram) FILTER (WHERE w.n = 2) AS histogram2
+		FROM perfkit.statement_history h
+		JOIN window_of w ON h.until > w.since AND h.since + (h.until - h.since) / 2 >= w.since
+			AND h.since + (h.until - h.since) / 2 < w.until
+		WHERE h.until > LEAST(since1, since2) -- the days before need not be looked at
+		GROUP BY h.queryid
+	), planned AS (
+		SELECT q.queryid, pg_catalog.array_agg(DISTINCT q.plan_id) FILTER (WHERE w.n = 1) AS plans1,
+			pg_catalog.array_agg(DISTINCT q.plan_id) FILTER (WHERE w.n = 2) AS plans2,
+			COALESCE(pg_catalog.bool_or(q.reason = 'plan_changed') FILTER (WHERE w.n = 2), false) AS told
+		FROM perfkit.slow_queries q
+		JOIN window_of w ON q.started_at >= w.since AND q.started_at < w.until
+		WHERE q.plan_id IS NOT NULL AND q.started_at >= LEAST(since1, since2) AND q.started_at < GREATEST(until1, until2)
+		GROUP BY q.queryid
+	), measured AS (
+		SELECT c.*, p.plans1, p.plans2, c.total1 / NULLIF(c.calls1, 0) AS mean1, c.total2 / NULLIF(c.calls2, 0) AS mean2,
+			COALESCE(NOT p.plans2 <@ p.plans1, p.told, false) AS plan_changed, -- told: with what it ran before was too fast for the log
+
+			-- standard error of the difference of the means
+			pg_catalog.sqrt(pg_catalog.pow(perfkit._histogram_stddev(c.histogram1), 2) / NULLIF(c.calls1, 0)
+				+ pg_catalog.pow(perfkit._histogram_stddev(c.histogram2), 2) / NULLIF(c.calls2, 0)) AS doubt
+		FROM counted c
+		LEFT JOIN planned p ON p.queryid = c.queryid
+	), judged AS (
+		SELECT m.*,
+			CASE WHEN m.calls1 = 0 THEN m.total2 WHEN m.calls2 = 0 THEN - m.total1
+				ELSE (m.mean2 - m.mean1) * m.calls2 END AS extra,
+			CASE WHEN GREATEST(m.calls1, m.calls2) < min_calls THEN NULL
+				WHEN m.calls1 = 0 THEN 'new' WHEN m.calls2 = 0 THEN 'gone'
+				WHEN LEAST(m.calls1, m.calls2) < min_calls
+					OR pg_catalog.abs(m.mean2 - m.mean1) < 3 * m.doubt
+					OR pg_catalog.abs(m.mean2 - m.mean1) * m.calls2 < min_extra_ms THEN NULL
+				WHEN m.mean2 >= m.mean1 * min_ratio THEN 'worse'
+				WHEN m.mean1 >= m.mean2 * min_ratio THEN 'better' END AS verdict
+		FROM measured m
+	)
+	SELECT pg_catalog.rank() OVER (ORDER BY j.extra DESC), COALESCE(j.verdict, 'plan changed'), j.queryid, j.query, j.extra,
+		j.calls1, j.calls2, j.mean1, j.mean2, j.mean2 / NULLIF(j.mean1, 0),
+		perfkit._histogram_quantile(j.histogram1, 0.5), perfkit._histogram_quantile(j.histogram2, 0.5),
+		perfkit._histogram_quantile(j.histogram1, 0.95), perfkit._histogram_quantile(j.histogram2, 0.95),
+		j.total1, j.total2, j.errors1, j.errors2, j.plan_changed, j.plans1, j.plans2
+	FROM judged j
+	WHERE j.verdict IS NOT NULL OR j.plan_changed
+	ORDER BY j.extra DESC, j.queryid;
+END;
+COMMENT ON FUNCTION perfkit.compare(timestamptz, timestamptz, timestamptz, timestamptz, bigint, double precision, double precision) IS
+	'statements that are new, gone, worse or better in the second window of statement_history than in the first, or whose plan changed; by the time that costs';
+
+-- ---------------------------------------------------------------- what plans tell
+
+-- A statement that took another plan than before, once for each of its plans; the first is no change,
+-- unless perfkit.log_new_plans told that there had been another, too fast for the log.
+CREATE VIEW perfkit.plan_changes WITH (security_barrier) AS
+WITH logged AS (
+	SELECT q.queryid, q.plan_id, q.started_at, q.duration_ms, q.outcome, q.reason, q.sample_weight, q.plan,
+		COALESCE(q.query_normalized, q.query) AS query,
+		pg_catalog.lag(q.plan_id) OVER statement AS plan_before,
+		pg_catalog.row_number() OVER (PARTITION BY q.queryid, q.plan_id ORDER BY q.started_at, q.boot, q.sequence) AS nth
+	FROM perfkit.slow_queries q
+	WHERE q.queryid IS NOT NULL AND q.plan_id IS NOT NULL
+	WINDOW statement AS (PARTITION BY q.queryid ORDER BY q.started_at, q.boot, q.sequence)
+), used AS (
+	SELECT l.queryid, l.plan_id, pg_catalog.min(l.started_at) AS first_seen, pg_catalog.max(l.started_at) AS last_seen,
+		pg_catalog.count(*) FILTER (WHERE l.outcome = 'ok') AS calls,
+		pg_catalog.sum(l.duration_ms * l.sample_weight) FILTER (WHERE l.outcome = 'ok')
+			/ pg_catalog.sum(l.sample_weight) FILTER (WHERE l.outcome = 'ok') AS mean,
+		pg_catalog.max(l.duration_ms) FILTER (WHERE l.outcome = 'ok') AS max,
+		pg_catalog.max(l.started_at) FILTER (WHERE l.plan IS NOT NULL) AS with_plan,
+		pg_catalog.max(l.started_at) = pg_catalog.max(pg_catalog.max(l.started_at)) OVER (PARTITION BY l.queryid) AS current
+	FROM logged l
+	GROUP BY l.queryid, l.plan_id
+), history AS (
+	SELECT h.queryid, h.since, h.until, pg_catalog.sum(h.calls) AS calls, pg_catalog.sum(h.total_exec_time) AS total
+	FROM perfkit.statement_history h
+	WHERE h.queryid IN (SELECT l.queryid FROM logged l WHERE l.nth = 1 AND (l.plan_before IS NOT NULL OR l.reason = 'plan_changed'))
+	GROUP BY h.queryid, h.since, h.until
+)
+SELECT c.queryid, c.query, c.started_at AS changed_at, c.plan_id, c.plan_before AS plan_id_before,
+	n.last_seen, n.current,
+	n.calls, n.mean AS mean_ms, n.max AS max_ms,
+	b.calls AS calls_before, b.mean AS mean_before_ms, b.max AS max_before_ms,
+	COALESCE(n.mean, h.mean_after) / NULLIF(COALESCE(b.mean, h.mean_before), 0) AS ratio,
+	h.mean_after AS history_mean_ms, h.mean_before AS history_mean_before_ms,
+	(SELECT p.plan FROM perfkit.slow_queries p
+	 WHERE p.started_at = n.with_plan AND p.queryid = n.queryid AND p.plan_id = n.plan_id AND p.plan IS NOT NULL LIMIT 1) AS plan,
+	(SELECT p.plan FROM perfkit.slow_queries p
+	 WHERE p.started_at = b.with_plan AND p.queryid = b.queryid AND p.plan_id = b.plan_id AND p.plan IS NOT NULL LIMIT 1) AS plan_before
+FROM logged c
+JOIN used n ON n.queryid = c.queryid AND n.plan_id = c.plan_id
+LEFT JOIN used b ON b.queryid = c.queryid AND b.plan_id = c.plan_before
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.sum(h.total) FILTER (WHERE h.until <= c.started_at) / NULLIF(pg_catalog.sum(h.calls) FILTER (WHERE h.until <= c.started_at), 0) AS mean_before,
+		pg_catalog.sum(h.total) FILTER (WHERE h.since >= c.started_at) / NULLIF(pg_catalog.sum(h.calls) FILTER (WHERE h.since >= c.started_at), 0) AS mean_after
+	FROM history h
+	WHERE h.queryid = c.queryid AND h.until > c.started_at - interval '1 day' AND h.since < c.started_at + interval '1 day'
+) h
+WHERE c.nth = 1 AND (c.plan_before IS NOT NULL OR c.reason = 'plan_changed')
+ORDER BY c.started_at DESC;
+
+COMMENT ON VIEW perfkit.plan_changes IS
+	'statements of the log that ran with another plan than before: both plans and their times; plans of others only for pg_read_all_stats';
+COMMENT ON COLUMN perfkit.plan_changes.queryid IS 'as in pg_stat_statements';
+COMMENT ON COLUMN perfkit.plan_changes.query IS 'normalized, where that is known';
+COMMENT ON COLUMN perfkit.plan_changes.changed_at IS 'start of the first execution in the log with the new plan';
+COMMENT ON COLUMN perfkit.plan_changes.plan_id IS 'the new plan; one of a relation or index that was made anew has another number';
+COMMENT ON COLUMN perfkit.plan_changes.plan_id_before IS 'the plan of the execution before it in the log; NULL: was never slow enough for the log';
+COMMENT ON COLUMN perfkit.plan_changes.last_seen IS 'start of the last execution in the log with the new plan';
+COMMENT ON COLUMN perfkit.plan_changes.current IS 'the last execution in the log used the new plan';
+COMMENT ON COLUMN perfkit.plan_changes.calls IS 'executions in the log with the new plan that succeeded';
+COMMENT ON COLUMN perfkit.plan_changes.mean_ms IS 'their mean duration';
+COMMENT ON COLUMN perfkit.plan_changes.max_ms IS 'their longest';
+COMMENT ON COLUMN perfkit.plan_changes.calls_before IS 'executions in the log with the plan before that succeeded';
+COMMENT ON COLUMN perfkit.plan_changes.mean_before_ms IS 'their mean duration';
+COMMENT ON COLUMN perfkit.plan_changes.max_before_ms IS 'their longest';
+COMMENT ON COLUMN perfkit.plan_changes.ratio IS 'mean after to mean before; from the history where the log has no execution';
+COMMENT ON COLUMN perfkit.plan_changes.history_mean_ms IS 'mean of all executions, fast ones too, in the day after the change; NULL: no history';
+COMMENT ON COLUMN perfkit.plan_changes.history_mean_before_ms IS 'mean of all executions, fast ones too, in the day before';
+COMMENT ON COLUMN perfkit.plan_changes.plan IS 'the new plan, as last stored';
+COMMENT ON COLUMN perfkit.plan_changes.plan_before IS 'the plan before, as last stored';
+GRANT SELECT ON perfkit.plan_changes TO PUBLIC;
+
+-- The nodes of a plan, from the root down. `early`: the node above may have stopped asking before
+-- all rows had come, so fewer than estimated mean nothing. `above`: the LIMIT of sorted rows, or the
+-- join, for which the node reads, as far as only nodes in between that hand rows on.
+CREATE FUNCTION perfkit._plan_nodes(plan jsonb)
+RETURNS TABLE (path integer[], node jsonb, early boolean, above jsonb)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+BEGIN ATOMIC
+	WITH RECURSIVE walk AS (
+		SELECT '{}'::integer[] AS path, plan -> 'Plan' AS node, false AS early, '{}'::jsonb AS above
+		WHERE plan ? 'Plan'
+		UNION ALL
+		SELECT w.path || c.nth::integer, c.node,
+			CASE WHEN c.node ->> 'Parent Relationship' IN ('InitPlan', 'SubPlan') THEN true
+				WHEN w.node ->> 'Node Type' IN ('Limit', 'Merge Join') OR w.node ? 'Run Condition' THEN true
+				WHEN w.node ->> 'Node Type' = 'Nested Loop' AND c.node ->> 'Parent Relationship' = 'Inner'
+					AND (w.node ->> 'Join Type' IN ('Semi', 'Anti') OR w.node ->> 'Inner Unique' = 'true') THEN true
+				WHEN w.node ->> 'Node Type' IN ('Sort', 'Hash', 'Bitmap Heap Scan', 'ModifyTable') THEN false
+				WHEN w.node ->> 'Node Type' IN ('Aggregate', 'SetOp') AND w.node ->> 'Strategy' <> 'Sorted' THEN false
+				ELSE w.early END,
+			CASE WHEN w.node ->> 'Node Type' = 'Limit' THEN
+					pg_catalog.jsonb_build_object('Limit', COALESCE(w.node -> 'Actual Rows', w.node -> 'Plan Rows'))
+				WHEN w.node ->> 'Node Type' IN ('Gather', 'Gather Merge', 'Hash', 'Materialize') THEN w.above
+				WHEN w.node ->> 'Node Type' = 'Sort' AND w.above ? 'Limit' AND NOT w.above ? 'Sort Key' THEN
+					w.above || pg_catalog.jsonb_build_object('Sort Key', w.node -> 'Sort Key')
+				WHEN w.node ->> 'Node Type' = 'Sort' AND w.above ? 'Join Type' THEN w.above
+				WHEN w.node ->> 'Node Type' IN ('Hash Join', 'Merge Join', 'Nested Loop') THEN
+					pg_catalog.jsonb_build_object('Join Type', w.node -> 'Join Type', 'Side', c.node -> 'Parent Relationship',
+						'Condition', COALESCE(w.node -> 'Hash Cond', w.node -> 'Merge Cond', w.node -> 'Join Filter'),
+						'Rows', COALESCE((w.node ->> 'Actual Rows')::double precision * (w.node ->> 'Actual Loops')::double precision,
+							(w.node ->> 'Plan Rows')::double precision),
+						'Other Rows', (SELECT COALESCE((o.node ->> 'Actual Rows')::double precision * (o.node ->> 'Actual Loops')::double precision,
+								(o.node ->> 'Plan Rows')::double precision)
+							FROM pg_catalog.jsonb_array_elements(w.node -> 'Plans') WITH ORDINALITY o (node, nth)
+							WHERE o.nth <> c.nth AND o.node ->> 'Parent Relationship' IN ('Outer', 'Inner') LIMIT 1))
+				ELSE '{}' END
+		FROM walk w
+		CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(w.node -> 'Plans') WITH ORDINALITY c (node, nth)
+	)
+	SELECT w.path, w.node - 'Plans', w.early, w.above FROM walk w;
+END;
+COMMENT ON FUNCTION perfkit._plan_nodes(jsonb) IS
+	'the nodes of a plan, each without those below it; early: it may have been stopped; above: the sorted LIMIT or the join that it reads for';
+
+-- Rows of a node are those of one loop, as EXPLAIN ANALYZE has them. Nodes that report no rows, or none
+-- of their own, say nothing.
+CREATE FUNCTION perfkit.misestimates(min_factor double precision DEFAULT 10, min_rows double precision DEFAULT 100,
+	since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (factor double precision, queryid bigint, query text, plan_id bigint, node_path integer[], node_type text,
+	relation text, alias text, index_name text, condition text, estimated_rows double precision, actual_rows double precision,
+	loops bigint, is_origin boolean, executions bigint, id bigint, started_at timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH node AS (
+		SELECT q.id, q.started_at, q.queryid, q.plan_id, COALESCE(q.query_normalized, q.query) AS query,
+			n.path, n.node, (n.node ->> 'Plan Rows')::double precision AS estimated,
+			(n.node ->> 'Actual Rows')::double precision AS actual, (n.node ->> 'Actual Loops')::numeric AS loops,
+			n.early
+		FROM perfkit.slow_queries q
+		CROSS JOIN LATERAL perfkit._plan_nodes(q.plan) n
+		WHERE q.plan_kind = 'actual' AND q.started_at >= since AND q.started_at < until
+	), wrong AS (
+		SELECT n.*, GREATEST(n.estimated, 1) / GREATEST(n.actual, 1) AS over, GREATEST(n.actual, 1) / GREATEST(n.estimated, 1) AS under
+		FROM node n
+		WHERE n.loops > 0 AND n.node ->> 'Node Type' NOT IN ('BitmapAnd', 'BitmapOr', 'ModifyTable', 'LockRows')
+			AND GREATEST(n.estimated, n.actual) >= min_rows
+	), judged AS (
+		SELECT w.*, GREATEST(w.over, w.under) AS factor FROM wrong w
+		WHERE w.under >= min_factor OR (w.over >= min_factor AND NOT w.early)
+	), traced AS (
+		SELECT j.*,
+			NOT EXISTS (SELECT FROM judged d WHERE d.id = j.id
+				AND pg_catalog.cardinality(d.path) > pg_catalog.cardinality(j.path)
+				AND d.path[1 : pg_catalog.cardinality(j.path)] = j.path) AS is_origin,
+			pg_catalog.count(*) OVER (PARTITION BY j.queryid, j.plan_id, j.path) AS executions,
+			pg_catalog.row_number() OVER (PARTITION BY j.queryid, j.plan_id, j.path ORDER BY j.factor DESC, j.id DESC) AS nth
+		FROM judged j
+	)
+	SELECT t.factor, t.queryid, t.query, t.plan_id, t.path, t.node ->> 'Node Type',
+		t.node ->> 'Relation Name', t.node ->> 'Alias', t.node ->> 'Index Name',
+		NULLIF(pg_catalog.concat_ws(' AND ', t.node ->> 'Index Cond', t.node ->> 'Recheck Cond', t.node ->> 'Hash Cond', t.node ->> 'Merge Cond',
+			t.node ->> 'Join Filter', t.node ->> 'Filter'), ''),
+		t.estimated, t.actual, t.loops::bigint, t.is_origin, t.executions, t.id, t.started_at
+	FROM traced t
+	WHERE t.nth = 1
+	ORDER BY t.factor DESC, t.queryid, t.path;
+END;
+COMMENT ON FUNCTION perfkit.misestimates(double precision, double precision, timestamptz, timestamptz) IS
+	'nodes of stored actual plans whose rows were estimated wrong by a factor, the worst execution of each; for nodes of at least min_rows';
+
+CREATE VIEW perfkit.misestimates AS SELECT * FROM perfkit.misestimates();
+COMMENT ON VIEW perfkit.misestimates IS
+	'nodes of stored actual plans (perfkit.capture_plan = actual) that gave ten times more or fewer rows than estimated; plans of others only for pg_read_all_stats';
+COMMENT ON COLUMN perfkit.misestimates.factor IS 'by how much the estimate was wrong, either way';
+COMMENT ON COLUMN perfkit.misestimates.queryid IS 'as in pg_stat_statements';
+COMMENT ON COLUMN perfkit.misestimates.query IS 'normalized, where that is known';
+COMMENT ON COLUMN perfkit.misestimates.plan_id IS 'shape of the plan';
+COMMENT ON COLUMN perfkit.misestimates.node_path IS 'where the node is: which input of the root, which input of that ...; {} is the root';
+COMMENT ON COLUMN perfkit.misestimates.node_type IS 'as in EXPLAIN';
+COMMENT ON COLUMN perfkit.misestimates.relation IS 'table it reads';
+COMMENT ON COLUMN perfkit.misestimates.alias IS 'name of the table in the query';
+COMMENT ON COLUMN perfkit.misestimates.index_name IS 'index it uses';
+COMMENT ON COLUMN perfkit.misestimates.condition IS 'conditions of the node';
+COMMENT ON COLUMN perfkit.misestimates.estimated_rows IS 'of one loop';
+COMMENT ON COLUMN perfkit.misestimates.actual_rows IS 'of one loop, in the mean; PostgreSQL before 18 rounds it';
+COMMENT ON COLUMN perfkit.misestimates.loops IS 'how often the node was run; parallel processes count each';
+COMMENT ON COLUMN perfkit.misestimates.is_origin IS 'no node below it was estimated wrong: begin here';
+COMMENT ON COLUMN perfkit.misestimates.executions IS 'in the log, in which this node was that wrong; the row shows the worst';
+COMMENT ON COLUMN perfkit.misestimates.id IS 'row of slow_queries';
+COMMENT ON COLUMN perfkit.misestimates.started_at IS 'when that execution began';
+GRANT SELECT ON perfkit.misestimates TO PUBLIC;
+
+-- ---------------------------------------------------------------- advice on indexes
+
+CREATE FUNCTION perfkit._quals(condition text, alias text)
+RETURNS TABLE (kind text, column_name text, cast_to text)
+AS 'MODULE_PATHNAME', 'perfkit_quals_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._quals(text, text) IS
+	'the parts of a condition of a plan, as far as they compare a column of the relation with this alias: equal, range, or other';
+
+CREATE FUNCTION perfkit._sort_key(key text, alias text, OUT column_name text, OUT direction text)
+AS 'MODULE_PATHNAME', 'perfkit_sort_key_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._sort_key(text, text) IS
+	'the column of a sort key of a plan, and its direction as in CREATE INDEX; NULL: it is not just a column of the relation with this alias';
+
+-- EXPLAIN names no schema. A name that two tables with these columns have stands for neither; a
+-- partition stands for its table.
+CREATE FUNCTION perfkit._table_named(name text, columns text[]) RETURNS oid
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.min(r.root) FROM (
+		SELECT DISTINCT COALESCE(pg_catalog.pg_partition_root(c.oid)::oid, c.oid) AS root
+		FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relname = name AND c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
+			AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'perfkit', 'pg_toast')
+			AND NOT EXISTS (SELECT FROM pg_catalog.unnest(columns) u (name) WHERE NOT EXISTS (
+				SELECT FROM pg_catalog.pg_attribute a
+				WHERE a.attrelid = c.oid AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped))) r
+	HAVING pg_catalog.count(*) = 1;
+END;
+COMMENT ON FUNCTION perfkit._table_named(text, text[]) IS 'the one table of this name that has these columns; NULL: there is none, or several';
+
+-- The column's own type or one that it is without conversion, with an order of its own.
+CREATE FUNCTION perfkit._indexable(relation oid, column_name text, cast_to text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT EXISTS (
+		SELECT FROM pg_catalog.pg_attribute a
+		JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+		JOIN pg_catalog.pg_type t ON t.oid = CASE d.typtype WHEN 'd' THEN d.typbasetype ELSE d.oid END
+		WHERE a.attrelid = relation AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped
+			AND (cast_to IS NULL OR pg_catalog.to_regtype(cast_to) = t.oid OR EXISTS (
+				SELECT FROM pg_catalog.pg_cast c
+				WHERE c.castsource = t.oid AND c.casttarget = pg_catalog.to_regtype(cast_to) AND c.castmethod = 'b'))
+			AND EXISTS (
+				SELECT FROM pg_catalog.pg_opclass o
+				JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+				WHERE o.opcdefault AND (o.opcintype = t.oid
+					OR (t.typtype = 'e' AND o.opcintype = 'pg_catalog.anyenum'::regtype)
+					OR EXISTS (SELECT FROM pg_catalog.pg_cast c
+						WHERE c.castsource = t.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b'))));
+END;
+COMMENT ON FUNCTION perfkit._indexable(oid, text, text) IS
+	'whether comparisons of this column, cast to this type, can use a btree index on the column';
+
+-- Those of a partitioned table are its partitions' together. Reads are those since the statistics were
+-- last reset, as the writes are.
+CREATE FUNCTION perfkit._table_numbers(relation oid, OUT pages bigint, OUT tuples double precision,
+	OUT reads bigint, OUT writes bigint, OUT hot_share double precision, OUT stale boolean)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.sum(pg_catalog.pg_relation_size(c.oid)
+			/ pg_catalog.current_setting('block_size')::integer)::bigint,
+		pg_catalog.sum(GREATEST(c.reltuples, 0))::double precision,
+		pg_catalog.sum(COALESCE(s.seq_tup_read, 0) + COALESCE(s.idx_tup_fetch, 0))::bigint,
+		pg_catalog.sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)::bigint,
+		(pg_catalog.sum(s.n_tup_hot_upd) / NULLIF(pg_catalog.sum(s.n_tup_upd), 0))::double precision,
+		COALESCE(pg_catalog.bool_or(s.n_live_tup > 0 AND (COALESCE(s.last_analyze, s.last_autoanalyze) IS NULL
+			OR s.n_mod_since_analyze > s.n_live_tup * 0.2 + 1000)), true)
+	FROM (SELECT relation AS oid UNION SELECT t.relid::oid FROM pg_catalog.pg_partition_tree(relation) t WHERE t.isleaf) r
+	JOIN pg_catalog.pg_class c ON c.oid = r.oid AND c.relkind IN ('r', 'm')
+	LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid;
+END;
+COMMENT ON FUNCTION perfkit._table_numbers(oid) IS
+	'size, rows, reads and writes of a table; stale: it was never analyzed, or much of it has changed since';
+
+CREATE FUNCTION perfkit._distinct_values(relation oid, column_name text) RETURNS double precision
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.max(CASE WHEN s.n_distinct < 0 THEN - s.n_distinct * GREATEST(c.reltuples, 0) ELSE s.n_distinct END)
+	FROM (SELECT relation AS oid UNION SELECT t.relid::oid FROM pg_catalog.pg_partition_tree(relation) t) r
+	JOIN pg_catalog.pg_class c ON c.oid = r.oid
+	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	JOIN pg_catalog.pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = column_name;
+END;
+COMMENT ON FUNCTION perfkit._distinct_values(oid, text) IS 'how many values a column has, as ANALYZE saw it; NULL: it did not, or the reader may not know';
+
+-- What each scan in a stored plan would have wanted of an index: one row a stored execution, table and
+-- source. Numbers of an actual plan are measured; else they are estimates, known for whole tables only.
+-- Of one statement and plan the last twenty executions are looked at.
+CREATE FUNCTION perfkit._index_evidence(since timestamptz, until timestamptz)
+RETURNS TABLE (queryid bigint, id bigint, source text, relation oid, equal text[], other text, other_direction text,
+	measured boolean, exact boolean, examined double precision, kept double precision, misestimate double precision)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH logged AS (
+		SELECT q.queryid, q.id, q.plan,
+			pg_catalog.row_number() OVER (PARTITION BY q.queryid, q.plan_id ORDER BY q.started_at DESC, q.id DESC) AS nth
+		FROM perfkit.slow_queries q
+		WHERE q.queryid IS NOT NULL AND q.plan IS NOT NULL AND q.started_at >= since AND q.started_at < until
+	), scan AS (
+		SELECT l.queryid, l.id, n.path, n.node, n.above, n.node ->> 'Alias' AS alias,
+			COALESCE(n.node ? 'Actual Rows', false) AS measured,
+			CASE WHEN n.node ->> 'Parallel Aware' = 'true' THEN COALESCE((n.node ->> 'Actual Loops')::double precision, 4) ELSE 1 END AS processes
+		FROM logged l
+		CROSS JOIN LATERAL perfkit._plan_nodes(l.plan) n
+		WHERE l.nth <= 20 AND n.node ->> 'Node Type' IN ('Seq Scan', 'Index Scan', 'Index Only Scan', 'Bitmap Heap Scan')
+			AND n.node ->> 'Actual Loops' IS DISTINCT FROM '0'
+	), wish AS (
+		-- rows that the filter throws away
+		SELECT s.*, 'filter' AS source, c.condition FROM scan s
+		CROSS JOIN LATERAL (VALUES (s.node ->> 'Filter'), (s.node ->> 'Index Cond'), (s.node ->> 'Recheck Cond')) c (condition)
+		WHERE s.node ? 'Filter' AND c.condition IS NOT NULL
+		UNION ALL
+		-- rows that are sorted for a few of them
+		SELECT s.*, 'sort', c.condition FROM scan s
+		CROSS JOIN LATERAL (VALUES (''), (s.node ->> 'Filter'), (s.node ->> 'Index Cond'), (s.node ->> 'Recheck Cond')) c (condition)
+		WHERE s.above ? 'Sort Key' AND c.condition IS NOT NULL
+		UNION ALL
+		-- rows that find no partner; a side whose every row is in the result has to be read
+		SELECT s.*, 'join', s.above ->> 'Condition' FROM scan s
+		WHERE s.above ->> 'Condition' IS NOT NULL AND s.node ->> 'Node Type' = 'Seq Scan'
+			AND (s.above ->> 'Join Type' IN ('Inner', 'Semi')
+				OR (s.above ->> 'Join Type' IN ('Left', 'Anti') AND s.above ->> 'Side' = 'Inner')
+				OR (s.above ->> 'Join Type' = 'Right' AND s.above ->> 'Side' = 'Outer'))
+	), part AS (
+		SELECT w.queryid, w.id, w.path, w.source, p.kind, p.column_name, p.cast_to
+		FROM wish w
+		CROSS JOIN LATERAL perfkit._quals(w.condition, w.alias) p
+		WHERE w.condition <> ''
+	), read AS (
+		SELECT w.queryid, w.id, w.path, w.source, pg_catalog.array_agg(DISTINCT p.column_name) FILTER (WHERE p.kind <> 'other') AS columns
+		FROM wish w
+		LEFT JOIN part p ON p.id = w.id AND p.path = w.path AND p.source = w.source
+		GROUP BY w.queryid, w.id, w.path, w.source
+	), placed AS (
+		SELECT r.*, s.node, s.above, s.alias, s.measured, s.processes,
+			perfkit._table_named(s.node ->> 'Relation Name', COALESCE(r.columns, '{}')) AS relation,
+			k.column_name AS sort_column, k.direction AS sort_direction
+		FROM read r
+		JOIN scan s ON s.id = r.id AND s.path = r.path
+		LEFT JOIN LATERAL perfkit._sort_key(s.above -> 'Sort Key' ->> 0, s.alias) k ON r.source = 'sort'
+	), wanted AS (
+		SELECT l.*,
+			COALESCE(p.equal, '{}') AS equal, COALESCE(p.ranges, '{}') AS ranges, COALESCE(p.understood, true) AS understood
+		FROM placed l
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.array_agg(DISTINCT p.column_name ORDER BY p.column_name) FILTER (WHERE p.kind = 'equal' AND u.usable) AS equal,
+				pg_catalog.array_agg(DISTINCT p.column_name ORDER BY p.column_name) FILTER (WHERE p.kind = 'range' AND u.usable) AS ranges,
+				pg_catalog.bool_and(u.usable) AS understood
+			FROM part p
+			CROSS JOIN LATERAL (SELECT p.kind <> 'other' AND perfkit._indexable(l.relation, p.column_name, p.cast_to) AS usable) u
+			WHERE p.id = l.id AND p.path = l.path AND p.source = l.source
+		) p
+		WHERE l.relation IS NOT NULL
+	), counted AS (
+		SELECT w.*,
+			CASE WHEN w.measured THEN ((w.node ->> 'Actual Rows')::double precision
+					+ COALESCE((w.node ->> 'Rows Removed by Filter')::double precision, 0)
+					+ COALESCE((w.node ->> 'Rows Removed by Index Recheck')::double precision, 0)) * w.processes
+				WHEN w.node ->> 'Node Type' = 'Seq Scan' THEN
+					(SELECT NULLIF(GREATEST(c.reltuples, 0), 0) FROM pg_catalog.pg_class c WHERE c.oid = w.relation) END AS examined,
+			CASE w.source WHEN 'sort' THEN (w.above ->> 'Limit')::double precision
+				WHEN 'join' THEN GREATEST((w.above ->> 'Rows')::double precision, (w.above ->> 'Other Rows')::double precision)
+				ELSE COALESCE((w.node ->> 'Actual Rows')::double precision, (w.node ->> 'Plan Rows')::double precision) * w.processes END AS kept,
+			CASE WHEN w.measured THEN
+				GREATEST((w.node ->> 'Actual Rows')::double precision, 1) / GREATEST((w.node ->> 'Plan Rows')::double precision, 1) END AS off
+		FROM wanted w
+		WHERE (w.source <> 'sort' OR (w.sort_column IS NOT NULL AND w.ranges = '{}' AND w.understood
+				AND perfkit._indexable(w.relation, w.sort_column, NULL) AND NOT w.sort_column = ANY (w.equal)))
+			AND (w.source <> 'join' OR w.equal <> '{}')
+	)
+	SELECT c.queryid, c.id, c.source, c.relation, c.equal,
+		CASE c.source WHEN 'sort' THEN c.sort_column WHEN 'filter' THEN r.column_name END AS other,
+		CASE c.source WHEN 'sort' THEN c.sort_direction ELSE '' END AS other_direction,
+		pg_catalog.bool_and(c.measured), pg_catalog.bool_and(c.understood AND pg_catalog.cardinality(c.ranges) <= 1),
+		pg_catalog.sum(c.examined), pg_catalog.sum(c.kept), pg_catalog.max(GREATEST(c.off, 1 / c.off))
+	FROM counted c
+	LEFT JOIN LATERAL (
+		-- of several ranges the one on the column with the most values; a column that is equal to something needs none
+		SELECT u.name AS column_name FROM pg_catalog.unnest(c.ranges) u (name)
+		WHERE c.source = 'filter' AND NOT u.name = ANY (c.equal)
+		ORDER BY perfkit._distinct_values(c.relation, u.name) DESC NULLS LAST, u.name LIMIT 1) r ON true
+	WHERE c.equal <> '{}' OR c.source = 'sort' OR r.column_name IS NOT NULL
+	GROUP BY 1, 2, 3, 4, 5, 6, 7;
+END;
+COMMENT ON FUNCTION perfkit._index_evidence(timestamptz, timestamptz) IS
+	'which columns the scans of stored plans compared or sorted by, how many rows they read, and how many of these were needed';
+
+-- The gates: selective, large, recurring, not served by an index that is there, read more than written.
+-- What is not known does not pass.
+CREATE FUNCTION perfkit._index_candidates(since timestamptz, until timestamptz, min_executions bigint,
+	min_rows double precision, max_share double precision)
+RETURNS TABLE (relation oid, columns text[], directions text[], equal text[], other text, measured boolean, queryids bigint[], executions bigint,
+	total_ms double precision, examined double precision, share double precision, misestimate double precision,
+	pages bigint, tuples double precision, writes bigint, hot_share double precision, stale boolean,
+	served boolean, worth boolean)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH statement AS (
+		SELECT q.queryid, pg_catalog.count(*) AS executions, pg_catalog.sum(q.duration_ms) AS total
+		FROM perfkit.slow_queries q
+		WHERE q.queryid IS NOT NULL AND q.started_at >= since AND q.started_at < until
+		GROUP BY q.queryid
+	), by_statement AS (
+		SELECT e.relation, e.equal, e.other, e.other_direction, e.queryid, pg_catalog.bool_and(e.measured) AS measured,
+			pg_catalog.bool_and(e.exact) AS exact, pg_catalog.avg(e.examined) AS examined,
+			pg_catalog.sum(e.kept) / NULLIF(pg_catalog.sum(e.examined), 0) AS share, pg_catalog.max(e.misestimate) AS misestimate
+		FROM perfkit._index_evidence(since, until) e
+		GROUP BY e.relation, e.equal, e.other, e.other_direction, e.queryid
+	), ordered AS (
+		SELECT b.*, s.executions, s.total, CASE WHEN b.other IS NULL THEN o.columns ELSE o.columns || b.other END AS columns, o.share_by_statistics
+		FROM by_statement b
+		JOIN statement s ON s.queryid = b.queryid
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.array_agg(v.name ORDER BY v.n DESC NULLS LAST, v.name) FILTER (WHERE v.nth <= 3) AS columns,
+				pg_catalog.exp(pg_catalog.sum(pg_catalog.ln(1 / GREATEST(v.n, 1))) FILTER (WHERE v.nth <= 3)) AS share_by_statistics
+			FROM (
+				SELECT u.name, perfkit._distinct_values(b.relation, u.name) AS n,
+					pg_catalog.row_number() OVER (ORDER BY perfkit._distinct_values(b.relation, u.name) DESC NULLS LAST, u.name) AS nth
+				FROM pg_catalog.unnest(b.equal) u (name)
+			) v
+		) o
+	), candidate AS (
+		SELECT o.relation, o.equal, o.other, o.other_direction, pg_catalog.min(o.columns) AS columns, pg_catalog.bool_and(o.measured) AS measured,
+			pg_catalog.array_agg(o.queryid ORDER BY o.queryid) AS queryids, pg_catalog.sum(o.executions)::bigint AS executions,
+			pg_catalog.sum(o.total) AS total, pg_catalog.max(o.examined) AS examined,
+			pg_catalog.max(CASE WHEN o.exact AND pg_catalog.cardinality(o.equal) <= 3 THEN o.share ELSE GREATEST(o.share, o.share_by_statistics) END) AS share,
+			pg_catalog.bool_and(o.share IS NOT NULL AND (o.exact OR o.share_by_statistics IS NOT NULL)) AS known,
+			pg_catalog.max(o.misestimate) AS misestimate
+		FROM ordered o
+		GROUP BY o.relation, o.equal, o.other, o.other_direction
+	)
+	SELECT c.relation, c.columns,
+		pg_catalog.array_fill(''::text, ARRAY[pg_catalog.cardinality(c.columns) - (c.other IS NOT NULL)::integer])
+			|| CASE WHEN c.other IS NOT NULL THEN c.other_direction END,
+		c.equal, c.other, c.measured, c.queryids, c.executions, c.total, c.examined, c.share, c.misestimate,
+		n.pages, n.tuples, n.writes, n.hot_share, n.stale, i.served,
+		COALESCE(c.known AND c.share <= max_share
+			AND c.examined >= min_rows
+			AND (c.executions >= min_executions
+				OR (c.executions >= 2 AND c.total >= 0.1 * (SELECT pg_catalog.sum(s.total) FROM statement s)))
+			AND n.reads >= 2 * n.writes, false)
+	FROM candidate c
+	CROSS JOIN LATERAL perfkit._table_numbers(c.relation) n
+	CROSS JOIN LATERAL (
+		SELECT EXISTS (
+			SELECT FROM pg_catalog.pg_index x
+			JOIN pg_catalog.pg_class xc ON xc.oid = x.indexrelid
+			JOIN pg_catalog.pg_am m ON m.oid = xc.relam AND m.amname = 'btree'
+			CROSS JOIN LATERAL (
+				SELECT pg_catalog.array_agg(COALESCE(a.attname::text, '') ORDER BY k.nth) AS names
+				FROM pg_catalog.unnest(x.indkey::int2[]) WITH ORDINALITY k (attnum, nth)
+				LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+				WHERE k.nth <= x.indnkeyatts
+			) key
+			WHERE x.indrelid = c.relation AND x.indisvalid AND x.indpred IS NULL
+				AND ((x.indisunique AND key.names <@ c.equal)
+					OR (key.names[1 : pg_catalog.cardinality(c.equal)] @> c.equal
+						AND (c.other IS NULL OR key.names[pg_catalog.cardinality(c.equal) + 1] = c.other)))
+		) AS served
+	) i;
+END;
+COMMENT ON FUNCTION perfkit._index_candidates(timestamptz, timestamptz, bigint, double precision, double precision) IS
+	'indexes that stored plans would have wanted: served, there is one; worth, it passes the other gates of index_advice()';
+
+-- A partitioned table cannot have it concurrently: partitions first, then the index that joins them.
+CREATE FUNCTION perfkit._index_ddl(relation oid, columns text[], directions text[]) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH item AS (
+		SELECT pg_catalog.string_agg(pg_catalog.quote_ident(u.name) || u.direction, ', ' ORDER BY u.nth) AS list,
+			pg_catalog.string_agg(u.name, '_' ORDER BY u.nth) AS names
+		FROM ROWS FROM (pg_catalog.unnest(columns), pg_catalog.unnest(directions)) WITH ORDINALITY u (name, direction, nth)
+	), named AS (
+		SELECT c.oid, c.relkind, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, n.nspname
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	), leaf AS (
+		SELECT t.*, pg_catalog.left(t.relname || '_' || i.names, 55) || '_idx' AS index_name
+		FROM pg_catalog.pg_inherits h JOIN named t ON t.oid = h.inhrelid CROSS JOIN item i
+		WHERE h.inhparent = relation
+	)
+	SELECT CASE WHEN t.relkind <> 'p' THEN pg_catalog.format('CREATE INDEX CONCURRENTLY ON %s USING btree (%s);', t.name, i.list)
+		WHEN EXISTS (SELECT FROM leaf l WHERE l.relkind <> 'r') THEN
+			pg_catalog.format('CREATE INDEX ON %s USING btree (%s);', t.name, i.list)
+		ELSE (SELECT pg_catalog.string_agg(
+					pg_catalog.format('CREATE INDEX CONCURRENTLY %I ON %s USING btree (%s);', l.index_name, l.name, i.list),
+					E'\n' ORDER BY l.name) FROM leaf l)
+			|| pg_catalog.format(E'\nCREATE INDEX %I ON ONLY %s USING btree (%s);', r.root_index, t.name, i.list)
+			|| (SELECT pg_catalog.string_agg(
+					pg_catalog.format(E'\nALTER INDEX %I.%I ATTACH PARTITION %I.%I;', t.nspname, r.root_index, l.nspname, l.index_name),
+					'' ORDER BY l.name) FROM leaf l)
+		END
+	FROM named t CROSS JOIN item i
+	CROSS JOIN LATERAL (SELECT pg_catalog.left(t.relname || '_' || i.names, 55) || '_idx' AS root_index) r
+	WHERE t.oid = relation;
+END;
+COMMENT ON FUNCTION perfkit._index_ddl(oid, text[], text[]) IS 'how to make a btree index without keeping writers out';
+
+-- Indexes nobody would miss. Not those a constraint needs, or replication identifies rows by.
+CREATE FUNCTION perfkit._spare_indexes(unused_after interval)
+RETURNS TABLE (kind text, relation oid, index oid, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH own AS (
+		SELECT i.*, c.relam, c.relkind, COALESCE(pg_catalog.pg_stat_get_numscans(i.indexrelid), 0) AS scans,
+			i.indisprimary OR i.indisexclusion OR i.indisreplident OR c.relispartition OR t.relispartition
+				OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid) AS needed
+		FROM pg_catalog.pg_index i
+		JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+		JOIN pg_catalog.pg_class t ON t.oid = i.indrelid AND t.relpersistence <> 't'
+		JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+			AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'perfkit', 'pg_toast')
+		WHERE i.indisvalid AND i.indisready AND i.indislive
+	), duplicate AS (
+		SELECT DISTINCT ON (a.indexrelid) a.indrelid, a.indexrelid, b.indexrelid AS same_as
+		FROM own a
+		JOIN own b ON b.indrelid = a.indrelid AND b.indexrelid <> a.indexrelid AND b.relam = a.relam
+			AND b.indkey::int2[] = a.indkey::int2[] AND b.indnkeyatts = a.indnkeyatts AND b.indclass::oid[] = a.indclass::oid[]
+			AND b.indcollation::oid[] = a.indcollation::oid[] AND b.indoption::int2[] = a.indoption::int2[]
+			AND b.indexprs::text IS NOT DISTINCT FROM a.indexprs::text AND b.indpred::text IS NOT DISTINCT FROM a.indpred::text
+		WHERE NOT a.needed AND (NOT a.indisunique OR b.indisunique)
+
+			-- of two that could both go, the younger
+			AND (b.needed OR (b.indisunique AND NOT a.indisunique) OR (b.indisunique = a.indisunique AND b.indexrelid < a.indexrelid))
+		ORDER BY a.indexrelid, b.needed DESC, b.indisunique DESC, b.indexrelid
+	), age AS (
+		SELECT pg_catalog.now() - GREATEST(s.stats_reset, pg_catalog.pg_postmaster_start_time()) AS at_least
+		FROM pg_catalog.pg_stat_database s WHERE s.datname = pg_catalog.current_database()
+	)
+	SELECT 'duplicate', d.indrelid, d.indexrelid, pg_catalog.format('the same as %s', d.same_as::regclass)
+	FROM duplicate d
+	UNION ALL
+	SELECT 'unused', o.indrelid, o.indexrelid,
+		pg_catalog.format('not scanned in the statistics, which are %s old or older', pg_catalog.date_trunc('minute', a.at_least))
+	FROM own o, age a
+	WHERE NOT o.needed AND NOT o.indisunique AND o.relkind = 'i' AND o.scans = 0 AND a.at_least >= unused_after
+		AND NOT EXISTS (SELECT FROM duplicate d WHERE d.indexrelid = o.indexrelid);
+END;
+COMMENT ON FUNCTION perfkit._spare_indexes(interval) IS
+	'indexes that are like another, or that no scan has used while statistics were counted for so long';
+
+CREATE FUNCTION perfkit.index_advice(since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity',
+	min_executions bigint DEFAULT 5, min_rows double precision DEFAULT 10000, max_share double precision DEFAULT 0.05,
+	unused_after interval DEFAULT '7 days')
+RETURNS TABLE (rank bigint, kind text, relation text, ddl text, reason text, caveats text[], queryids bigint[],
+	executions bigint, total_ms double precision, rows_read double precision, share_needed double precision,
+	evidence text, size_bytes bigint, writes bigint, hot_update_share double precision, indexes text[])
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	WITH candidate AS (
+		SELECT c.* FROM perfkit._index_candidates(since, until, min_executions, min_rows, max_share) c
+	), analyze_first AS (
+		-- estimates from statistics that do not know the table, or that it has changed
+		SELECT c.relation, pg_catalog.max(c.misestimate) AS misestimate, pg_catalog.max(c.total_ms) AS total, pg_catalog.max(c.executions) AS executions,
+			pg_catalog.array_agg(DISTINCT q.id ORDER BY q.id) AS queryids
+		FROM candidate c CROSS JOIN LATERAL pg_catalog.unnest(c.queryids) q (id)
+		WHERE c.stale AND (c.misestimate >= 10 OR c.tuples = 0) AND COALESCE(c.examined >= min_rows, true)
+		GROUP BY c.relation
+	), correlated AS (
+		-- statistics are fresh, and of several columns together wrong
+		SELECT c.* FROM candidate c
+		WHERE NOT c.stale AND c.misestimate >= 10 AND c.examined >= min_rows AND pg_catalog.cardinality(c.columns) >= 2
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_statistic_ext x
+				WHERE x.stxrelid = c.relation AND (SELECT pg_catalog.array_agg(a.attname::text) FROM pg_catalog.pg_attribute a
+					WHERE a.attrelid = x.stxrelid AND a.attnum = ANY (x.stxkeys::int2[])) @> c.columns)
+	), wanted AS (
+		SELECT c.* FROM candidate c
+		WHERE c.worth AND NOT c.served
+			AND NOT EXISTS (SELECT FROM analyze_first a WHERE a.relation = c.relation)
+	), longest AS (
+		-- an index on (a, b) is one on (a) too
+		SELECT w.* FROM wanted w
+		WHERE NOT EXISTS (SELECT FROM wanted l WHERE l.relation = w.relation
+			AND pg_catalog.cardinality(l.columns) > pg_catalog.cardinality(w.columns)
+			AND l.columns[1 : pg_catalog.cardinality(w.columns)] = w.columns)
+	), helped AS (
+		SELECT l.relation, l.columns, l.directions, pg_catalog.bool_and(w.measured) AS measured,
+			pg_catalog.array_agg(DISTINCT q.id ORDER BY q.id) AS queryids, pg_catalog.max(w.examined) AS examined,
+			pg_catalog.max(w.share) AS share, pg_catalog.min(l.tuples) AS tuples, pg_catalog.min(l.writes) AS writes, pg_catalog.min(l.hot_share) AS hot_share
+		FROM longest l
+		JOIN wanted w ON w.relation = l.relation AND l.columns[1 : pg_catalog.cardinality(w.columns)] = w.columns
+		CROSS JOIN LATERAL pg_catalog.unnest(w.queryids) q (id)
+		GROUP BY l.relation, l.columns, l.directions
+	), advice AS (
+		SELECT 1 AS step, 'analyze' AS kind, a.relation, pg_catalog.format('ANALYZE %s;', a.relation::regclass) AS ddl,
+			CASE WHEN a.misestimate >= 10 THEN
+				pg_catalog.format('rows were misestimated by a factor of %s, and statistics are missing or old', pg_catalog.round(a.misestimate::numeric))
+				ELSE 'the planner has no statistics of the table' END AS reason,
+			ARRAY['look at advice on its indexes after that'] AS caveats,
+			a.queryids, a.executions, a.total, NULL::double precision AS examined, NULL::double precision AS share, NULL::boolean AS measured,
+			NULL::bigint AS size, NULL::bigint AS writes, NULL::double precision AS hot_share
+		FROM analyze_first a
+		UNION ALL
+		SELECT DISTINCT ON (c.relation, c.columns) 2, 'statistics', c.relation,
+			pg_catalog.format('CREATE STATISTICS ON %s FROM %s; ANALYZE %2$s;',
+				(SELECT pg_catalog.string_agg(pg_catalog.quote_ident(u.name), ', ' ORDER BY u.nth) FROM pg_catalog.unnest(c.columns) WITH ORDINALITY u (name, nth)), c.relation::regclass),
+			pg_catalog.format('rows were misestimated by a factor of %s though statistics are fresh: values of these columns belong together', pg_catalog.round(c.misestimate::numeric)),
+			ARRAY['helps with the estimates of equality conditions only'],
+			c.queryids, c.executions, c.total_ms, c.examined, NULL::double precision, NULL::boolean, NULL::bigint, NULL::bigint, NULL::double precision
+		FROM correlated c
+		UNION ALL
+		SELECT 3, 'index', h.relation, perfkit._index_ddl(h.relation, h.columns, h.directions),
+			pg_catalog.format('%s slow executions read up to %s rows each and needed at most %s %% of them',
+				s.executions, pg_catalog.round(h.examined::numeric), pg_catalog.round((100 * h.share)::numeric, 2)),
+			pg_catalog.array_remove(ARRAY[
+				'not verified: see verify_index()',
+				CASE WHEN NOT h.measured THEN 'rows are estimates: perfkit.capture_plan = actual measures them' END,
+				CASE WHEN h.hot_share > 0.2 THEN 'updates of these columns will no longer be HOT' END,
+				CASE WHEN (SELECT c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = h.relation) THEN
+					'partitioned: each statement by itself, outside of a transaction' END], NULL),
+			h.queryids, s.executions, s.total, h.examined, h.share, h.measured,
+			(h.tuples * 1.1 * (16 + (SELECT COALESCE(pg_catalog.sum(COALESCE(t.avg_width, 8)), 8)
+				FROM pg_catalog.unnest(h.columns) u (name)
+				LEFT JOIN pg_catalog.pg_class c ON c.oid = h.relation
+				LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+				LEFT JOIN pg_catalog.pg_stats t ON t.schemaname = n.nspname AND t.tablename = c.relname AND t.attname = u.name
+					AND t.inherited = (c.relkind = 'p'))))::bigint,
+			h.writes, h.hot_share
+		FROM helped h
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.count(*) AS executions, pg_catalog.sum(q.duration_ms) AS total FROM perfkit.slow_queries q
+			WHERE q.queryid = ANY (h.queryids) AND q.started_at >= since AND q.started_at < until) s
+		UNION ALL
+		SELECT 4, x.kind, x.relation, pg_catalog.format('DROP INDEX CONCURRENTLY %s;', x.index::regclass), x.reason,
+			pg_catalog.array_remove(ARRAY[
+				CASE WHEN x.kind = 'unused' THEN 'scans on standbys are not counted here: look there too' END,
+				CASE WHEN x.kind = 'unused' THEN 'an index for the month''s end is unused until then' END,
+				CASE WHEN x.kind = 'unused' AND EXISTS (SELECT FROM pg_catalog.pg_constraint f, pg_catalog.pg_index i
+					WHERE i.indexrelid = x.index AND f.conrelid = i.indrelid AND f.contype = 'f' AND f.conkey[1] = i.indkey[0])
+					THEN 'it serves a foreign key: deletes in the other table look it up' END,
+				CASE WHEN (SELECT c.relkind = 'I' FROM pg_catalog.pg_class c WHERE c.oid = x.index) THEN
+					'partitioned: cannot be dropped concurrently' END,
+				'keep its definition: pg_get_indexdef()'], NULL),
+			NULL, NULL, NULL, NULL, NULL, NULL, pg_catalog.pg_relation_size(x.index), n.writes, n.hot_share
+		FROM perfkit._spare_indexes(unused_after) x
+		CROSS JOIN LATERAL perfkit._table_numbers(x.relation) n
+	)
+	SELECT pg_catalog.row_number() OVER (ORDER BY a.step, a.total DESC NULLS LAST, a.size DESC NULLS LAST, a.ddl), a.kind, a.relation::regclass::text, a.ddl, a.reason, a.caveats, a.queryids,
+		a.executions, a.total, a.examined, a.share,
+		CASE WHEN a.kind = 'index' THEN CASE WHEN a.measured THEN 'actual' ELSE 'estimate' END END,
+		a.size, a.writes, a.hot_share,
+		(SELECT pg_catalog.array_agg(i.indexrelid::regclass::text ORDER BY i.indexrelid) FROM pg_catalog.pg_index i WHERE i.indrelid = a.relation)
+	FROM advice a
+	ORDER BY 1;
+END;
+COMMENT ON FUNCTION perfkit.index_advice(timestamptz, timestamptz, bigint, double precision, double precision, interval) IS
+	'statistics to take, indexes to make and indexes to drop, with the evidence of the slow query log and the catalogs; does nothing by itself';
+
+CREATE VIEW perfkit.index_advice AS SELECT * FROM perfkit.index_advice();
+COMMENT ON VIEW perfkit.index_advice IS
+	'what index_advice() advises on all of the log: ANALYZE and extended statistics first, then indexes to make, then those to drop';
+COMMENT ON COLUMN perfkit.index_advice.rank IS '1: begin here';
+COMMENT ON COLUMN perfkit.index_advice.kind IS 'analyze, statistics, index, duplicate or unused';
+COMMENT ON COLUMN perfkit.index_advice.relation IS 'table';
+COMMENT ON COLUMN perfkit.index_advice.ddl IS 'what to run, if it convinces';
+COMMENT ON COLUMN perfkit.index_advice.reason IS 'why';
+COMMENT ON COLUMN perfkit.index_advice.caveats IS 'what to think of before';
+COMMENT ON COLUMN perfkit.index_advice.queryids IS 'statements of the log it would help';
+COMMENT ON COLUMN perfkit.index_advice.executions IS 'rows of the log of these statements';
+COMMENT ON COLUMN perfkit.index_advice.total_ms IS 'their durations together';
+COMMENT ON COLUMN perfkit.index_advice.rows_read IS 'rows an execution reads of the table, in the mean, of the statement that reads most';
+COMMENT ON COLUMN perfkit.index_advice.share_needed IS 'share of these (0 to 1) that it needed';
+COMMENT ON COLUMN perfkit.index_advice.evidence IS 'actual: rows were counted (perfkit.capture_plan = actual); estimate: they are the planner''s';
+COMMENT ON COLUMN perfkit.index_advice.size_bytes IS 'of the index to make, estimated; of the one to drop';
+COMMENT ON COLUMN perfkit.index_advice.writes IS 'rows written to the table since its statistics were reset';
+COMMENT ON COLUMN perfkit.index_advice.hot_update_share IS 'share of its updates (0 to 1) that touched no index';
+COMMENT ON COLUMN perfkit.index_advice.indexes IS 'that the table has';
+GRANT SELECT ON perfkit.index_advice TO PUBLIC;
+
+CREATE FUNCTION perfkit._explain_as(role oid, statement text, parameters text[], search_path text) RETURNS text
+AS 'MODULE_PATHNAME', 'perfkit_explain_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit._explain_as(oid, text, text[], text) IS
+	'EXPLAIN (FORMAT JSON) of a statement with these bind values, with the rights of a role that the caller may become; it is not executed';
+
+-- The search path of the one who asks is that of the statement. The hypothetical index is gone when
+-- this returns, whatever happens.
+CREATE FUNCTION perfkit.verify_index(ddl text, id bigint, search_path text DEFAULT pg_catalog.current_setting('search_path'))
+RETURNS TABLE (used boolean, cost_before double precision, cost_after double precision, size_bytes bigint, plan jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	hypopg CONSTANT text := (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'hypopg');
+	statement record;
+	bound text[];
+	before jsonb;
+	after jsonb;
+	index oid;
+	index_name text;
+	bytes bigint;
+BEGIN
+	IF hypopg IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'extension hypopg is not there',
+			HINT = 'CREATE EXTENSION hypopg; its package is postgresql-NN-hypopg or the like.';
+	END IF;
+	SELECT q.query, q.parameters, q.truncated, q.userid INTO statement FROM perfkit.slow_queries q WHERE q.id = verify_index.id;
+	IF NOT FOUND OR statement.query IS NULL OR statement.query = '<insufficient privilege>' OR statement.truncated && ARRAY['query', 'parameters'] THEN
+		RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('there is no row %s of slow_queries with a whole statement that you may see', COALESCE(verify_index.id::text, 'NULL'));
+	END IF;
+	bound := ARRAY(SELECT value FROM jsonb_array_elements_text(COALESCE(statement.parameters, '[]')) WITH ORDINALITY p (value, n) ORDER BY n);
+	statement.query := regexp_replace(statement.query, '^\s*PREPARE\s+("[^"]*"|\w+)\s*(\([^)]*\))?\s*AS\M', '', 'i'); -- the text of an EXECUTE
+	before := perfkit._explain_as(statement.userid, statement.query, bound, verify_index.search_path);
+	EXECUTE format('SELECT indexrelid, indexname FROM %I.hypopg_create_index($1)', hypopg) INTO index, index_name
+	USING regexp_replace(btrim(ddl, E'; \n'), '^CREATE INDEX CONCURRENTLY', 'CREATE INDEX', 'i');
+	BEGIN
+		EXECUTE format('SELECT %I.hypopg_relation_size($1)', hypopg) INTO bytes USING index;
+		after := perfkit._explain_as(statement.userid, statement.query, bound, verify_index.search_path);
+	EXCEPTION WHEN OTHERS OR query_canceled THEN
+		EXECUTE format('SELECT %I.hypopg_drop_index($1)', hypopg) USING index;
+		RAISE;
+	END;
+	EXECUTE format('SELECT %I.hypopg_drop_index($1)', hypopg) USING index;
+	RETURN QUERY SELECT strpos(after::text, format('"Index Name": %s', to_json(index_name))) > 0,
+		(before #>> '{0,Plan,Total Cost}')::double precision, (after #>> '{0,Plan,Total Cost}')::double precision, bytes, after -> 0;
+END $$;
+COMMENT ON FUNCTION perfkit.verify_index(text, bigint, text) IS
+	'whether the planner would use an index for the statement of a row of slow_queries, and what it would expect of it; asks hypopg, makes no index';
+
 -- ---------------------------------------------------------------- performance_log
 
 CREATE TABLE perfkit.performance_log (
@@ -612,7 +1586,7 @@ DECLARE
 	day date;
 	partition text;
 BEGIN
-	FOREACH log IN ARRAY ARRAY['slow_query_log', 'performance_log'] LOOP
+	FOREACH log IN ARRAY ARRAY['slow_query_log', 'performance_log', 'statement_rollup'] LOOP
 		FOR i IN 0 .. 1 LOOP
 			day := (pg_catalog.now() AT TIME ZONE 'UTC')::date + i;
 			partition := log || pg_catalog.to_char(day, '_YYYYMMDD');
@@ -1001,7 +1975,8 @@ BEGIN ATOMIC
 	FROM pg_catalog.pg_class p
 	LEFT JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-	WHERE p.oid IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass)
+	WHERE p.oid IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass,
+		'perfkit.statement_rollup'::regclass)
 	GROUP BY p.relname;
 END;
 COMMENT ON FUNCTION perfkit._log_sizes() IS 'the rows of view status that come from the catalogs';

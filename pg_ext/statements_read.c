@@ -13,11 +13,11 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
+#include "histogramsql.h"
 #include "miscadmin.h"
 #include "sheets.h"
 #include "shmem.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -197,25 +197,6 @@ put_sum(Cells *cells, const PerfkitStatement *s, PerfkitTallySum sum)
 }
 
 
-/* The histogram as {bucket, count, bucket, count, ...}, without empty buckets. */
-static Datum
-histogram_datum(const PerfkitStatement *s)
-{
-	Datum elements[2 * PERFKIT_HISTOGRAM_BUCKETS];
-	int n = 0;
-
-	for (int i = 0; i < PERFKIT_HISTOGRAM_BUCKETS; i++)
-	{
-		if (s->counts[i] == 0)
-			continue;
-		elements[n++] = Int64GetDatum(i);
-		elements[n++] = Int64GetDatum((int64) s->counts[i]);
-	}
-	return PointerGetDatum(
-		construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-
 static void
 fill(Cells *cells, const Copy *copy, const PerfkitStatement *s, bool with_histogram)
 {
@@ -241,7 +222,7 @@ fill(Cells *cells, const Copy *copy, const PerfkitStatement *s, bool with_histog
 		put_sum(cells, s, (PerfkitTallySum) i);
 	put_quantile(cells, s, 0.999);
 	put(cells, TimestampTzGetDatum(s->since), false);
-	put(cells, with_histogram ? histogram_datum(s) : (Datum) 0, !with_histogram);
+	put(cells, with_histogram ? perfkit_histogram_datum(s->counts) : (Datum) 0, !with_histogram);
 }
 
 

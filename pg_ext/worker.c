@@ -5,6 +5,7 @@
  *	  connect -> extension there? -> every flush_interval, or when woken:
  *	      look after partitions (each minute) -> write batches until the ring is empty
  *	  and every wait_sample_interval, while statements run: look at them (running.h)
+ *	  and at each end of an interval: the history of statements (history.h)
  *	  and whenever a materialized view is due: start its refresh (dispatch.h)
  *
  * An error aborts the step, is logged and counted as flush_errors, and makes
@@ -28,6 +29,7 @@
 #include "dispatch.h"
 #include "guc.h"
 #include "handsoff.h"
+#include "history.h"
 #include "miscadmin.h"
 #include "partition.h"
 #include "pgstat.h"
@@ -252,6 +254,14 @@ dispatch_step(void)
 }
 
 
+static bool
+history_step(void)
+{
+	perfkit_history_take();
+	return true;
+}
+
+
 static void
 pause_after_error(void)
 {
@@ -391,6 +401,17 @@ refresh(void)
 }
 
 
+/* The history of statements; what could not be written is in the next interval's. */
+static void
+history(void)
+{
+	bool done;
+
+	if (!RecoveryInProgress() && !db->dropped && perfkit_history_due(GetCurrentTimestamp()))
+		(void) guarded(history_step, &done, "the history of statements waits");
+}
+
+
 /*
  * Until when to sleep.  Statements that run are looked at more often; while there
  * were none, once a flush_interval is enough to see the next.
@@ -403,8 +424,10 @@ nap_ms(TimestampTz next_flush)
 	if (!RecoveryInProgress())
 	{
 		long next_refresh = perfkit_dispatch_nap_ms();
+		long next_history = perfkit_history_nap_ms(GetCurrentTimestamp());
 
 		ms = Min(ms, next_refresh);
+		ms = Min(ms, next_history);
 	}
 	return active ? Min(ms, perfkit_wait_sample_interval) : ms;
 }
@@ -429,6 +452,7 @@ loop(uint32 wait_event)
 		if (!guarded(look_step, &active, "running statements could not be looked at"))
 			active = false;
 		refresh();
+		history();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (ShutdownRequestPending)
 			break;

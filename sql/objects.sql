@@ -40,13 +40,13 @@ WHERE c.relnamespace = 'perfkit'::regnamespace AND c.relkind IN ('p', 'r', 'v') 
 SELECT p.proname FROM pg_proc p
 WHERE p.pronamespace = 'perfkit'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
 
--- partitions of today and tomorrow for both logs, members of the extension
+-- partitions of today and tomorrow for each log, members of the extension
 SELECT i.inhparent::regclass AS log, count(*) >= 2 AS ahead,
 	bool_and(d.deptype = 'e') AS members
 FROM pg_inherits i
 LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.inhrelid
 	AND d.refclassid = 'pg_extension'::regclass
-WHERE i.inhparent IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass)
+WHERE i.inhparent IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass, 'perfkit.statement_rollup'::regclass)
 GROUP BY 1 ORDER BY 1;
 
 -- the names of the partitions say the day, and their bounds are that day in UTC
@@ -54,7 +54,7 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SELECT count(*) AS wrong
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass)
+WHERE i.inhparent IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass, 'perfkit.statement_rollup'::regclass)
 	AND pg_get_expr(c.relpartbound, c.oid) <> format('FOR VALUES FROM (%L) TO (%L)',
 		to_char(right(c.relname, 8)::date, 'YYYY-MM-DD 00:00:00+00'),
 		to_char(right(c.relname, 8)::date + 1, 'YYYY-MM-DD 00:00:00+00'));
@@ -66,6 +66,7 @@ SELECT r.role, t.relation,
 	has_table_privilege(r.role, 'perfkit.' || t.relation, 'SELECT') AS may_read,
 	has_table_privilege(r.role, 'perfkit.' || t.relation, 'INSERT, UPDATE, DELETE, TRUNCATE') AS may_write
 FROM unnest(ARRAY['public', 'pg_read_all_stats']) WITH ORDINALITY r(role, n),
-	unnest(ARRAY['slow_query_log', 'performance_log', 'slow_queries', 'failed_queries', 'active_queries', 'statements', 'slow_query_digest', 'status'])
+	unnest(ARRAY['slow_query_log', 'performance_log', 'slow_queries', 'failed_queries', 'active_queries', 'statements', 'slow_query_digest', 'statement_rollup', 'statement_text', 'statement_history',
+		'plan_changes', 'misestimates', 'index_advice', 'status'])
 		WITH ORDINALITY t(relation, n)
 ORDER BY r.n, t.n;

@@ -32,8 +32,8 @@ for target in "${targets[@]}"; do
     [ ! -d "tests/fuzz/corpus/$target" ] || cp -R "tests/fuzz/corpus/$target/." "$work/seeds/$target/"
 done
 
-flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler)
-sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c pooler/core/command.c)
+flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler -Ipg_ext)
+sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c pooler/core/command.c pg_ext/plantext.c pg_ext/qual.c)
 
 have_libfuzzer()
 {

@@ -83,3 +83,8 @@ seed sqlscan savepoints '1begin; savepoint "A"; release savepoint a; rollback wo
 seed sqlscan quotes "1select E'a\\\\''b', 'a\\\\', U&\"x\", \$a\$ ; \$b\$ \$a\$ /* /* */ ; */; listen x -- y"
 seed sqlscan loose "0select 'a\\\\'; listen y'; listen x; set y = 'a\\\\'"
 seed sqlscan atomic '1create function f() returns int begin atomic select case 1 when 1 then 2 end; end; discard all'
+
+seed qual parts "t\n((a = 1) AND (t.b > '2'::numeric(10,2)) AND ((name)::text = ANY ('{x,y}'::text[])) AND (c IS NULL))"
+seed qual values "t\n((at >= date_trunc('day'::text, (now() - '7 days'::interval))) AND (5 <= \"Q\"\"x\") AND (d = E'a\\\\\\\\''b'))"
+seed qual others "o\n((o.a = c.b) AND ((x = 1) OR (y = 2)) AND (lower(z) = 'z'::text) AND (u = (InitPlan 1).col1))"
+seed qual sort "t\nt.\"A b\" DESC NULLS LAST"

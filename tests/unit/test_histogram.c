@@ -167,6 +167,29 @@ adding_is_associative_and_commutative(void **state)
 	assert_memory_equal(part[0], all, sizeof(all));
 }
 
+static void
+the_deviation_is_near_the_exact_one(void **state)
+{
+	uint64_t counts[PERFKIT_HISTOGRAM_BUCKETS] = {0};
+	double squares = 0;
+	int64_t ms = 1000 * 1000;
+
+	(void) state;
+	assert_true(perfkit_histogram_stddev(counts) == 0);
+	counts[perfkit_histogram_bucket(7 * ms)] = 1000;
+	assert_true(perfkit_histogram_stddev(counts) == 0);
+
+	/* 1 to 100 ms, each once: the square root of (100² - 1) / 12 */
+	counts[perfkit_histogram_bucket(7 * ms)] = 0;
+	for (int i = 1; i <= 100; i++)
+	{
+		counts[perfkit_histogram_bucket(i * ms)]++;
+		squares += (i - 50.5) * (i - 50.5);
+	}
+	squares = sqrt(squares / 100) * (double) ms;
+	assert_true(fabs(perfkit_histogram_stddev(counts) - squares) < 0.03 * squares);
+}
+
 int
 main(void)
 {
@@ -176,6 +199,7 @@ main(void)
 		cmocka_unit_test(quantiles_are_near_the_exact_ones),
 		cmocka_unit_test(an_empty_one_has_no_quantile),
 		cmocka_unit_test(adding_is_associative_and_commutative),
+		cmocka_unit_test(the_deviation_is_near_the_exact_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
