@@ -46,7 +46,10 @@ bool perfkit_log_json = false;
 int perfkit_flush_interval = 1000;
 int perfkit_slow_query_retention = 14 * 24 * 60;
 int perfkit_slow_query_max_size = 5 * 1024 * 1024;
+int perfkit_sample_interval = 10;
 int perfkit_performance_retention = 2 * 24 * 60;
+int perfkit_rollup_minute_retention = 30 * 24 * 60;
+int perfkit_rollup_hour_retention = 400 * 24 * 60;
 int perfkit_max_refresh_workers = 2;
 int perfkit_refresh_max_block = 1000;
 int perfkit_refresh_log_retention = 30 * 24 * 60;
@@ -193,9 +196,18 @@ static const Setting settings[] = {
 	 PGC_SIGHUP, GUC_UNIT_KB, NULL, "How large slow_query_log may grow, indexes included.",
 	 "The oldest days are dropped over it; if that is not enough new rows are counted as "
 	 "dropped_max_size. 0 is no limit."},
+	{"perfkit.sample_interval", SETTING_INT, &perfkit_sample_interval, 0, 60 * 60, PGC_SIGHUP,
+	 GUC_UNIT_S, NULL, "Time between two measurements of the database and the server.",
+	 "0 turns them off, and with them the thresholds."},
 	{"perfkit.performance_retention", SETTING_INT, &perfkit_performance_retention, 0, INT_MAX,
 	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of performance_log are kept.",
 	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.rollup_minute_retention", SETTING_INT, &perfkit_rollup_minute_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long the minutes of performance_rollup are kept.",
+	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.rollup_hour_retention", SETTING_INT, &perfkit_rollup_hour_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long the hours of performance_rollup are kept.",
+	 "Four weeks are dropped when all of them are older; 0 keeps everything."},
 	{"perfkit.max_refresh_workers", SETTING_INT, &perfkit_max_refresh_workers, 1, 64,
 	 PGC_POSTMASTER, 0, NULL, "Materialized views refreshed at a time, in all databases together.",
 	 "Each takes one of max_worker_processes while it runs."},

@@ -573,9 +573,12 @@ CREATE TABLE perfkit.performance_log (
 	source text NOT NULL CHECK (source IN ('server', 'database', 'pooler', 'application')),
 	metric text NOT NULL,
 	labels jsonb NOT NULL DEFAULT '{}',
-	value double precision NOT NULL
+	value double precision NOT NULL,
+	histogram bigint[],
+	xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
 ) PARTITION BY RANGE (logged_at);
 CREATE INDEX performance_log_metric_logged_at_idx ON perfkit.performance_log (metric, logged_at);
+CREATE INDEX performance_log_xid_idx ON perfkit.performance_log (xid);
 
 COMMENT ON TABLE perfkit.performance_log IS
 	'measurements over time; a partition per UTC day, dropped after perfkit.performance_retention';
@@ -584,6 +587,8 @@ COMMENT ON COLUMN perfkit.performance_log.source IS 'who measured: server, datab
 COMMENT ON COLUMN perfkit.performance_log.metric IS 'what: snake case, with its base unit, as in order_latency_seconds';
 COMMENT ON COLUMN perfkit.performance_log.labels IS 'flat object that tells series of one metric apart';
 COMMENT ON COLUMN perfkit.performance_log.value IS 'the number';
+COMMENT ON COLUMN perfkit.performance_log.histogram IS 'of durations, as in _statements(): {bucket, count, bucket, count, ...}; NULL: none';
+COMMENT ON COLUMN perfkit.performance_log.xid IS 'transaction that wrote it, by which a roll-up knows new rows, late ones too';
 GRANT SELECT ON perfkit.performance_log TO pg_read_all_stats;
 
 CREATE FUNCTION perfkit.log_metric(metric text, value double precision, labels jsonb DEFAULT '{}')
@@ -592,6 +597,15 @@ AS 'MODULE_PATHNAME', 'perfkit_log_metric'
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb) IS
 	'adds an application''s own measurement to performance_log, as part of the transaction; makes the day''s partition if the worker has not';
+
+CREATE FUNCTION perfkit._host(OUT cpu_seconds double precision, OUT cpu_idle_seconds double precision,
+	OUT load1 double precision, OUT memory_bytes double precision, OUT memory_available_bytes double precision,
+	OUT memory_ratio double precision, OUT disk_bytes double precision, OUT disk_free_bytes double precision,
+	OUT disk_ratio double precision)
+AS 'MODULE_PATHNAME', 'perfkit_host'
+LANGUAGE C VOLATILE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._host() IS 'CPU, memory and disk of the machine; what cannot be read is NULL';
+REVOKE ALL ON FUNCTION perfkit._host() FROM PUBLIC;
 
 SELECT pg_catalog.set_config('default_tablespace', spcname, true) FROM pg_catalog.pg_tablespace
 WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');

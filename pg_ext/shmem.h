@@ -20,6 +20,7 @@
 #include "ring.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "totals.h"
 
 /*
  * The counters of one database, in the order of view status.  At rest
@@ -89,6 +90,7 @@ typedef struct PerfkitDatabase
 	pg_atomic_uint64 record_window; /* see perfkit_shmem_within_rate() */
 	pg_atomic_uint64 error_window;
 	pg_atomic_uint64 counters[PERFKIT_N_COUNTERS];
+	PerfkitTotals totals; /* under the lock of the statements' table */
 } PerfkitDatabase;
 
 /* A database nobody of ours may be connected to for now (handsoff.h). */
@@ -113,6 +115,7 @@ typedef struct PerfkitShared
 	Latch *launcher_latch;   /* plain; NULL before the launcher has started */
 	pg_atomic_uint32 rescan; /* asks the launcher to look at pg_database now */
 	Oid probed_absent;       /* last database found to have no extension */
+	Oid sampler;             /* the database whose worker measures the server */
 	PerfkitHandsOff hands_off[PERFKIT_MAX_HANDS_OFF];
 	PerfkitDatabase databases[FLEXIBLE_ARRAY_MEMBER];
 } PerfkitShared;
@@ -165,6 +168,12 @@ extern bool perfkit_shmem_has_worker(PerfkitDatabase *db);
 
 /* Makes this process the worker of the entry; false when there is one already. */
 extern bool perfkit_shmem_be_worker(PerfkitDatabase *db);
+
+/*
+ * Whether this worker is to measure what is the server's, once for all databases: the first that
+ * asks is, until its database has no worker.
+ */
+extern bool perfkit_shmem_lease(PerfkitDatabase *db);
 
 /* Gives free rings to entries without one. */
 extern void perfkit_shmem_give_rings(void);

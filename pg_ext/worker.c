@@ -6,6 +6,7 @@
  *	      look after partitions (each minute) -> write batches until the ring is empty
  *	  and every wait_sample_interval, while statements run: look at them (running.h)
  *	  and whenever a materialized view is due: start its refresh (dispatch.h)
+ *	  and every sample_interval: measure (sampler.h)
  *
  * An error aborts the step, is logged and counted as flush_errors, and makes
  * the worker pause, longer each time; records wait in the ring meanwhile.  The
@@ -33,6 +34,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "running.h"
+#include "sampler.h"
 #include "sheets.h"
 #include "shmem.h"
 #include "storage/ipc.h"
@@ -250,6 +252,13 @@ dispatch_step(void)
 }
 
 
+static bool
+sample_step(void)
+{
+	return perfkit_sampler_run(db);
+}
+
+
 static void
 pause_after_error(void)
 {
@@ -395,6 +404,17 @@ refresh(void)
 }
 
 
+/* Measurements; on a standby too, where nothing is stored. */
+static void
+sample(void)
+{
+	bool due;
+
+	if (!db->dropped)
+		(void) guarded(sample_step, &due, "measurements are lost");
+}
+
+
 /*
  * Until when to sleep.  Statements that run are looked at more often; while there
  * were none, once a flush_interval is enough to see the next.
@@ -403,7 +423,9 @@ static long
 nap_ms(TimestampTz next_flush)
 {
 	long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_flush);
+	long next_sample = perfkit_sampler_nap_ms();
 
+	ms = Min(ms, next_sample);
 	if (!RecoveryInProgress())
 	{
 		long next_refresh = perfkit_dispatch_nap_ms();
@@ -433,6 +455,7 @@ loop(uint32 wait_event)
 		if (!guarded(look_step, &active, "running statements could not be looked at"))
 			active = false;
 		refresh();
+		sample();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (ShutdownRequestPending)
 			break;
