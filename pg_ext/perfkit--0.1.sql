@@ -575,7 +575,8 @@ CREATE TABLE perfkit.performance_log (
 	labels jsonb NOT NULL DEFAULT '{}',
 	value double precision NOT NULL,
 	histogram bigint[],
-	xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+	xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	CHECK (length(metric) <= 128 AND pg_column_size(labels) <= 1600)
 ) PARTITION BY RANGE (logged_at);
 CREATE INDEX performance_log_metric_logged_at_idx ON perfkit.performance_log (metric, logged_at);
 CREATE INDEX performance_log_xid_idx ON perfkit.performance_log (xid);
@@ -607,6 +608,174 @@ LANGUAGE C VOLATILE PARALLEL SAFE STRICT;
 COMMENT ON FUNCTION perfkit._host() IS 'CPU, memory and disk of the machine; what cannot be read is NULL';
 REVOKE ALL ON FUNCTION perfkit._host() FROM PUBLIC;
 
+-- Durations of many rows as one; see _statements() for what the arrays hold.
+CREATE FUNCTION perfkit._histogram_add(a bigint[], b bigint[]) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'perfkit_histogram_plus'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._histogram_add(bigint[], bigint[]) IS 'two histograms as one';
+CREATE AGGREGATE perfkit._histogram_sum(bigint[]) (SFUNC = perfkit._histogram_add, STYPE = bigint[],
+	COMBINEFUNC = perfkit._histogram_add, PARALLEL = SAFE);
+COMMENT ON AGGREGATE perfkit._histogram_sum(bigint[]) IS 'many histograms as one';
+CREATE FUNCTION perfkit._histogram_quantile(histogram bigint[], q double precision) RETURNS double precision
+AS 'MODULE_PATHNAME', 'perfkit_histogram_quantile_seconds'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._histogram_quantile(bigint[], double precision) IS
+	'seconds that a share q of the durations does not exceed, within 5 %';
+
+CREATE TABLE perfkit.performance_rollup (
+	bucket timestamptz NOT NULL,
+	step interval NOT NULL,
+	source text NOT NULL,
+	metric text NOT NULL,
+	labels jsonb NOT NULL,
+	n bigint NOT NULL,
+	sum double precision NOT NULL,
+	min double precision NOT NULL,
+	max double precision NOT NULL,
+	last double precision NOT NULL,
+	histogram bigint[],
+	last_at timestamptz NOT NULL,
+	UNIQUE (metric, bucket, step, source, labels)
+) PARTITION BY LIST (step);
+CREATE TABLE perfkit.performance_rollup_minute PARTITION OF perfkit.performance_rollup
+	FOR VALUES IN ('1 minute') PARTITION BY RANGE (bucket);
+CREATE TABLE perfkit.performance_rollup_hour PARTITION OF perfkit.performance_rollup
+	FOR VALUES IN ('1 hour') PARTITION BY RANGE (bucket);
+COMMENT ON TABLE perfkit.performance_rollup IS
+	'performance_log by minutes and hours; kept for perfkit.rollup_minute_retention and perfkit.rollup_hour_retention';
+COMMENT ON COLUMN perfkit.performance_rollup.bucket IS 'when the minute or hour began';
+COMMENT ON COLUMN perfkit.performance_rollup.step IS '1 minute or 1 hour';
+COMMENT ON COLUMN perfkit.performance_rollup.source IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.performance_rollup.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.performance_rollup.labels IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.performance_rollup.n IS 'how many rows of performance_log it stands for';
+COMMENT ON COLUMN perfkit.performance_rollup.sum IS 'of their values';
+COMMENT ON COLUMN perfkit.performance_rollup.min IS 'the smallest';
+COMMENT ON COLUMN perfkit.performance_rollup.max IS 'the largest';
+COMMENT ON COLUMN perfkit.performance_rollup.last IS 'the one measured last';
+COMMENT ON COLUMN perfkit.performance_rollup.histogram IS 'theirs, added up; NULL: they had none';
+COMMENT ON COLUMN perfkit.performance_rollup.last_at IS 'when the last was measured';
+GRANT SELECT ON perfkit.performance_rollup TO pg_read_all_stats;
+
+-- Rows of transactions that this snapshot sees are in performance_rollup, others are not.
+CREATE TABLE perfkit.performance_rollup_state (
+	snapshot pg_snapshot NOT NULL
+);
+INSERT INTO perfkit.performance_rollup_state VALUES (pg_catalog.pg_current_snapshot());
+COMMENT ON TABLE perfkit.performance_rollup_state IS 'one row: how far performance_log has been rolled up';
+COMMENT ON COLUMN perfkit.performance_rollup_state.snapshot IS 'of the last roll-up';
+GRANT SELECT ON perfkit.performance_rollup_state TO pg_read_all_stats;
+
+-- A late row may belong to a day that has been dropped, or never was.
+CREATE FUNCTION perfkit._rollup_room(step interval, bucket timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.to_regclass(CASE step
+		WHEN '1 minute' THEN 'perfkit.performance_rollup_minute_' || pg_catalog.to_char(d.day, 'YYYYMMDD')
+		ELSE 'perfkit.performance_rollup_hour_' || pg_catalog.to_char(d.day - (d.day - date '2000-01-01') % 28, 'YYYYMMDD')
+		END) IS NOT NULL
+	FROM (SELECT (bucket AT TIME ZONE 'UTC')::date AS day) d;
+END;
+COMMENT ON FUNCTION perfkit._rollup_room(interval, timestamptz) IS 'whether there is a partition for it';
+
+-- Without statistics of the newest rows, the planner would read whole days for them.
+CREATE FUNCTION perfkit._roll_up() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+	rows bigint;
+BEGIN
+	-- One at a time; the statement below sees what the one before has done.
+	LOCK TABLE perfkit.performance_rollup_state IN EXCLUSIVE MODE;
+	WITH new AS MATERIALIZED (
+		SELECT l.* FROM perfkit.performance_log l
+		WHERE l.xid >= (SELECT pg_snapshot_xmin(snapshot) FROM perfkit.performance_rollup_state)
+			AND NOT pg_visible_in_snapshot(l.xid, (SELECT snapshot FROM perfkit.performance_rollup_state))
+			AND pg_visible_in_snapshot(l.xid, pg_current_snapshot())
+	), bucket AS (
+		SELECT date_bin(s.step, l.logged_at, '2000-01-01 00:00:00+00') AS bucket, s.step, l.source, l.metric, l.labels,
+			count(*) AS n, sum(l.value) AS sum, min(l.value) AS min, max(l.value) AS max,
+			(array_agg(l.value ORDER BY l.logged_at DESC))[1] AS last,
+			perfkit._histogram_sum(l.histogram) AS histogram, max(l.logged_at) AS last_at
+		FROM new l CROSS JOIN (VALUES (interval '1 minute'), (interval '1 hour')) s(step)
+		GROUP BY 1, 2, 3, 4, 5
+	), stored AS (
+		INSERT INTO perfkit.performance_rollup AS r
+			(bucket, step, source, metric, labels, n, sum, min, max, last, histogram, last_at)
+		SELECT b.bucket, b.step, b.source, b.metric, b.labels, b.n, b.sum, b.min, b.max, b.last, b.histogram, b.last_at
+		FROM bucket b WHERE perfkit._rollup_room(b.step, b.bucket)
+		ON CONFLICT (metric, bucket, step, source, labels) DO UPDATE SET
+			n = r.n + excluded.n, sum = r.sum + excluded.sum,
+			min = least(r.min, excluded.min), max = greatest(r.max, excluded.max),
+			last = CASE WHEN excluded.last_at >= r.last_at THEN excluded.last ELSE r.last END,
+			last_at = greatest(r.last_at, excluded.last_at),
+			histogram = COALESCE(perfkit._histogram_add(r.histogram, excluded.histogram), r.histogram, excluded.histogram)
+	)
+	UPDATE perfkit.performance_rollup_state SET snapshot = pg_current_snapshot()
+	RETURNING (SELECT count(*) FROM new) INTO rows;
+	RETURN rows;
+END $$;
+COMMENT ON FUNCTION perfkit._roll_up() IS
+	'adds the rows of performance_log that are new, late ones too, to performance_rollup; returns how many';
+REVOKE ALL ON FUNCTION perfkit._roll_up() FROM PUBLIC;
+
+-- Hours where minutes are gone or not needed, else minutes, and what has not been rolled up yet from
+-- the rows themselves; for steps below a minute rows as long as there are any.
+CREATE FUNCTION perfkit.performance(metric text, since timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
+	until timestamptz DEFAULT 'infinity', step interval DEFAULT '1 minute')
+RETURNS TABLE (bucket timestamptz, source text, labels jsonb, value double precision, n bigint,
+	sum double precision, min double precision, max double precision, last double precision)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH what AS (
+		SELECT performance.metric AS metric,
+			pg_catalog.regexp_replace(performance.metric, '_p[0-9]{2,3}_seconds$', '_seconds') AS durations,
+			('0.' || pg_catalog.substring(performance.metric, '_p([0-9]{2,3})_seconds$'))::double precision AS q,
+			pg_catalog.date_bin(performance.step, performance.since, '2000-01-01 00:00:00+00') AS since,
+			performance.until AS until,
+			extract(epoch FROM performance.step)::numeric % 3600 = 0 AS by_hours,
+			extract(epoch FROM performance.step)::numeric % 60 = 0 AS by_minutes
+	), level AS (
+		SELECT w.*,
+			CASE WHEN w.by_hours THEN 'infinity' ELSE COALESCE((
+				SELECT pg_catalog.date_bin('1 hour', pg_catalog.min(r.bucket), '2000-01-01 00:00:00+00')
+				FROM perfkit.performance_rollup r
+				WHERE r.metric = w.durations AND r.step = '1 minute'), 'infinity') END AS hours_until,
+			CASE WHEN w.by_minutes THEN 'infinity' ELSE COALESCE((
+				SELECT pg_catalog.date_bin('1 minute', pg_catalog.min(l.logged_at), '2000-01-01 00:00:00+00')
+				FROM perfkit.performance_log l WHERE l.metric = w.durations), 'infinity') END AS minutes_until
+		FROM what w
+	), part AS (
+		SELECT r.bucket AS at, r.source, r.metric, r.labels, r.n, r.sum, r.min, r.max, r.last, r.last_at, r.histogram
+		FROM level w JOIN perfkit.performance_rollup r ON r.metric IN (w.metric, w.durations)
+		WHERE r.bucket < w.until AND ((r.step = '1 hour' AND r.bucket < w.hours_until
+				AND r.bucket >= pg_catalog.date_bin('1 hour', w.since, '2000-01-01 00:00:00+00'))
+			OR (r.step = '1 minute' AND r.bucket >= w.hours_until AND r.bucket < w.minutes_until
+				AND r.bucket >= pg_catalog.date_bin('1 minute', w.since, '2000-01-01 00:00:00+00')))
+		UNION ALL
+		SELECT l.logged_at, l.source, l.metric, l.labels, 1, l.value, l.value, l.value, l.value, l.logged_at, l.histogram
+		FROM level w JOIN perfkit.performance_log l ON l.metric IN (w.metric, w.durations)
+		WHERE l.logged_at >= w.since AND l.logged_at < w.until
+			AND (l.logged_at >= w.minutes_until OR NOT pg_catalog.pg_visible_in_snapshot(l.xid,
+				(SELECT s.snapshot FROM perfkit.performance_rollup_state s)))
+	)
+	SELECT pg_catalog.date_bin(performance.step, p.at, '2000-01-01 00:00:00+00'), p.source, p.labels,
+		COALESCE(perfkit._histogram_quantile(perfkit._histogram_sum(p.histogram), w.q),
+			pg_catalog.sum(p.sum) FILTER (WHERE p.metric = w.metric)
+				/ pg_catalog.sum(p.n) FILTER (WHERE p.metric = w.metric)),
+		pg_catalog.sum(p.n) FILTER (WHERE p.metric = w.metric)::bigint,
+		pg_catalog.sum(p.sum) FILTER (WHERE p.metric = w.metric),
+		pg_catalog.min(p.min) FILTER (WHERE p.metric = w.metric),
+		pg_catalog.max(p.max) FILTER (WHERE p.metric = w.metric),
+		(pg_catalog.array_agg(p.last ORDER BY p.last_at DESC) FILTER (WHERE p.metric = w.metric))[1]
+	FROM level w CROSS JOIN part p
+	GROUP BY 1, 2, 3, w.q, w.metric
+	HAVING pg_catalog.count(*) FILTER (WHERE p.metric = w.metric) > 0
+	ORDER BY 1, 2, 3;
+END;
+COMMENT ON FUNCTION perfkit.performance(text, timestamptz, timestamptz, interval) IS
+	'a metric over time, a row a step and series; value is the mean or, of a _pNN_seconds, that quantile of all durations of the step';
+
 SELECT pg_catalog.set_config('default_tablespace', spcname, true) FROM pg_catalog.pg_tablespace
 WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');
 
@@ -616,17 +785,22 @@ WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');
 DO $$
 DECLARE
 	log text;
+	days integer;
 	day date;
 	partition text;
 BEGIN
-	FOREACH log IN ARRAY ARRAY['slow_query_log', 'performance_log'] LOOP
+	FOR log, days IN VALUES ('slow_query_log', 1), ('performance_log', 1), ('performance_rollup_minute', 1),
+		('performance_rollup_hour', 28)
+	LOOP
 		FOR i IN 0 .. 1 LOOP
 			day := (pg_catalog.now() AT TIME ZONE 'UTC')::date + i;
+			day := day - (day - date '2000-01-01') % days;
 			partition := log || pg_catalog.to_char(day, '_YYYYMMDD');
+			CONTINUE WHEN pg_catalog.to_regclass('perfkit.' || partition) IS NOT NULL;
 			EXECUTE pg_catalog.format('CREATE TABLE perfkit.%I (LIKE perfkit.%I INCLUDING ALL)', partition, log);
 			EXECUTE pg_catalog.format('ALTER TABLE perfkit.%I ATTACH PARTITION perfkit.%I FOR VALUES FROM (%L) TO (%L)',
 				log, partition, pg_catalog.to_char(day, 'YYYY-MM-DD 00:00:00+00'),
-				pg_catalog.to_char(day + 1, 'YYYY-MM-DD 00:00:00+00'));
+				pg_catalog.to_char(day + days, 'YYYY-MM-DD 00:00:00+00'));
 		END LOOP;
 	END LOOP;
 END $$;
@@ -1008,7 +1182,8 @@ BEGIN ATOMIC
 	FROM pg_catalog.pg_class p
 	LEFT JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-	WHERE p.oid IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass)
+	WHERE p.oid IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass,
+		'perfkit.performance_rollup_minute'::regclass, 'perfkit.performance_rollup_hour'::regclass)
 	GROUP BY p.relname;
 END;
 COMMENT ON FUNCTION perfkit._log_sizes() IS 'the rows of view status that come from the catalogs';

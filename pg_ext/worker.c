@@ -33,6 +33,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "rollup.h"
 #include "running.h"
 #include "sampler.h"
 #include "sheets.h"
@@ -259,6 +260,14 @@ sample_step(void)
 }
 
 
+static bool
+roll_up_step(void)
+{
+	perfkit_rollup_run();
+	return true;
+}
+
+
 static void
 pause_after_error(void)
 {
@@ -309,6 +318,7 @@ work(void)
 		}
 	}
 	back_off_ms = 0;
+	(void) guarded(roll_up_step, &closed, "measurements wait for their roll-up");
 	(void) guarded(close_step, &closed, "rows of unfinished statements stay as they are");
 	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_RUNNING);
 	pg_atomic_write_u64(&db->last_flush, (uint64) GetCurrentTimestamp());
