@@ -57,6 +57,8 @@ int perfkit_refresh_log_max_runs = 1000;
 int perfkit_refresh_clock_offset = 0;
 int perfkit_max_databases = 8;
 int perfkit_ring_size = 4096;
+int perfkit_max_series = 2000;
+int perfkit_metric_ring_size = 256;
 
 static const struct config_enum_entry track_options[] = {
 	{"top", PERFKIT_TRACK_TOP, false},
@@ -227,6 +229,12 @@ static const Setting settings[] = {
 	{"perfkit.ring_size", SETTING_INT, &perfkit_ring_size, 16, ONE_MB, PGC_POSTMASTER, GUC_UNIT_KB,
 	 NULL, "Shared memory per database for statements not yet written.",
 	 "A full ring never blocks: what does not fit is counted as dropped_ring_full."},
+	{"perfkit.max_series", SETTING_INT, &perfkit_max_series, 16, ONE_MB, PGC_POSTMASTER, 0, NULL,
+	 "Series that the applications of a database may log in a day.",
+	 "A series is a metric with its labels; measurements of others are counted as series_refused."},
+	{"perfkit.metric_ring_size", SETTING_INT, &perfkit_metric_ring_size, 16, ONE_MB, PGC_POSTMASTER,
+	 GUC_UNIT_KB, NULL, "Shared memory per database for measurements logged with async => true.",
+	 "A full ring never blocks: what does not fit is counted as metrics_lost."},
 };
 
 

@@ -74,7 +74,9 @@ extern int perfkit_refresh_log_retention; /* minutes; 0 for ever */
 extern int perfkit_refresh_log_max_runs;  /* of one view; 0 no limit */
 extern int perfkit_refresh_clock_offset;  /* s, for tests */
 extern int perfkit_max_databases;
-extern int perfkit_ring_size; /* kB */
+extern int perfkit_ring_size;        /* kB */
+extern int perfkit_max_series;       /* of applications, of one database, a day */
+extern int perfkit_metric_ring_size; /* kB */
 
 #pragma GCC visibility pop
 

@@ -592,12 +592,13 @@ COMMENT ON COLUMN perfkit.performance_log.histogram IS 'of durations, as in _sta
 COMMENT ON COLUMN perfkit.performance_log.xid IS 'transaction that wrote it, by which a roll-up knows new rows, late ones too';
 GRANT SELECT ON perfkit.performance_log TO pg_read_all_stats;
 
-CREATE FUNCTION perfkit.log_metric(metric text, value double precision, labels jsonb DEFAULT '{}')
+CREATE FUNCTION perfkit.log_metric(metric text, value double precision, labels jsonb DEFAULT '{}',
+	async boolean DEFAULT false)
 RETURNS void
 AS 'MODULE_PATHNAME', 'perfkit_log_metric'
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb) IS
-	'adds an application''s own measurement to performance_log, as part of the transaction; makes the day''s partition if the worker has not';
+COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb, boolean) IS
+	'adds an application''s own measurement to performance_log, as part of the transaction or, async, whatever becomes of that';
 
 CREATE FUNCTION perfkit._host(OUT cpu_seconds double precision, OUT cpu_idle_seconds double precision,
 	OUT load1 double precision, OUT memory_bytes double precision, OUT memory_available_bytes double precision,

@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "outbox.h"
 #include "planseen.h"
 #include "seat.h"
 #include "series.h"
@@ -93,7 +94,8 @@ static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(series_at(), perfkit_series_memory()), PG_CACHE_LINE_SIZE);
+	return add_size(add_size(series_at(), perfkit_series_memory()),
+					add_size(perfkit_outbox_memory(), PG_CACHE_LINE_SIZE));
 }
 
 
@@ -171,6 +173,7 @@ startup(void)
 	perfkit_sheets_init(start + statements_at());
 	perfkit_statements_table_init(start + statements_at() + perfkit_sheets_memory(), !found);
 	perfkit_series_init(start + series_at(), !found);
+	perfkit_outbox_init(start + series_at() + perfkit_series_memory(), !found);
 	if (found)
 		return;
 	init_shared();

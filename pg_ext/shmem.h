@@ -56,7 +56,12 @@
 	X(RUNNING_ROWS, "running_rows", "rows written for statements that were still running")         \
 	X(CRASHED_ROWS, "crashed_rows", "of them, those whose end was never seen")                     \
 	X(REFRESH_NO_WORKER, "refresh_no_worker",                                                      \
-	  "times a refresh had to wait for a free background worker: see max_worker_processes")
+	  "times a refresh had to wait for a free background worker: see max_worker_processes")        \
+	X(METRICS_STORED, "metrics_stored", "measurements of log_metric(async => true) written")       \
+	X(METRICS_LOST, "metrics_lost",                                                                \
+	  "of them, those there was no room for: see perfkit.metric_ring_size")                        \
+	X(SERIES_REFUSED, "series_refused",                                                            \
+	  "measurements by log_metric() of series over perfkit.max_series")
 
 typedef enum PerfkitCounter
 {

@@ -29,6 +29,7 @@
 #include "guc.h"
 #include "handsoff.h"
 #include "miscadmin.h"
+#include "outbox.h"
 #include "partition.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -261,6 +262,13 @@ sample_step(void)
 
 
 static bool
+outbox_step(void)
+{
+	return perfkit_outbox_flush(db);
+}
+
+
+static bool
 roll_up_step(void)
 {
 	perfkit_rollup_run();
@@ -316,6 +324,12 @@ work(void)
 			pause_after_error();
 			return;
 		}
+	}
+	more = true;
+	while (more && !ShutdownRequestPending)
+	{
+		if (!guarded(outbox_step, &more, "measurements of applications wait unstored"))
+			more = false;
 	}
 	back_off_ms = 0;
 	(void) guarded(roll_up_step, &closed, "measurements wait for their roll-up");
