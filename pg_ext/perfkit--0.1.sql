@@ -1165,6 +1165,200 @@ COMMENT ON COLUMN perfkit.refresh_log.inserted IS 'rows that were new, of concur
 COMMENT ON COLUMN perfkit.refresh_log.deleted IS 'rows that were gone, of concurrently';
 COMMENT ON COLUMN perfkit.refresh_log.temp_bytes IS 'written to temporary files and tables';
 
+-- ---------------------------------------------------------------- thresholds and alerts
+
+CREATE TABLE perfkit.threshold (
+	metric text NOT NULL CHECK (length(metric) BETWEEN 1 AND 128),
+	labels jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(labels) = 'object'),
+	direction text NOT NULL DEFAULT 'above' CHECK (direction IN ('above', 'below')),
+	warning double precision CHECK (abs(warning) < 'Infinity'),
+	critical double precision CHECK (abs(critical) < 'Infinity'),
+	clear_warning double precision CHECK (abs(clear_warning) < 'Infinity'),
+	clear_critical double precision CHECK (abs(clear_critical) < 'Infinity'),
+	for_duration interval NOT NULL DEFAULT '0' CHECK (for_duration >= '0'),
+	cooldown interval NOT NULL DEFAULT '0' CHECK (cooldown >= '0'),
+	min_samples integer NOT NULL DEFAULT 1 CHECK (min_samples >= 1),
+	kind text NOT NULL DEFAULT 'level' CHECK (kind IN ('level')),
+	enabled boolean NOT NULL DEFAULT true,
+	no_data_after interval CHECK (no_data_after > '0'),
+	shipped boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (metric, labels, direction),
+	CHECK (COALESCE(warning, critical) IS NOT NULL),
+	CONSTRAINT threshold_levels_in_order CHECK (CASE direction
+		WHEN 'above' THEN (warning <= critical) IS NOT FALSE AND (clear_warning <= warning) IS NOT FALSE
+			AND (clear_critical <= critical) IS NOT FALSE
+		ELSE (warning >= critical) IS NOT FALSE AND (clear_warning >= warning) IS NOT FALSE
+			AND (clear_critical >= critical) IS NOT FALSE END)
+);
+COMMENT ON TABLE perfkit.threshold IS
+	'what is trouble: levels of metrics in performance_log; where several fit a series the one with most labels counts';
+COMMENT ON COLUMN perfkit.threshold.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.threshold.labels IS 'series that have these labels; {}: all';
+COMMENT ON COLUMN perfkit.threshold.direction IS 'above or below: on which side of the levels trouble is';
+COMMENT ON COLUMN perfkit.threshold.warning IS 'the value at which it begins; NULL: no warning';
+COMMENT ON COLUMN perfkit.threshold.critical IS 'the value at which it is grave; NULL: never';
+COMMENT ON COLUMN perfkit.threshold.clear_warning IS 'behind which a warning is over; NULL: warning';
+COMMENT ON COLUMN perfkit.threshold.clear_critical IS 'behind which it is grave no more; NULL: critical';
+COMMENT ON COLUMN perfkit.threshold.for_duration IS 'how long a value must be beyond a level, without a break';
+COMMENT ON COLUMN perfkit.threshold.cooldown IS 'from the end of an alert to the next of the same series, at least';
+COMMENT ON COLUMN perfkit.threshold.min_samples IS 'how many values must be beyond a level, without a break';
+COMMENT ON COLUMN perfkit.threshold.kind IS 'level';
+COMMENT ON COLUMN perfkit.threshold.enabled IS 'false: not looked at; its open alerts end';
+COMMENT ON COLUMN perfkit.threshold.no_data_after IS 'when a series that was there is missed; NULL: never';
+COMMENT ON COLUMN perfkit.threshold.shipped IS 'came with the extension and was not changed';
+GRANT SELECT ON perfkit.threshold TO pg_read_all_stats;
+
+INSERT INTO perfkit.threshold (metric, labels, direction, warning, critical, clear_warning, clear_critical, for_duration,
+	min_samples, no_data_after, shipped)
+VALUES
+	('cpu_ratio', '{}', 'above', 0.70, 0.85, 0.65, 0.80, '1 minute', 3, NULL, true),
+	('memory_ratio', '{}', 'above', 0.70, 0.85, 0.68, 0.83, '1 minute', 3, NULL, true),
+	('disk_ratio', '{}', 'above', 0.80, 0.90, 0.79, 0.89, '0', 1, NULL, true),
+	('statement_p95_seconds', '{}', 'above', 1.5, 2.5, 1.2, 2.0, '1 minute', 3, NULL, true),
+	('error_ratio', '{}', 'above', 0.02, 0.05, 0.01, 0.04, '1 minute', 3, NULL, true),
+	('pool_clients_waiting', '{}', 'above', 100, 500, 80, 400, '30 seconds', 2, NULL, true),
+	('connections_ratio', '{}', 'above', 0.80, 0.95, 0.75, 0.90, '30 seconds', 2, '5 minutes', true),
+	('replication_lag_seconds', '{}', 'above', 30, 300, 15, 200, '1 minute', 3, '5 minutes', true),
+	('replication_slot_retained_bytes', '{}', 'above', 1e9, 1e10, 5e8, 8e9, '1 minute', 3, NULL, true),
+	('replication_slot_inactive', '{}', 'above', 1, NULL, NULL, NULL, '10 minutes', 3, NULL, true),
+	('cache_hit_ratio', '{}', 'below', 0.90, 0.80, 0.93, 0.85, '5 minutes', 6, NULL, true),
+	('oldest_transaction_seconds', '{}', 'above', 900, 3600, NULL, NULL, '0', 1, NULL, true),
+	('oldest_prepared_transaction_seconds', '{}', 'above', 900, 3600, NULL, NULL, '0', 1, NULL, true),
+	('waiting_locks', '{}', 'above', 10, 50, 5, 30, '30 seconds', 2, NULL, true),
+	('xid_age', '{}', 'above', 5e8, 1.5e9, NULL, NULL, '0', 1, NULL, true),
+	('multixact_age', '{}', 'above', 5e8, 1.5e9, NULL, NULL, '0', 1, NULL, true),
+	('matviews_failing', '{}', 'above', 1, 5, NULL, NULL, '0', 1, NULL, true);
+
+-- A row that was changed is the DBA's own: dumped, and put in the place of the shipped one.
+CREATE FUNCTION perfkit._threshold_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'UPDATE' THEN
+		NEW.shipped := false;
+	ELSIF NOT NEW.shipped THEN
+		DELETE FROM perfkit.threshold t
+		WHERE t.shipped AND t.metric = NEW.metric AND t.labels = NEW.labels AND t.direction = NEW.direction;
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION perfkit._threshold_changed() IS 'lets a row of the DBA stand in for the shipped one';
+CREATE TRIGGER threshold_changed BEFORE INSERT OR UPDATE ON perfkit.threshold
+	FOR EACH ROW EXECUTE FUNCTION perfkit._threshold_changed();
+SELECT pg_catalog.pg_extension_config_dump('perfkit.threshold', 'WHERE NOT shipped');
+
+CREATE SEQUENCE perfkit.alert_id_seq;
+CREATE TABLE perfkit.alert (
+	alert_id bigint PRIMARY KEY DEFAULT nextval('perfkit.alert_id_seq'),
+	metric text NOT NULL,
+	labels jsonb NOT NULL,
+	level text NOT NULL CHECK (level IN ('warning', 'critical', 'no_data')),
+	value double precision NOT NULL,
+	opened_at timestamptz NOT NULL,
+	acknowledged_at timestamptz,
+	resolved_at timestamptz,
+	source text NOT NULL,
+	direction text NOT NULL,
+	threshold double precision,
+	worst text NOT NULL,
+	updated_at timestamptz NOT NULL,
+	acknowledged_by name
+);
+CREATE UNIQUE INDEX alert_open_idx ON perfkit.alert (metric, source, labels, direction) WHERE resolved_at IS NULL;
+CREATE INDEX alert_opened_at_idx ON perfkit.alert (opened_at);
+COMMENT ON TABLE perfkit.alert IS 'what crossed a threshold; one open row a series';
+COMMENT ON COLUMN perfkit.alert.alert_id IS 'for acknowledge_alert()';
+COMMENT ON COLUMN perfkit.alert.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.alert.labels IS 'of the series';
+COMMENT ON COLUMN perfkit.alert.level IS 'warning, critical or no_data: now, or at the end';
+COMMENT ON COLUMN perfkit.alert.value IS 'when the level changed last';
+COMMENT ON COLUMN perfkit.alert.opened_at IS 'when it began';
+COMMENT ON COLUMN perfkit.alert.acknowledged_at IS 'when somebody took it on';
+COMMENT ON COLUMN perfkit.alert.resolved_at IS 'when it was over; NULL: it is open';
+COMMENT ON COLUMN perfkit.alert.source IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.alert.direction IS 'of the threshold';
+COMMENT ON COLUMN perfkit.alert.threshold IS 'the level that was crossed';
+COMMENT ON COLUMN perfkit.alert.worst IS 'the worst level it had';
+COMMENT ON COLUMN perfkit.alert.updated_at IS 'when the level changed last';
+COMMENT ON COLUMN perfkit.alert.acknowledged_by IS 'who that was';
+GRANT SELECT ON perfkit.alert TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit._watched(since timestamptz, of_server boolean)
+RETURNS TABLE (metric text, source text, labels text, direction text, value double precision, logged_at timestamptz,
+	warning double precision, critical double precision, clear_warning double precision, clear_critical double precision,
+	for_us bigint, cooldown_us bigint, no_data_us bigint, min_samples bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT DISTINCT ON (t.metric, s.source, s.labels, t.direction)
+		t.metric, s.source, s.labels::text, t.direction, s.value, s.logged_at,
+		t.warning, t.critical, t.clear_warning, t.clear_critical,
+		(extract(epoch FROM t.for_duration) * 1000000)::bigint, (extract(epoch FROM t.cooldown) * 1000000)::bigint,
+		(extract(epoch FROM t.no_data_after) * 1000000)::bigint, t.min_samples::bigint
+	FROM perfkit.threshold t
+	CROSS JOIN LATERAL (
+		SELECT DISTINCT ON (l.source, l.labels) l.source, l.labels, l.value, l.logged_at
+		FROM perfkit.performance_log l
+		WHERE l.metric = t.metric AND l.labels @> t.labels AND l.logged_at > since
+			AND (l.source <> 'server' OR of_server)
+		ORDER BY l.source, l.labels, l.logged_at DESC
+	) s
+	WHERE t.enabled
+	ORDER BY t.metric, s.source, s.labels, t.direction,
+		(SELECT pg_catalog.count(*) FROM pg_catalog.jsonb_object_keys(t.labels)) DESC, t.labels;
+END;
+COMMENT ON FUNCTION perfkit._watched(timestamptz, boolean) IS
+	'the latest values since then of what thresholds watch, each with its threshold';
+REVOKE ALL ON FUNCTION perfkit._watched(timestamptz, boolean) FROM PUBLIC;
+
+-- The payload of a NOTIFY has room for 8000 bytes; what is in it may be read again in the table.
+CREATE FUNCTION perfkit._alert_changed(metric text, source text, labels jsonb, direction text, level text, before text,
+	value double precision, threshold double precision, at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	id bigint;
+BEGIN
+	IF _alert_changed.level = 'ok' THEN
+		UPDATE perfkit.alert a SET resolved_at = _alert_changed.at, updated_at = _alert_changed.at, value = _alert_changed.value
+		WHERE a.metric = _alert_changed.metric AND a.source = _alert_changed.source AND a.labels = _alert_changed.labels
+			AND a.direction = _alert_changed.direction AND a.resolved_at IS NULL
+		RETURNING a.alert_id INTO id;
+	ELSE
+		INSERT INTO perfkit.alert AS a (metric, labels, level, value, opened_at, source, direction, threshold, worst, updated_at)
+		VALUES (_alert_changed.metric, _alert_changed.labels, _alert_changed.level, _alert_changed.value, _alert_changed.at,
+			_alert_changed.source, _alert_changed.direction, _alert_changed.threshold, _alert_changed.level, _alert_changed.at)
+		ON CONFLICT (metric, source, labels, direction) WHERE resolved_at IS NULL DO UPDATE SET level = excluded.level,
+			value = excluded.value, threshold = excluded.threshold, updated_at = excluded.updated_at,
+			worst = CASE WHEN 'critical' IN (a.worst, excluded.level) THEN 'critical'
+				WHEN 'warning' IN (a.worst, excluded.level) THEN 'warning' ELSE 'no_data' END
+		RETURNING a.alert_id INTO id;
+	END IF;
+	IF id IS NOT NULL THEN
+		PERFORM pg_notify('perfkit_alert', json_build_object('alert_id', id, 'metric', _alert_changed.metric,
+			'source', _alert_changed.source, 'labels', _alert_changed.labels, 'level', _alert_changed.level,
+			'before', _alert_changed.before, 'value', _alert_changed.value, 'threshold', _alert_changed.threshold,
+			'at', _alert_changed.at, 'database', current_database())::text);
+	END IF;
+	RETURN id;
+END $$;
+COMMENT ON FUNCTION perfkit._alert_changed(text, text, jsonb, text, text, text, double precision, double precision, timestamptz) IS
+	'writes the row of an alert whose level has changed, and notifies perfkit_alert; returns its id';
+REVOKE ALL ON FUNCTION perfkit._alert_changed(text, text, jsonb, text, text, text, double precision, double precision, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION perfkit.acknowledge_alert(alert_id bigint) RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	UPDATE perfkit.alert a SET acknowledged_at = pg_catalog.clock_timestamp(), acknowledged_by = SESSION_USER
+	WHERE a.alert_id = acknowledge_alert.alert_id AND a.resolved_at IS NULL AND a.acknowledged_at IS NULL
+	RETURNING true;
+END;
+COMMENT ON FUNCTION perfkit.acknowledge_alert(bigint) IS
+	'notes that the caller takes an open alert on; NULL if there is none, or somebody has';
+REVOKE ALL ON FUNCTION perfkit.acknowledge_alert(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.acknowledge_alert(bigint) TO pg_read_all_stats;
+
 -- ---------------------------------------------------------------- status
 
 CREATE FUNCTION perfkit._status(OUT name text, OUT value bigint, OUT detail text)

@@ -28,6 +28,7 @@
 #include "dispatch.h"
 #include "guc.h"
 #include "handsoff.h"
+#include "judge.h"
 #include "miscadmin.h"
 #include "outbox.h"
 #include "partition.h"
@@ -262,6 +263,14 @@ sample_step(void)
 
 
 static bool
+judge_step(void)
+{
+	perfkit_judge_run(perfkit_sampler_of_server());
+	return true;
+}
+
+
+static bool
 outbox_step(void)
 {
 	return perfkit_outbox_flush(db);
@@ -432,10 +441,14 @@ refresh(void)
 static void
 sample(void)
 {
-	bool due;
+	bool due = false;
+	bool done;
 
-	if (!db->dropped)
-		(void) guarded(sample_step, &due, "measurements are lost");
+	if (db->dropped)
+		return;
+	if (!guarded(sample_step, &due, "measurements are lost") || !due || RecoveryInProgress())
+		return;
+	(void) guarded(judge_step, &done, "thresholds are not looked at");
 }
 
 
