@@ -1396,3 +1396,174 @@ COMMENT ON COLUMN perfkit.status.name IS 'name of the counter';
 COMMENT ON COLUMN perfkit.status.value IS 'at rest captured = stored + pending + every dropped_*';
 COMMENT ON COLUMN perfkit.status.detail IS 'what it counts, or what to do about it';
 GRANT SELECT ON perfkit.status TO PUBLIC;
+
+-- ---------------------------------------------------------------- health and metrics
+
+CREATE FUNCTION perfkit._series()
+RETURNS TABLE (source text, metric text, kind text, help text, labels jsonb, value double precision,
+	total double precision, at timestamptz, logged_as text)
+AS 'MODULE_PATHNAME', 'perfkit_series'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
+COMMENT ON FUNCTION perfkit._series() IS 'what was sampled last of this database and of the server, from shared memory';
+REVOKE ALL ON FUNCTION perfkit._series() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit._series() TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit._durations(OUT histogram bigint[], OUT seconds double precision)
+AS 'MODULE_PATHNAME', 'perfkit_durations'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
+COMMENT ON FUNCTION perfkit._durations() IS 'how long the statements of clients have taken since the server''s start, from shared memory';
+REVOKE ALL ON FUNCTION perfkit._durations() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit._durations() TO pg_read_all_stats;
+
+-- What is wrong now: the open alerts; on a standby, which writes none, the last sample against the levels.
+CREATE VIEW perfkit._trouble AS
+SELECT a.source, a.metric, a.labels, a.level, a.value, a.threshold, a.opened_at, a.acknowledged_at, a.alert_id
+FROM perfkit.alert a
+WHERE a.resolved_at IS NULL AND NOT pg_catalog.pg_is_in_recovery()
+UNION ALL
+SELECT DISTINCT ON (s.source, s.logged_as, s.labels, t.direction) s.source, s.logged_as, s.labels, l.level, s.value,
+	CASE l.level WHEN 'critical' THEN t.critical ELSE t.warning END, NULL, NULL, NULL
+FROM perfkit._series() s
+JOIN perfkit.threshold t ON t.metric = s.logged_as AND s.labels @> t.labels AND t.enabled
+CROSS JOIN LATERAL (SELECT CASE WHEN (CASE t.direction WHEN 'above' THEN s.value >= t.critical ELSE s.value <= t.critical END) THEN 'critical'
+	WHEN (CASE t.direction WHEN 'above' THEN s.value >= t.warning ELSE s.value <= t.warning END) THEN 'warning' END AS level) l
+WHERE l.level IS NOT NULL AND pg_catalog.pg_is_in_recovery();
+COMMENT ON VIEW perfkit._trouble IS 'the reasons of health()';
+COMMENT ON COLUMN perfkit._trouble.source IS 'as in performance_log';
+COMMENT ON COLUMN perfkit._trouble.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit._trouble.labels IS 'as in performance_log';
+COMMENT ON COLUMN perfkit._trouble.level IS 'warning, critical or no_data';
+COMMENT ON COLUMN perfkit._trouble.value IS 'as in alert';
+COMMENT ON COLUMN perfkit._trouble.threshold IS 'the level that was crossed';
+COMMENT ON COLUMN perfkit._trouble.opened_at IS 'as in alert; NULL on a standby';
+COMMENT ON COLUMN perfkit._trouble.acknowledged_at IS 'as in alert; NULL on a standby';
+COMMENT ON COLUMN perfkit._trouble.alert_id IS 'as in alert; NULL on a standby';
+GRANT SELECT ON perfkit._trouble TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit.health() RETURNS jsonb
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+	WITH trouble AS MATERIALIZED (
+		SELECT * FROM perfkit._trouble
+	), number AS MATERIALIZED (
+		SELECT s.logged_as, s.labels, s.value, s.at FROM perfkit._series() s
+	), plain AS (
+		SELECT pg_catalog.jsonb_object_agg(n.logged_as, n.value) AS v FROM number n WHERE n.labels = '{}'
+	)
+	SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+		'status', CASE WHEN EXISTS (SELECT FROM trouble t WHERE t.level = 'critical') THEN 'critical'
+			WHEN EXISTS (SELECT FROM trouble) THEN 'warning' ELSE 'ok' END,
+		'at', pg_catalog.clock_timestamp(),
+		'sampled_at', (SELECT pg_catalog.max(n.at) FROM number n),
+		'database', pg_catalog.current_database(),
+		'in_recovery', pg_catalog.pg_is_in_recovery(),
+		'reasons', (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) ORDER BY t.level <> 'critical', t.opened_at, t.metric), '[]') FROM trouble t),
+		'statement_p50_seconds', p.v -> 'statement_p50_seconds',
+		'statement_p95_seconds', p.v -> 'statement_p95_seconds',
+		'statement_p99_seconds', p.v -> 'statement_p99_seconds',
+		'statements_per_second', p.v -> 'statements_per_second',
+		'transactions_per_second', p.v -> 'transactions_per_second',
+		'error_ratio', p.v -> 'error_ratio',
+		'cache_hit_ratio', p.v -> 'cache_hit_ratio',
+		'connections', pg_catalog.jsonb_build_object('all', p.v -> 'connections', 'max', p.v -> 'max_connections',
+			'active', p.v -> 'active_connections', 'idle', p.v -> 'idle_connections',
+			'idle_in_transaction', p.v -> 'idle_in_transaction_connections'),
+		'waiting_locks', p.v -> 'waiting_locks',
+		'oldest_transaction_seconds', p.v -> 'oldest_transaction_seconds',
+		'cpu_ratio', p.v -> 'cpu_ratio', 'memory_ratio', p.v -> 'memory_ratio', 'disk_ratio', p.v -> 'disk_ratio',
+		'replication_lag_seconds', (SELECT pg_catalog.max(n.value) FROM number n WHERE n.logged_as = 'replication_lag_seconds'),
+		'pool_clients_waiting', (SELECT pg_catalog.sum(w.value) FROM (
+			SELECT DISTINCT ON (l.source, l.labels) l.value FROM perfkit.performance_log l
+			WHERE l.metric = 'pool_clients_waiting' AND l.logged_at > pg_catalog.now() - interval '1 minute'
+			ORDER BY l.source, l.labels, l.logged_at DESC) w),
+		'worst_statements', (SELECT COALESCE(pg_catalog.jsonb_agg(w ORDER BY w.total_exec_time DESC), '[]') FROM (
+			SELECT s.queryid, s.username, s.calls, s.errors, s.total_exec_time, s.p95_exec_time, pg_catalog."left"(s.query, 200) AS query
+			FROM perfkit.statements s WHERE s.toplevel AND s.calls > 0 ORDER BY s.total_exec_time DESC LIMIT 5) w),
+		'refresh_failures', (SELECT COALESCE(pg_catalog.jsonb_agg(f ORDER BY f.run_id DESC), '[]') FROM (
+			SELECT r.run_id, r.view, r.status, r.finished_at, r.sqlstate, pg_catalog."left"(r.message, 200) AS message
+			FROM perfkit.refresh_log r WHERE r.status IN ('failed', 'timeout', 'crashed') ORDER BY r.run_id DESC LIMIT 5) f)
+	)) FROM plain p;
+END;
+COMMENT ON FUNCTION perfkit.health() IS
+	'one document for people and load balancers: status ok, warning or critical, why, and the numbers that matter';
+REVOKE ALL ON FUNCTION perfkit.health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.health() TO pg_read_all_stats;
+
+-- {a="b",c="d"}, with the database for what is the database's; both formats escape alike.
+CREATE FUNCTION perfkit._metric_labels(source text, labels jsonb, extra jsonb DEFAULT '{}') RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT COALESCE('{' || pg_catalog.string_agg(l.key || '="' || pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
+		l.value, '\', '\\'), '"', '\"'), E'\n', '\n') || '"', ',' ORDER BY l.n, l.key) || '}', '')
+	FROM (
+		SELECT 1 AS n, 'database' AS key, pg_catalog.current_database()::text AS value WHERE source = 'database'
+		UNION ALL SELECT 2, j.key, j.value FROM pg_catalog.jsonb_each_text(labels) j
+		UNION ALL SELECT 3, j.key, j.value FROM pg_catalog.jsonb_each_text(extra) j
+	) l;
+END;
+COMMENT ON FUNCTION perfkit._metric_labels(text, jsonb, jsonb) IS 'labels as metrics() writes them';
+
+CREATE FUNCTION perfkit.metrics(format text DEFAULT 'openmetrics') RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+DECLARE
+	result text;
+BEGIN
+	IF format NOT IN ('openmetrics', 'prometheus') OR format IS NULL THEN
+		RAISE EXCEPTION 'unknown format "%"', format
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Formats are openmetrics and prometheus.';
+	END IF;
+	WITH sample AS (
+		SELECT s.metric AS name, s.kind, s.help,
+			CASE s.kind WHEN 'counter' THEN '_total' ELSE '' END || perfkit._metric_labels(s.source, s.labels) AS what, s.total AS value, 0 AS nth
+		FROM perfkit._series() s
+		WHERE s.metric NOT IN ('statement_seconds', 'statement_p50_seconds', 'statement_p95_seconds', 'statement_p99_seconds')
+		UNION ALL
+		-- durations as a histogram, from which any quantile of any time can be had: four steps to each power of two would be
+		-- many, one is enough for that
+		SELECT 'statement_duration_seconds', 'histogram', 'How long statements of clients took that succeeded.', h.what, h.value, h.nth
+		FROM perfkit._durations() d CROSS JOIN LATERAL (
+			SELECT '_bucket' || perfkit._metric_labels('database', '{}', jsonb_build_object('le', CASE o.octave WHEN 41 THEN '+Inf'
+					ELSE ((2 ^ o.octave)::numeric / 1000000000)::double precision::text END)) AS what,
+				(SELECT COALESCE(sum(d.histogram[2 * i]), 0) FROM generate_series(1, cardinality(d.histogram) / 2) i
+				WHERE d.histogram[2 * i - 1] < CASE o.octave WHEN 41 THEN 1000 ELSE 1 + (o.octave - 9) * 10 END)::double precision AS value,
+				o.octave AS nth
+			FROM generate_series(13, 41) o(octave)
+			UNION ALL
+			SELECT '_sum' || perfkit._metric_labels('database', '{}'), d.seconds, 100
+			UNION ALL
+			SELECT '_count' || perfkit._metric_labels('database', '{}'), (SELECT COALESCE(sum(d.histogram[2 * i]), 0)
+				FROM generate_series(1, cardinality(d.histogram) / 2) i)::double precision, 101
+		) h
+		UNION ALL
+		SELECT 'log_rows', 'counter', 'Rows of slow_query_log, by what has become of them.',
+			'_total' || perfkit._metric_labels('database', jsonb_build_object('state', s.name)), s.value, 0
+		FROM perfkit._status() s WHERE s.name IN ('captured', 'stored') OR s.name LIKE 'dropped\_%'
+		UNION ALL
+		SELECT 'log_pending', 'gauge', 'Rows of slow_query_log on their way.', perfkit._metric_labels('database', '{}'), s.value, 0
+		FROM perfkit._status() s WHERE s.name = 'pending'
+		UNION ALL
+		SELECT 'alerts', 'gauge', 'Series in trouble now, by level.',
+			perfkit._metric_labels('database', jsonb_build_object('level', l.level)),
+			(SELECT count(*) FROM perfkit._trouble t WHERE t.level = l.level), 0
+		FROM unnest('{warning,critical,no_data}'::text[]) l(level)
+	), family AS (
+		SELECT 'perfkit_' || s.name AS name, s.kind, min(s.help) AS help,
+			string_agg('perfkit_' || s.name || s.what || ' ' || s.value || E'\n', '' ORDER BY s.nth, s.what) AS lines
+		FROM sample s GROUP BY s.name, s.kind
+	), shown AS (
+		SELECT f.*, f.name || CASE WHEN format = 'prometheus' AND f.kind = 'counter' THEN '_total' ELSE '' END AS title,
+			substring(f.name, '_(seconds|bytes|ratio)$') AS unit
+		FROM family f
+	)
+	SELECT string_agg('# HELP ' || s.title || ' ' || s.help || E'\n# TYPE ' || s.title || ' ' || s.kind || E'\n'
+			|| CASE WHEN format = 'openmetrics' AND s.unit IS NOT NULL THEN '# UNIT ' || s.title || ' ' || s.unit || E'\n' ELSE '' END
+			|| s.lines, '' ORDER BY s.name)
+		|| CASE format WHEN 'openmetrics' THEN E'# EOF\n' ELSE '' END
+	INTO result FROM shown s;
+	RETURN result;
+END $$;
+COMMENT ON FUNCTION perfkit.metrics(text) IS
+	'what was sampled last, for a Prometheus: openmetrics (text 1.0), or prometheus (text 0.0.4)';
+REVOKE ALL ON FUNCTION perfkit.metrics(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.metrics(text) TO pg_read_all_stats;

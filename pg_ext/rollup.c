@@ -6,6 +6,7 @@
  */
 #include "rollup.h"
 
+#include "guc.h"
 #include "query.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -13,6 +14,20 @@
 #define PERIOD_MS (60 * 1000)
 
 static TimestampTz next_run = 0;
+
+
+/* Alerts that are over are kept as long as the hours that tell of them. */
+static void
+prune_alerts(void)
+{
+	PerfkitQuery q = {0};
+
+	if (perfkit_rollup_hour_retention == 0)
+		return;
+	perfkit_query_add_time(&q, GetCurrentTimestamp() -
+								   perfkit_rollup_hour_retention * USECS_PER_MINUTE);
+	perfkit_query_run("DELETE FROM perfkit.alert WHERE resolved_at < $1", &q);
+}
 
 
 void
@@ -28,5 +43,6 @@ perfkit_rollup_run(void)
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
 	perfkit_query_run("SELECT perfkit._roll_up()", NULL);
+	prune_alerts();
 	perfkit_query_end();
 }
