@@ -12,11 +12,11 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "query.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -137,7 +137,6 @@ run(const PerfkitProbe *probe, State *state, TimestampTz last, TimestampTz now,
 	Datum values[] = {TimestampTzGetDatum(last), TimestampTzGetDatum(now)};
 	int result;
 
-	perfkit_query_begin("perfkit: sampling");
 	enable_timeout_after(STATEMENT_TIMEOUT, TIMEOUT_MS);
 	if (state->plan == NULL)
 		state->plan = prepare(probe);
@@ -147,7 +146,7 @@ run(const PerfkitProbe *probe, State *state, TimestampTz last, TimestampTz now,
 	for (uint64 i = 0; i < SPI_processed; i++)
 		take_row(probe, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, sink);
 	disable_timeout(STATEMENT_TIMEOUT, false);
-	perfkit_query_end();
+	SPI_freetuptable(SPI_tuptable);
 }
 
 
@@ -163,7 +162,7 @@ give_up(const PerfkitProbe *probe, State *state, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	AbortCurrentTransaction();
+	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	if (!state->failing)
 		ereport(WARNING, (errcode(error->sqlerrcode),
@@ -179,14 +178,18 @@ bool
 perfkit_probe_run(int i, TimestampTz last, TimestampTz now, PerfkitProbeSink sink)
 {
 	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool ok = true;
 
 	if (states == NULL)
 		states = MemoryContextAllocZero(TopMemoryContext, perfkit_n_probes * sizeof(State));
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		run(&perfkit_probes[i], &states[i], last, now, sink);
 		states[i].failing = false;
+		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -194,5 +197,7 @@ perfkit_probe_run(int i, TimestampTz last, TimestampTz now, PerfkitProbeSink sin
 		give_up(&perfkit_probes[i], &states[i], context);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 	return ok;
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * probe.h
- *	  Runs the probes of metric.h, each in a transaction and under a timeout of its own.
+ *	  Runs the probes of metric.h, each in a subtransaction and under a timeout of its own.
  *-------------------------------------------------------------------------
  */
 #ifndef PERFKIT_PROBE_H
@@ -16,8 +16,8 @@ typedef void (*PerfkitProbeSink)(const PerfkitProbe *probe, int metric, const ch
 								 double value);
 
 /*
- * Runs the probe of this number.  False when it has failed: it is logged the first time, and what
- * it would have measured is absent.
+ * Runs the probe of this number, in the caller's transaction, with SPI.  False when it has failed:
+ * it is logged the first time, and what it would have measured is absent.
  */
 extern bool perfkit_probe_run(int number, TimestampTz last, TimestampTz now, PerfkitProbeSink sink);
 

@@ -123,6 +123,7 @@ sink(const PerfkitProbe *probe, int metric, const char *labels, double value)
 static void
 run_probes(void)
 {
+	perfkit_query_begin("perfkit: sampling");
 	if (probed_ns == NULL)
 		probed_ns = MemoryContextAllocZero(TopMemoryContext, perfkit_n_probes * sizeof(int64));
 	for (int i = 0; i < perfkit_n_probes; i++)
@@ -136,6 +137,7 @@ run_probes(void)
 		probed_ns[i] = sampled_ns;
 		(void) perfkit_probe_run(i, last_at, sampled_at, sink);
 	}
+	perfkit_query_end();
 }
 
 
