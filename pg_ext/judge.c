@@ -46,7 +46,7 @@ typedef struct Entry
 	Series series;
 	PerfkitAlarmRule rule; /* as of the last value */
 	PerfkitAlarm alarm;
-	int64 judged; /* number of the run that gave it a value */
+	int64 judged; /* number of the run that gave it a new value */
 } Entry;
 
 /* A level that has changed, to be applied after the commit (J1). */
@@ -326,10 +326,10 @@ judge_values(bool of_server)
 		series = series_at(i);
 		entry = entry_of(&series);
 		entry->rule = rule_at(i);
-		entry->judged = run_number;
 		next = entry->alarm;
 		if (!is_news(&next, integer_at(i, COLUMN_AT)))
 			continue;
+		entry->judged = run_number;
 		(void) perfkit_alarm_value(&next, &entry->rule, integer_at(i, COLUMN_AT),
 								   number_at(i, COLUMN_VALUE, NAN));
 		change(entry, &next);
