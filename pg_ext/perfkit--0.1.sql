@@ -1494,7 +1494,7 @@ CREATE FUNCTION perfkit._metric_labels(source text, labels jsonb, extra jsonb DE
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT COALESCE('{' || pg_catalog.string_agg(l.key || '="' || pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
-		l.value, '\', '\\'), '"', '\"'), E'\n', '\n') || '"', ',' ORDER BY l.n, l.key) || '}', '')
+		l.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"', ',' ORDER BY l.n, l.key) || '}', '')
 	FROM (
 		SELECT 1 AS n, 'database' AS key, pg_catalog.current_database()::text AS value WHERE source = 'database'
 		UNION ALL SELECT 2, j.key, j.value FROM pg_catalog.jsonb_each_text(labels) j
@@ -1538,7 +1538,7 @@ BEGIN
 		UNION ALL
 		SELECT 'log_rows', 'counter', 'Rows of slow_query_log, by what has become of them.',
 			'_total' || perfkit._metric_labels('database', jsonb_build_object('state', s.name)), s.value, 0
-		FROM perfkit._status() s WHERE s.name IN ('captured', 'stored') OR s.name LIKE 'dropped\_%'
+		FROM perfkit._status() s WHERE s.name IN ('captured', 'stored') OR starts_with(s.name, 'dropped_')
 		UNION ALL
 		SELECT 'log_pending', 'gauge', 'Rows of slow_query_log on their way.', perfkit._metric_labels('database', '{}'), s.value, 0
 		FROM perfkit._status() s WHERE s.name = 'pending'
@@ -1567,3 +1567,54 @@ COMMENT ON FUNCTION perfkit.metrics(text) IS
 	'what was sampled last, for a Prometheus: openmetrics (text 1.0), or prometheus (text 0.0.4)';
 REVOKE ALL ON FUNCTION perfkit.metrics(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION perfkit.metrics(text) TO pg_read_all_stats;
+
+-- Which resource is the limit, by what is in trouble. What a larger machine would not help with comes
+-- first: it makes the others look scarce.
+CREATE VIEW perfkit.autoscale_advice AS
+WITH kind AS (
+	SELECT * FROM (VALUES
+		(1, 'locks', 'fix', 'transactions wait for each other: shorten them, or find who holds the locks (active_queries.blocking_pids)',
+			'{waiting_locks,oldest_transaction_seconds,oldest_prepared_transaction_seconds}'::text[]),
+		(2, 'connections', 'pool', 'connections are many: put them through the pooler, or lower its default_pool_size',
+			'{connections_ratio}'),
+		(3, 'cpu', NULL, NULL, '{cpu_ratio}'),
+		(4, 'memory', 'up', 'what is worked on does not fit: more memory, and shared_buffers after it',
+			'{memory_ratio,cache_hit_ratio}'),
+		(5, 'disk', 'up', 'the disk fills up: enlarge it, or shorten the retention of what is kept',
+			'{disk_ratio,replication_slot_retained_bytes}'),
+		(6, 'replicas', 'up', 'a standby does not keep up: a faster one, or less to write',
+			'{replication_lag_seconds}'),
+		(7, 'pool', NULL, NULL, '{pool_clients_waiting}')
+	) v(nth, resource, direction, advice, metrics)
+), evidence AS (
+	SELECT k.*, pg_catalog.bool_or(t.level = 'critical') AS critical, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) ORDER BY t.metric) AS rows
+	FROM kind k JOIN perfkit._trouble t ON t.metric = ANY (k.metrics) AND t.level <> 'no_data'
+	GROUP BY k.nth, k.resource, k.direction, k.advice, k.metrics
+), work AS (
+	SELECT COALESCE(pg_catalog.sum(s.value) FILTER (WHERE s.metric IN ('rows_inserted', 'rows_updated', 'rows_deleted')), 0) AS written,
+		COALESCE(pg_catalog.sum(s.value) FILTER (WHERE s.metric = 'rows_returned'), 0) AS read
+	FROM perfkit._series() s
+)
+SELECT e.resource, CASE WHEN e.critical THEN 'critical' ELSE 'warning' END AS level,
+	CASE e.resource
+		WHEN 'cpu' THEN CASE WHEN w.written * 20 < w.read THEN 'out' ELSE 'up' END
+		WHEN 'pool' THEN CASE WHEN EXISTS (SELECT FROM evidence c WHERE c.resource = 'cpu') THEN 'up' ELSE 'pool' END
+		ELSE e.direction END AS direction,
+	CASE e.resource
+		WHEN 'cpu' THEN CASE WHEN w.written * 20 < w.read THEN 'little is written: replicas can take the reads; else more cores'
+			ELSE 'much is written: more cores, and a look at the statements with most total_exec_time' END
+		WHEN 'pool' THEN CASE WHEN EXISTS (SELECT FROM evidence c WHERE c.resource = 'cpu')
+			THEN 'clients wait for servers that wait for the CPU: a larger pool would make it worse; more cores'
+			ELSE 'clients wait for servers while the CPU has room: raise default_pool_size' END
+		ELSE e.advice END AS advice,
+	e.rows AS evidence
+FROM evidence e CROSS JOIN work w
+ORDER BY e.critical DESC, e.nth;
+COMMENT ON VIEW perfkit.autoscale_advice IS
+	'what is the limit now, by the thresholds, and what to do about it; empty: nothing is';
+COMMENT ON COLUMN perfkit.autoscale_advice.resource IS 'locks, connections, cpu, memory, disk, replicas or pool';
+COMMENT ON COLUMN perfkit.autoscale_advice.level IS 'warning or critical';
+COMMENT ON COLUMN perfkit.autoscale_advice.direction IS 'up: a larger machine; out: replicas; pool: change the pool; fix: neither';
+COMMENT ON COLUMN perfkit.autoscale_advice.advice IS 'in a sentence';
+COMMENT ON COLUMN perfkit.autoscale_advice.evidence IS 'what is in trouble, as in health()';
+GRANT SELECT ON perfkit.autoscale_advice TO pg_read_all_stats;

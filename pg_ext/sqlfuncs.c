@@ -113,6 +113,10 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 	row(result, "ring_used_bytes", ring != NULL ? (int64) perfkit_ring_used(ring) : 0, NULL);
 	row(result, "plan_statements", (int64) perfkit_planseen_statements(),
 		"statements of all databases whose plans are remembered: see perfkit.max_plans");
+	row(result, "sampled_series", perfkit_series_used(),
+		"series of all databases whose latest values are known");
+	row(result, "sampled_series_refused", (int64) perfkit_series_refused(),
+		"measurements for which there was no room among them");
 	row(result, "plan_evictions", (int64) perfkit_planseen_evicted(),
 		"statements forgotten to remember others");
 	row(result, "shared_memory_bytes",

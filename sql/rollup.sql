@@ -118,3 +118,6 @@ RESET ROLE;
 DROP ROLE regress_perfkit_reader;
 DROP VIEW wrong, rolled, direct;
 DROP FUNCTION note, roll_up;
+
+-- labels as Prometheus wants them
+SELECT perfkit._metric_labels('server', jsonb_build_object('a', E'x"y\\z\nw', 'b', 1));
