@@ -191,4 +191,17 @@
 #define PERFKIT_ROLE_MUST_LOG_IN true
 #endif
 
+/* 17 gave checkpoints a view of their own. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_SQL_CHECKPOINTS                                                                    \
+	"SELECT num_timed AS checkpoints_timed, num_requested AS checkpoints_requested,"               \
+	" buffers_written AS checkpoint_buffers, write_time / 1000 AS checkpoint_write_seconds"        \
+	" FROM pg_stat_checkpointer"
+#else
+#define PERFKIT_SQL_CHECKPOINTS                                                                    \
+	"SELECT checkpoints_timed, checkpoints_req AS checkpoints_requested,"                          \
+	" buffers_checkpoint AS checkpoint_buffers,"                                                   \
+	" checkpoint_write_time / 1000 AS checkpoint_write_seconds FROM pg_stat_bgwriter"
+#endif
+
 #endif /* PERFKIT_COMPAT_H */

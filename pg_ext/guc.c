@@ -49,7 +49,10 @@ bool perfkit_log_json = false;
 int perfkit_flush_interval = 1000;
 int perfkit_slow_query_retention = 14 * 24 * 60;
 int perfkit_slow_query_max_size = 5 * 1024 * 1024;
+int perfkit_sample_interval = 10;
 int perfkit_performance_retention = 2 * 24 * 60;
+int perfkit_rollup_minute_retention = 30 * 24 * 60;
+int perfkit_rollup_hour_retention = 400 * 24 * 60;
 int perfkit_max_refresh_workers = 2;
 int perfkit_refresh_max_block = 1000;
 int perfkit_refresh_log_retention = 30 * 24 * 60;
@@ -57,6 +60,8 @@ int perfkit_refresh_log_max_runs = 1000;
 int perfkit_refresh_clock_offset = 0;
 int perfkit_max_databases = 8;
 int perfkit_ring_size = 4096;
+int perfkit_max_series = 2000;
+int perfkit_metric_ring_size = 256;
 
 static const struct config_enum_entry track_options[] = {
 	{"top", PERFKIT_TRACK_TOP, false},
@@ -208,9 +213,18 @@ static const Setting settings[] = {
 	 PGC_SIGHUP, GUC_UNIT_KB, NULL, "How large slow_query_log may grow, indexes included.",
 	 "The oldest days are dropped over it; if that is not enough new rows are counted as "
 	 "dropped_max_size. 0 is no limit."},
+	{"perfkit.sample_interval", SETTING_INT, &perfkit_sample_interval, 0, 60 * 60, PGC_SIGHUP,
+	 GUC_UNIT_S, NULL, "Time between two measurements of the database and the server.",
+	 "0 turns them off, and with them the thresholds."},
 	{"perfkit.performance_retention", SETTING_INT, &perfkit_performance_retention, 0, INT_MAX,
 	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long rows of performance_log are kept.",
 	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.rollup_minute_retention", SETTING_INT, &perfkit_rollup_minute_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long the minutes of performance_rollup are kept.",
+	 "A day is dropped when all of it is older; 0 keeps everything."},
+	{"perfkit.rollup_hour_retention", SETTING_INT, &perfkit_rollup_hour_retention, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_MIN, NULL, "How long the hours of performance_rollup are kept.",
+	 "Four weeks are dropped when all of them are older; 0 keeps everything."},
 	{"perfkit.max_refresh_workers", SETTING_INT, &perfkit_max_refresh_workers, 1, 64,
 	 PGC_POSTMASTER, 0, NULL, "Materialized views refreshed at a time, in all databases together.",
 	 "Each takes one of max_worker_processes while it runs."},
@@ -230,6 +244,12 @@ static const Setting settings[] = {
 	{"perfkit.ring_size", SETTING_INT, &perfkit_ring_size, 16, ONE_MB, PGC_POSTMASTER, GUC_UNIT_KB,
 	 NULL, "Shared memory per database for statements not yet written.",
 	 "A full ring never blocks: what does not fit is counted as dropped_ring_full."},
+	{"perfkit.max_series", SETTING_INT, &perfkit_max_series, 16, ONE_MB, PGC_POSTMASTER, 0, NULL,
+	 "Series that the applications of a database may log in a day.",
+	 "A series is a metric with its labels; measurements of others are counted as series_refused."},
+	{"perfkit.metric_ring_size", SETTING_INT, &perfkit_metric_ring_size, 16, ONE_MB, PGC_POSTMASTER,
+	 GUC_UNIT_KB, NULL, "Shared memory per database for measurements logged with async => true.",
+	 "A full ring never blocks: what does not fit is counted as metrics_lost."},
 };
 
 

@@ -67,14 +67,19 @@ extern bool perfkit_log_json;
 extern int perfkit_flush_interval;        /* ms */
 extern int perfkit_slow_query_retention;  /* minutes; 0 for ever */
 extern int perfkit_slow_query_max_size;   /* kB; 0 no limit */
+extern int perfkit_sample_interval;       /* s; 0 never */
 extern int perfkit_performance_retention; /* minutes; 0 for ever */
+extern int perfkit_rollup_minute_retention;
+extern int perfkit_rollup_hour_retention;
 extern int perfkit_max_refresh_workers;   /* runs at a time, of all databases */
 extern int perfkit_refresh_max_block;     /* ms */
 extern int perfkit_refresh_log_retention; /* minutes; 0 for ever */
 extern int perfkit_refresh_log_max_runs;  /* of one view; 0 no limit */
 extern int perfkit_refresh_clock_offset;  /* s, for tests */
 extern int perfkit_max_databases;
-extern int perfkit_ring_size; /* kB */
+extern int perfkit_ring_size;        /* kB */
+extern int perfkit_max_series;       /* of applications, of one database, a day */
+extern int perfkit_metric_ring_size; /* kB */
 
 #pragma GCC visibility pop
 

@@ -16,6 +16,7 @@
 PG_FUNCTION_INFO_V1(perfkit_histogram_add_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_sum_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_minus_sql);
+PG_FUNCTION_INFO_V1(perfkit_histogram_plus_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_quantile_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_stddev_sql);
 
@@ -110,6 +111,17 @@ perfkit_histogram_minus_sql(PG_FUNCTION_ARGS)
 	add_array(before, PG_GETARG_ARRAYTYPE_P(1));
 	for (int i = 0; i < PERFKIT_HISTOGRAM_BUCKETS; i++)
 		counts[i] -= Min(counts[i], before[i]);
+	return perfkit_histogram_datum(counts);
+}
+
+
+Datum
+perfkit_histogram_plus_sql(PG_FUNCTION_ARGS)
+{
+	uint64 counts[PERFKIT_HISTOGRAM_BUCKETS] = {0};
+
+	add_array(counts, PG_GETARG_ARRAYTYPE_P(0));
+	add_array(counts, PG_GETARG_ARRAYTYPE_P(1));
 	return perfkit_histogram_datum(counts);
 }
 

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * partition.c
- *	  Partitions made ahead and dropped by age.
+ *	  Partitions made ahead and dropped by age: of a day each, of hours four weeks.
  *
  *	  create: CREATE TABLE day (LIKE parent) -> member of the extension -> ATTACH
  *	  client: log_metric() makes the day itself if the worker has not been there
@@ -38,15 +38,20 @@
 typedef struct Log
 {
 	const char *table;
+	int days;               /* of a partition; they are counted from 2000-01-01 */
 	const int *retention;   /* minutes; 0: for ever */
 	const int *max_size_kb; /* 0: any; NULL: there is no such setting */
 } Log;
 
 static const Log logs[] = {
-	{"slow_query_log", &perfkit_slow_query_retention, &perfkit_slow_query_max_size},
-	{"performance_log", &perfkit_performance_retention, NULL},
-	{"statement_rollup", &perfkit_statement_history_retention, NULL},
+	{"slow_query_log", 1, &perfkit_slow_query_retention, &perfkit_slow_query_max_size},
+	{"performance_log", 1, &perfkit_performance_retention, NULL},
+	{"performance_rollup_minute", 1, &perfkit_rollup_minute_retention, NULL},
+	{"statement_rollup", 1, &perfkit_statement_history_retention, NULL},
+	{"performance_rollup_hour", 28, &perfkit_rollup_hour_retention, NULL},
 };
+static const Log *const slow_query_log = &logs[0];
+static const Log *const performance_log = &logs[1];
 
 
 static bool full = false; /* slow_query_log has no room left, at the last upkeep */
@@ -69,6 +74,16 @@ day_of(TimestampTz at)
 	int64 day = at / USECS_PER_DAY;
 
 	return (int) (at % USECS_PER_DAY < 0 ? day - 1 : day);
+}
+
+
+/* The first day of the partition that a day belongs to. */
+static int
+first_day(const Log *log, int day)
+{
+	int beyond = day % log->days;
+
+	return day - (beyond < 0 ? beyond + log->days : beyond);
 }
 
 
@@ -133,9 +148,11 @@ exists(const char *table, int day)
 }
 
 
+/* The partition that begins with this day. */
 static void
-create(const char *table, int day)
+create(const Log *log, int day)
 {
+	const char *table = log->table;
 	char *name = partition_name(table, day);
 	StringInfoData command;
 
@@ -153,23 +170,25 @@ create(const char *table, int day)
 					 table, name);
 	append_date(&command, day, "-");
 	appendStringInfoString(&command, " 00:00:00+00') TO ('");
-	append_date(&command, day + 1, "-");
+	append_date(&command, day + log->days, "-");
 	appendStringInfoString(&command, " 00:00:00+00')");
 	run(command.data);
 }
 
 
+/* The partition that this day belongs to. */
 static void
-ensure(const char *table, int day)
+ensure(const Log *log, int day)
 {
-	if (exists(table, day))
+	day = first_day(log, day);
+	if (exists(log->table, day))
 		return;
 
 	/* The lock of ATTACH, taken early: one makes it, the others find it made. */
-	LockRelationOid(get_relname_relid(table, get_namespace_oid(SCHEMA, false)),
+	LockRelationOid(get_relname_relid(log->table, get_namespace_oid(SCHEMA, false)),
 					ShareUpdateExclusiveLock);
-	if (!exists(table, day))
-		create(table, day);
+	if (!exists(log->table, day))
+		create(log, day);
 }
 
 
@@ -220,7 +239,8 @@ expired(const Log *log, Oid parent, TimestampTz now)
 
 	if (*log->retention == 0)
 		return InvalidOid;
-	return oldest_before(log, parent, day_of(limit)); /* that day has rows that must stay */
+	/* The partition of that day has rows that must stay. */
+	return oldest_before(log, parent, first_day(log, day_of(limit)));
 }
 
 
@@ -342,8 +362,8 @@ perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now)
 	begin();
 	for (size_t i = 0; i < lengthof(logs); i++)
 	{
-		ensure(logs[i].table, today);
-		ensure(logs[i].table, today + 1);
+		ensure(&logs[i], today);
+		ensure(&logs[i], today + 1);
 	}
 	end();
 	for (size_t i = 0; i < lengthof(logs); i++)
@@ -369,7 +389,7 @@ perfkit_partition_for_metric(TimestampTz logged_at)
 	for (size_t i = 0; i < lengthof(places); i++)
 		(void) set_config_option(places[i].setting, places[i].value, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-	ensure("performance_log", day);
+	ensure(performance_log, day);
 	AtEOXact_GUC(true, nest_level);
 }
 
@@ -377,5 +397,5 @@ perfkit_partition_for_metric(TimestampTz logged_at)
 void
 perfkit_partition_for_row(TimestampTz started_at)
 {
-	ensure("slow_query_log", day_of(started_at));
+	ensure(slow_query_log, day_of(started_at));
 }

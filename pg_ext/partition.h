@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * partition.h
- *	  The daily partitions (UTC) of slow_query_log, performance_log and statement_rollup.
+ *	  The partitions of slow_query_log, performance_log, performance_rollup and
+ *	  statement_rollup, cut at midnight UTC.
  *
  * Nothing here ever waits behind a reader or a writer: a partition is created beside its
  * parent and attached, and an old one is dropped only if both locks are free.

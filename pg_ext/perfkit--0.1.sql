@@ -587,6 +587,9 @@ CREATE AGGREGATE perfkit._histogram_sum(bigint[]) (
 CREATE FUNCTION perfkit._histogram_minus(histogram bigint[], before bigint[]) RETURNS bigint[]
 AS 'MODULE_PATHNAME', 'perfkit_histogram_minus_sql'
 LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+CREATE FUNCTION perfkit._histogram_plus(a bigint[], b bigint[]) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'perfkit_histogram_plus_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
 CREATE FUNCTION perfkit._histogram_quantile(histogram bigint[], share double precision) RETURNS double precision
 AS 'MODULE_PATHNAME', 'perfkit_histogram_quantile_sql'
 LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
@@ -597,6 +600,7 @@ COMMENT ON FUNCTION perfkit._histogram_add(internal, bigint[]) IS 'step of the a
 COMMENT ON FUNCTION perfkit._histogram_counts(internal) IS 'end of the aggregate _histogram_sum()';
 COMMENT ON AGGREGATE perfkit._histogram_sum(bigint[]) IS 'the histogram of all executions that several count';
 COMMENT ON FUNCTION perfkit._histogram_minus(bigint[], bigint[]) IS 'what has come to a histogram since it was as in the second';
+COMMENT ON FUNCTION perfkit._histogram_plus(bigint[], bigint[]) IS 'two histograms as one';
 COMMENT ON FUNCTION perfkit._histogram_quantile(bigint[], double precision) IS
 	'ms that this share (0 to 1) of the executions did not exceed, within 5 %; NULL: there are none';
 COMMENT ON FUNCTION perfkit._histogram_stddev(bigint[]) IS 'ms, population standard deviation, as far as buckets tell it';
@@ -1554,9 +1558,13 @@ CREATE TABLE perfkit.performance_log (
 	source text NOT NULL CHECK (source IN ('server', 'database', 'pooler', 'application')),
 	metric text NOT NULL,
 	labels jsonb NOT NULL DEFAULT '{}',
-	value double precision NOT NULL
+	value double precision NOT NULL,
+	histogram bigint[],
+	xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	CHECK (length(metric) <= 128 AND pg_column_size(labels) <= 1600)
 ) PARTITION BY RANGE (logged_at);
 CREATE INDEX performance_log_metric_logged_at_idx ON perfkit.performance_log (metric, logged_at);
+CREATE INDEX performance_log_xid_idx ON perfkit.performance_log (xid);
 
 COMMENT ON TABLE perfkit.performance_log IS
 	'measurements over time; a partition per UTC day, dropped after perfkit.performance_retention';
@@ -1565,14 +1573,180 @@ COMMENT ON COLUMN perfkit.performance_log.source IS 'who measured: server, datab
 COMMENT ON COLUMN perfkit.performance_log.metric IS 'what: snake case, with its base unit, as in order_latency_seconds';
 COMMENT ON COLUMN perfkit.performance_log.labels IS 'flat object that tells series of one metric apart';
 COMMENT ON COLUMN perfkit.performance_log.value IS 'the number';
+COMMENT ON COLUMN perfkit.performance_log.histogram IS 'of durations, as in _statements(): {bucket, count, bucket, count, ...}; NULL: none';
+COMMENT ON COLUMN perfkit.performance_log.xid IS 'transaction that wrote it, by which a roll-up knows new rows, late ones too';
 GRANT SELECT ON perfkit.performance_log TO pg_read_all_stats;
 
-CREATE FUNCTION perfkit.log_metric(metric text, value double precision, labels jsonb DEFAULT '{}')
+CREATE FUNCTION perfkit.log_metric(metric text, value double precision, labels jsonb DEFAULT '{}',
+	async boolean DEFAULT false)
 RETURNS void
 AS 'MODULE_PATHNAME', 'perfkit_log_metric'
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb) IS
-	'adds an application''s own measurement to performance_log, as part of the transaction; makes the day''s partition if the worker has not';
+COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb, boolean) IS
+	'adds an application''s own measurement to performance_log, as part of the transaction or, async, whatever becomes of that';
+
+CREATE FUNCTION perfkit._host(OUT cpu_seconds double precision, OUT cpu_idle_seconds double precision,
+	OUT load1 double precision, OUT memory_bytes double precision, OUT memory_available_bytes double precision,
+	OUT memory_ratio double precision, OUT disk_bytes double precision, OUT disk_free_bytes double precision,
+	OUT disk_ratio double precision)
+AS 'MODULE_PATHNAME', 'perfkit_host'
+LANGUAGE C VOLATILE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION perfkit._host() IS 'CPU, memory and disk of the machine; what cannot be read is NULL';
+REVOKE ALL ON FUNCTION perfkit._host() FROM PUBLIC;
+
+CREATE TABLE perfkit.performance_rollup (
+	bucket timestamptz NOT NULL,
+	step interval NOT NULL,
+	source text NOT NULL,
+	metric text NOT NULL,
+	labels jsonb NOT NULL,
+	n bigint NOT NULL,
+	sum double precision NOT NULL,
+	min double precision NOT NULL,
+	max double precision NOT NULL,
+	last double precision NOT NULL,
+	histogram bigint[],
+	last_at timestamptz NOT NULL,
+	UNIQUE (metric, bucket, step, source, labels)
+) PARTITION BY LIST (step);
+CREATE TABLE perfkit.performance_rollup_minute PARTITION OF perfkit.performance_rollup
+	FOR VALUES IN ('1 minute') PARTITION BY RANGE (bucket);
+CREATE TABLE perfkit.performance_rollup_hour PARTITION OF perfkit.performance_rollup
+	FOR VALUES IN ('1 hour') PARTITION BY RANGE (bucket);
+COMMENT ON TABLE perfkit.performance_rollup IS
+	'performance_log by minutes and hours; kept for perfkit.rollup_minute_retention and perfkit.rollup_hour_retention';
+COMMENT ON COLUMN perfkit.performance_rollup.bucket IS 'when the minute or hour began';
+COMMENT ON COLUMN perfkit.performance_rollup.step IS '1 minute or 1 hour';
+COMMENT ON COLUMN perfkit.performance_rollup.source IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.performance_rollup.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.performance_rollup.labels IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.performance_rollup.n IS 'how many rows of performance_log it stands for';
+COMMENT ON COLUMN perfkit.performance_rollup.sum IS 'of their values';
+COMMENT ON COLUMN perfkit.performance_rollup.min IS 'the smallest';
+COMMENT ON COLUMN perfkit.performance_rollup.max IS 'the largest';
+COMMENT ON COLUMN perfkit.performance_rollup.last IS 'the one measured last';
+COMMENT ON COLUMN perfkit.performance_rollup.histogram IS 'theirs, added up; NULL: they had none';
+COMMENT ON COLUMN perfkit.performance_rollup.last_at IS 'when the last was measured';
+GRANT SELECT ON perfkit.performance_rollup TO pg_read_all_stats;
+
+-- Rows of transactions that this snapshot sees are in performance_rollup, others are not.
+CREATE TABLE perfkit.performance_rollup_state (
+	snapshot pg_snapshot NOT NULL
+);
+INSERT INTO perfkit.performance_rollup_state VALUES (pg_catalog.pg_current_snapshot());
+COMMENT ON TABLE perfkit.performance_rollup_state IS 'one row: how far performance_log has been rolled up';
+COMMENT ON COLUMN perfkit.performance_rollup_state.snapshot IS 'of the last roll-up';
+GRANT SELECT ON perfkit.performance_rollup_state TO pg_read_all_stats;
+
+-- A late row may belong to a day that has been dropped, or never was.
+CREATE FUNCTION perfkit._rollup_room(step interval, bucket timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.to_regclass(CASE step
+		WHEN '1 minute' THEN 'perfkit.performance_rollup_minute_' || pg_catalog.to_char(d.day, 'YYYYMMDD')
+		ELSE 'perfkit.performance_rollup_hour_' || pg_catalog.to_char(d.day - (d.day - date '2000-01-01') % 28, 'YYYYMMDD')
+		END) IS NOT NULL
+	FROM (SELECT (bucket AT TIME ZONE 'UTC')::date AS day) d;
+END;
+COMMENT ON FUNCTION perfkit._rollup_room(interval, timestamptz) IS 'whether there is a partition for it';
+
+-- Without statistics of the newest rows, the planner would read whole days for them.
+CREATE FUNCTION perfkit._roll_up() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+	rows bigint;
+BEGIN
+	-- One at a time; the statement below sees what the one before has done.
+	LOCK TABLE perfkit.performance_rollup_state IN EXCLUSIVE MODE;
+	WITH new AS MATERIALIZED (
+		SELECT l.* FROM perfkit.performance_log l
+		WHERE l.xid >= (SELECT pg_snapshot_xmin(snapshot) FROM perfkit.performance_rollup_state)
+			AND NOT pg_visible_in_snapshot(l.xid, (SELECT snapshot FROM perfkit.performance_rollup_state))
+			AND pg_visible_in_snapshot(l.xid, pg_current_snapshot())
+	), bucket AS (
+		SELECT date_bin(s.step, l.logged_at, '2000-01-01 00:00:00+00') AS bucket, s.step, l.source, l.metric, l.labels,
+			count(*) AS n, sum(l.value) AS sum, min(l.value) AS min, max(l.value) AS max,
+			(array_agg(l.value ORDER BY l.logged_at DESC))[1] AS last,
+			NULLIF(perfkit._histogram_sum(l.histogram), '{}') AS histogram, max(l.logged_at) AS last_at
+		FROM new l CROSS JOIN (VALUES (interval '1 minute'), (interval '1 hour')) s(step)
+		GROUP BY 1, 2, 3, 4, 5
+	), stored AS (
+		INSERT INTO perfkit.performance_rollup AS r
+			(bucket, step, source, metric, labels, n, sum, min, max, last, histogram, last_at)
+		SELECT b.bucket, b.step, b.source, b.metric, b.labels, b.n, b.sum, b.min, b.max, b.last, b.histogram, b.last_at
+		FROM bucket b WHERE perfkit._rollup_room(b.step, b.bucket)
+		ON CONFLICT (metric, bucket, step, source, labels) DO UPDATE SET
+			n = r.n + excluded.n, sum = r.sum + excluded.sum,
+			min = least(r.min, excluded.min), max = greatest(r.max, excluded.max),
+			last = CASE WHEN excluded.last_at >= r.last_at THEN excluded.last ELSE r.last END,
+			last_at = greatest(r.last_at, excluded.last_at),
+			histogram = COALESCE(perfkit._histogram_plus(r.histogram, excluded.histogram), r.histogram, excluded.histogram)
+	)
+	UPDATE perfkit.performance_rollup_state SET snapshot = pg_current_snapshot()
+	RETURNING (SELECT count(*) FROM new) INTO rows;
+	RETURN rows;
+END $$;
+COMMENT ON FUNCTION perfkit._roll_up() IS
+	'adds the rows of performance_log that are new, late ones too, to performance_rollup; returns how many';
+REVOKE ALL ON FUNCTION perfkit._roll_up() FROM PUBLIC;
+
+-- Hours where minutes are gone or not needed, else minutes, and what has not been rolled up yet from
+-- the rows themselves; for steps below a minute rows as long as there are any.
+CREATE FUNCTION perfkit.performance(metric text, since timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
+	until timestamptz DEFAULT 'infinity', step interval DEFAULT '1 minute')
+RETURNS TABLE (bucket timestamptz, source text, labels jsonb, value double precision, n bigint,
+	sum double precision, min double precision, max double precision, last double precision)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH what AS (
+		SELECT performance.metric AS metric,
+			pg_catalog.regexp_replace(performance.metric, '_p[0-9]{2,3}_seconds$', '_seconds') AS durations,
+			('0.' || pg_catalog.substring(performance.metric, '_p([0-9]{2,3})_seconds$'))::double precision AS q,
+			pg_catalog.date_bin(performance.step, performance.since, '2000-01-01 00:00:00+00') AS since,
+			performance.until AS until,
+			extract(epoch FROM performance.step)::numeric % 3600 = 0 AS by_hours,
+			extract(epoch FROM performance.step)::numeric % 60 = 0 AS by_minutes
+	), level AS (
+		SELECT w.*,
+			CASE WHEN w.by_hours THEN 'infinity' ELSE COALESCE((
+				SELECT pg_catalog.date_bin('1 hour', pg_catalog.min(r.bucket), '2000-01-01 00:00:00+00')
+				FROM perfkit.performance_rollup r
+				WHERE r.metric = w.durations AND r.step = '1 minute'), 'infinity') END AS hours_until,
+			CASE WHEN w.by_minutes THEN 'infinity' ELSE COALESCE((
+				SELECT pg_catalog.date_bin('1 minute', pg_catalog.min(l.logged_at), '2000-01-01 00:00:00+00')
+				FROM perfkit.performance_log l WHERE l.metric = w.durations), 'infinity') END AS minutes_until
+		FROM what w
+	), part AS (
+		SELECT r.bucket AS at, r.source, r.metric, r.labels, r.n, r.sum, r.min, r.max, r.last, r.last_at, r.histogram
+		FROM level w JOIN perfkit.performance_rollup r ON r.metric IN (w.metric, w.durations)
+		WHERE r.bucket < w.until AND ((r.step = '1 hour' AND r.bucket < w.hours_until
+				AND r.bucket >= pg_catalog.date_bin('1 hour', w.since, '2000-01-01 00:00:00+00'))
+			OR (r.step = '1 minute' AND r.bucket >= w.hours_until AND r.bucket < w.minutes_until
+				AND r.bucket >= pg_catalog.date_bin('1 minute', w.since, '2000-01-01 00:00:00+00')))
+		UNION ALL
+		SELECT l.logged_at, l.source, l.metric, l.labels, 1, l.value, l.value, l.value, l.value, l.logged_at, l.histogram
+		FROM level w JOIN perfkit.performance_log l ON l.metric IN (w.metric, w.durations)
+		WHERE l.logged_at >= w.since AND l.logged_at < w.until
+			AND (l.logged_at >= w.minutes_until OR NOT pg_catalog.pg_visible_in_snapshot(l.xid,
+				(SELECT s.snapshot FROM perfkit.performance_rollup_state s)))
+	)
+	SELECT pg_catalog.date_bin(performance.step, p.at, '2000-01-01 00:00:00+00'), p.source, p.labels,
+		COALESCE(perfkit._histogram_quantile(perfkit._histogram_sum(p.histogram), w.q) / 1000,
+			pg_catalog.sum(p.sum) FILTER (WHERE p.metric = w.metric)
+				/ pg_catalog.sum(p.n) FILTER (WHERE p.metric = w.metric)),
+		pg_catalog.sum(p.n) FILTER (WHERE p.metric = w.metric)::bigint,
+		pg_catalog.sum(p.sum) FILTER (WHERE p.metric = w.metric),
+		pg_catalog.min(p.min) FILTER (WHERE p.metric = w.metric),
+		pg_catalog.max(p.max) FILTER (WHERE p.metric = w.metric),
+		(pg_catalog.array_agg(p.last ORDER BY p.last_at DESC) FILTER (WHERE p.metric = w.metric))[1]
+	FROM level w CROSS JOIN part p
+	GROUP BY 1, 2, 3, w.q, w.metric
+	HAVING pg_catalog.count(*) FILTER (WHERE p.metric = w.metric) > 0
+	ORDER BY 1, 2, 3;
+END;
+COMMENT ON FUNCTION perfkit.performance(text, timestamptz, timestamptz, interval) IS
+	'a metric over time, a row a step and series; value is the mean or, of a _pNN_seconds, that quantile of all durations of the step';
 
 SELECT pg_catalog.set_config('default_tablespace', spcname, true) FROM pg_catalog.pg_tablespace
 WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');
@@ -1583,17 +1757,22 @@ WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');
 DO $$
 DECLARE
 	log text;
+	days integer;
 	day date;
 	partition text;
 BEGIN
-	FOREACH log IN ARRAY ARRAY['slow_query_log', 'performance_log', 'statement_rollup'] LOOP
+	FOR log, days IN VALUES ('slow_query_log', 1), ('performance_log', 1), ('statement_rollup', 1),
+		('performance_rollup_minute', 1), ('performance_rollup_hour', 28)
+	LOOP
 		FOR i IN 0 .. 1 LOOP
 			day := (pg_catalog.now() AT TIME ZONE 'UTC')::date + i;
+			day := day - (day - date '2000-01-01') % days;
 			partition := log || pg_catalog.to_char(day, '_YYYYMMDD');
+			CONTINUE WHEN pg_catalog.to_regclass('perfkit.' || partition) IS NOT NULL;
 			EXECUTE pg_catalog.format('CREATE TABLE perfkit.%I (LIKE perfkit.%I INCLUDING ALL)', partition, log);
 			EXECUTE pg_catalog.format('ALTER TABLE perfkit.%I ATTACH PARTITION perfkit.%I FOR VALUES FROM (%L) TO (%L)',
 				log, partition, pg_catalog.to_char(day, 'YYYY-MM-DD 00:00:00+00'),
-				pg_catalog.to_char(day + 1, 'YYYY-MM-DD 00:00:00+00'));
+				pg_catalog.to_char(day + days, 'YYYY-MM-DD 00:00:00+00'));
 		END LOOP;
 	END LOOP;
 END $$;
@@ -1957,6 +2136,200 @@ COMMENT ON COLUMN perfkit.refresh_log.inserted IS 'rows that were new, of concur
 COMMENT ON COLUMN perfkit.refresh_log.deleted IS 'rows that were gone, of concurrently';
 COMMENT ON COLUMN perfkit.refresh_log.temp_bytes IS 'written to temporary files and tables';
 
+-- ---------------------------------------------------------------- thresholds and alerts
+
+CREATE TABLE perfkit.threshold (
+	metric text NOT NULL CHECK (length(metric) BETWEEN 1 AND 128),
+	labels jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(labels) = 'object'),
+	direction text NOT NULL DEFAULT 'above' CHECK (direction IN ('above', 'below')),
+	warning double precision CHECK (abs(warning) < 'Infinity'),
+	critical double precision CHECK (abs(critical) < 'Infinity'),
+	clear_warning double precision CHECK (abs(clear_warning) < 'Infinity'),
+	clear_critical double precision CHECK (abs(clear_critical) < 'Infinity'),
+	for_duration interval NOT NULL DEFAULT '0' CHECK (for_duration >= '0'),
+	cooldown interval NOT NULL DEFAULT '0' CHECK (cooldown >= '0'),
+	min_samples integer NOT NULL DEFAULT 1 CHECK (min_samples >= 1),
+	kind text NOT NULL DEFAULT 'level' CHECK (kind IN ('level')),
+	enabled boolean NOT NULL DEFAULT true,
+	no_data_after interval CHECK (no_data_after > '0'),
+	shipped boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (metric, labels, direction),
+	CHECK (COALESCE(warning, critical) IS NOT NULL),
+	CONSTRAINT threshold_levels_in_order CHECK (CASE direction
+		WHEN 'above' THEN (warning <= critical) IS NOT FALSE AND (clear_warning <= warning) IS NOT FALSE
+			AND (clear_critical <= critical) IS NOT FALSE
+		ELSE (warning >= critical) IS NOT FALSE AND (clear_warning >= warning) IS NOT FALSE
+			AND (clear_critical >= critical) IS NOT FALSE END)
+);
+COMMENT ON TABLE perfkit.threshold IS
+	'what is trouble: levels of metrics in performance_log; where several fit a series the one with most labels counts';
+COMMENT ON COLUMN perfkit.threshold.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.threshold.labels IS 'series that have these labels; {}: all';
+COMMENT ON COLUMN perfkit.threshold.direction IS 'above or below: on which side of the levels trouble is';
+COMMENT ON COLUMN perfkit.threshold.warning IS 'the value at which it begins; NULL: no warning';
+COMMENT ON COLUMN perfkit.threshold.critical IS 'the value at which it is grave; NULL: never';
+COMMENT ON COLUMN perfkit.threshold.clear_warning IS 'behind which a warning is over; NULL: warning';
+COMMENT ON COLUMN perfkit.threshold.clear_critical IS 'behind which it is grave no more; NULL: critical';
+COMMENT ON COLUMN perfkit.threshold.for_duration IS 'how long a value must be beyond a level, without a break';
+COMMENT ON COLUMN perfkit.threshold.cooldown IS 'from the end of an alert to the next of the same series, at least';
+COMMENT ON COLUMN perfkit.threshold.min_samples IS 'how many values must be beyond a level, without a break';
+COMMENT ON COLUMN perfkit.threshold.kind IS 'level';
+COMMENT ON COLUMN perfkit.threshold.enabled IS 'false: not looked at; its open alerts end';
+COMMENT ON COLUMN perfkit.threshold.no_data_after IS 'when a series that was there is missed; NULL: never';
+COMMENT ON COLUMN perfkit.threshold.shipped IS 'came with the extension and was not changed';
+GRANT SELECT ON perfkit.threshold TO pg_read_all_stats;
+
+INSERT INTO perfkit.threshold (metric, labels, direction, warning, critical, clear_warning, clear_critical, for_duration,
+	min_samples, no_data_after, shipped)
+VALUES
+	('cpu_ratio', '{}', 'above', 0.70, 0.85, 0.65, 0.80, '1 minute', 3, NULL, true),
+	('memory_ratio', '{}', 'above', 0.70, 0.85, 0.68, 0.83, '1 minute', 3, NULL, true),
+	('disk_ratio', '{}', 'above', 0.80, 0.90, 0.79, 0.89, '0', 1, NULL, true),
+	('statement_p95_seconds', '{}', 'above', 1.5, 2.5, 1.2, 2.0, '1 minute', 3, NULL, true),
+	('error_ratio', '{}', 'above', 0.02, 0.05, 0.01, 0.04, '1 minute', 3, NULL, true),
+	('pool_clients_waiting', '{}', 'above', 100, 500, 80, 400, '30 seconds', 2, NULL, true),
+	('connections_ratio', '{}', 'above', 0.80, 0.95, 0.75, 0.90, '30 seconds', 2, '5 minutes', true),
+	('replication_lag_seconds', '{}', 'above', 30, 300, 15, 200, '1 minute', 3, '5 minutes', true),
+	('replication_slot_retained_bytes', '{}', 'above', 1e9, 1e10, 5e8, 8e9, '1 minute', 3, NULL, true),
+	('replication_slot_inactive', '{}', 'above', 1, NULL, NULL, NULL, '10 minutes', 3, NULL, true),
+	('cache_hit_ratio', '{}', 'below', 0.90, 0.80, 0.93, 0.85, '5 minutes', 6, NULL, true),
+	('oldest_transaction_seconds', '{}', 'above', 900, 3600, NULL, NULL, '0', 1, NULL, true),
+	('oldest_prepared_transaction_seconds', '{}', 'above', 900, 3600, NULL, NULL, '0', 1, NULL, true),
+	('waiting_locks', '{}', 'above', 10, 50, 5, 30, '30 seconds', 2, NULL, true),
+	('xid_age', '{}', 'above', 5e8, 1.5e9, NULL, NULL, '0', 1, NULL, true),
+	('multixact_age', '{}', 'above', 5e8, 1.5e9, NULL, NULL, '0', 1, NULL, true),
+	('matviews_failing', '{}', 'above', 1, 5, NULL, NULL, '0', 1, NULL, true);
+
+-- A row that was changed is the DBA's own: dumped, and put in the place of the shipped one.
+CREATE FUNCTION perfkit._threshold_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'UPDATE' THEN
+		NEW.shipped := false;
+	ELSIF NOT NEW.shipped THEN
+		DELETE FROM perfkit.threshold t
+		WHERE t.shipped AND t.metric = NEW.metric AND t.labels = NEW.labels AND t.direction = NEW.direction;
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION perfkit._threshold_changed() IS 'lets a row of the DBA stand in for the shipped one';
+CREATE TRIGGER threshold_changed BEFORE INSERT OR UPDATE ON perfkit.threshold
+	FOR EACH ROW EXECUTE FUNCTION perfkit._threshold_changed();
+SELECT pg_catalog.pg_extension_config_dump('perfkit.threshold', 'WHERE NOT shipped');
+
+CREATE SEQUENCE perfkit.alert_id_seq;
+CREATE TABLE perfkit.alert (
+	alert_id bigint PRIMARY KEY DEFAULT nextval('perfkit.alert_id_seq'),
+	metric text NOT NULL,
+	labels jsonb NOT NULL,
+	level text NOT NULL CHECK (level IN ('warning', 'critical', 'no_data')),
+	value double precision NOT NULL,
+	opened_at timestamptz NOT NULL,
+	acknowledged_at timestamptz,
+	resolved_at timestamptz,
+	source text NOT NULL,
+	direction text NOT NULL,
+	threshold double precision,
+	worst text NOT NULL,
+	updated_at timestamptz NOT NULL,
+	acknowledged_by name
+);
+CREATE UNIQUE INDEX alert_open_idx ON perfkit.alert (metric, source, labels, direction) WHERE resolved_at IS NULL;
+CREATE INDEX alert_opened_at_idx ON perfkit.alert (opened_at);
+COMMENT ON TABLE perfkit.alert IS 'what crossed a threshold; one open row a series';
+COMMENT ON COLUMN perfkit.alert.alert_id IS 'for acknowledge_alert()';
+COMMENT ON COLUMN perfkit.alert.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.alert.labels IS 'of the series';
+COMMENT ON COLUMN perfkit.alert.level IS 'warning, critical or no_data: now, or at the end';
+COMMENT ON COLUMN perfkit.alert.value IS 'when the level changed last';
+COMMENT ON COLUMN perfkit.alert.opened_at IS 'when it began';
+COMMENT ON COLUMN perfkit.alert.acknowledged_at IS 'when somebody took it on';
+COMMENT ON COLUMN perfkit.alert.resolved_at IS 'when it was over; NULL: it is open';
+COMMENT ON COLUMN perfkit.alert.source IS 'as in performance_log';
+COMMENT ON COLUMN perfkit.alert.direction IS 'of the threshold';
+COMMENT ON COLUMN perfkit.alert.threshold IS 'the level that was crossed';
+COMMENT ON COLUMN perfkit.alert.worst IS 'the worst level it had';
+COMMENT ON COLUMN perfkit.alert.updated_at IS 'when the level changed last';
+COMMENT ON COLUMN perfkit.alert.acknowledged_by IS 'who that was';
+GRANT SELECT ON perfkit.alert TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit._watched(since timestamptz, of_server boolean)
+RETURNS TABLE (metric text, source text, labels text, direction text, value double precision, logged_at timestamptz,
+	warning double precision, critical double precision, clear_warning double precision, clear_critical double precision,
+	for_us bigint, cooldown_us bigint, no_data_us bigint, min_samples bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT DISTINCT ON (t.metric, s.source, s.labels, t.direction)
+		t.metric, s.source, s.labels::text, t.direction, s.value, s.logged_at,
+		t.warning, t.critical, t.clear_warning, t.clear_critical,
+		(extract(epoch FROM t.for_duration) * 1000000)::bigint, (extract(epoch FROM t.cooldown) * 1000000)::bigint,
+		(extract(epoch FROM t.no_data_after) * 1000000)::bigint, t.min_samples::bigint
+	FROM perfkit.threshold t
+	CROSS JOIN LATERAL (
+		SELECT DISTINCT ON (l.source, l.labels) l.source, l.labels, l.value, l.logged_at
+		FROM perfkit.performance_log l
+		WHERE l.metric = t.metric AND l.labels @> t.labels AND l.logged_at > since
+			AND (l.source <> 'server' OR of_server)
+		ORDER BY l.source, l.labels, l.logged_at DESC
+	) s
+	WHERE t.enabled
+	ORDER BY t.metric, s.source, s.labels, t.direction,
+		(SELECT pg_catalog.count(*) FROM pg_catalog.jsonb_object_keys(t.labels)) DESC, t.labels;
+END;
+COMMENT ON FUNCTION perfkit._watched(timestamptz, boolean) IS
+	'the latest values since then of what thresholds watch, each with its threshold';
+REVOKE ALL ON FUNCTION perfkit._watched(timestamptz, boolean) FROM PUBLIC;
+
+-- The payload of a NOTIFY has room for 8000 bytes; what is in it may be read again in the table.
+CREATE FUNCTION perfkit._alert_changed(metric text, source text, labels jsonb, direction text, level text, before text,
+	value double precision, threshold double precision, at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	id bigint;
+BEGIN
+	IF _alert_changed.level = 'ok' THEN
+		UPDATE perfkit.alert a SET resolved_at = _alert_changed.at, updated_at = _alert_changed.at, value = _alert_changed.value
+		WHERE a.metric = _alert_changed.metric AND a.source = _alert_changed.source AND a.labels = _alert_changed.labels
+			AND a.direction = _alert_changed.direction AND a.resolved_at IS NULL
+		RETURNING a.alert_id INTO id;
+	ELSE
+		INSERT INTO perfkit.alert AS a (metric, labels, level, value, opened_at, source, direction, threshold, worst, updated_at)
+		VALUES (_alert_changed.metric, _alert_changed.labels, _alert_changed.level, _alert_changed.value, _alert_changed.at,
+			_alert_changed.source, _alert_changed.direction, _alert_changed.threshold, _alert_changed.level, _alert_changed.at)
+		ON CONFLICT (metric, source, labels, direction) WHERE resolved_at IS NULL DO UPDATE SET level = excluded.level,
+			value = excluded.value, threshold = excluded.threshold, updated_at = excluded.updated_at,
+			worst = CASE WHEN 'critical' IN (a.worst, excluded.level) THEN 'critical'
+				WHEN 'warning' IN (a.worst, excluded.level) THEN 'warning' ELSE 'no_data' END
+		RETURNING a.alert_id INTO id;
+	END IF;
+	IF id IS NOT NULL THEN
+		PERFORM pg_notify('perfkit_alert', json_build_object('alert_id', id, 'metric', _alert_changed.metric,
+			'source', _alert_changed.source, 'labels', _alert_changed.labels, 'level', _alert_changed.level,
+			'before', _alert_changed.before, 'value', _alert_changed.value, 'threshold', _alert_changed.threshold,
+			'at', _alert_changed.at, 'database', current_database())::text);
+	END IF;
+	RETURN id;
+END $$;
+COMMENT ON FUNCTION perfkit._alert_changed(text, text, jsonb, text, text, text, double precision, double precision, timestamptz) IS
+	'writes the row of an alert whose level has changed, and notifies perfkit_alert; returns its id';
+REVOKE ALL ON FUNCTION perfkit._alert_changed(text, text, jsonb, text, text, text, double precision, double precision, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION perfkit.acknowledge_alert(alert_id bigint) RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	UPDATE perfkit.alert a SET acknowledged_at = pg_catalog.clock_timestamp(), acknowledged_by = SESSION_USER
+	WHERE a.alert_id = acknowledge_alert.alert_id AND a.resolved_at IS NULL AND a.acknowledged_at IS NULL
+	RETURNING true;
+END;
+COMMENT ON FUNCTION perfkit.acknowledge_alert(bigint) IS
+	'notes that the caller takes an open alert on; NULL if there is none, or somebody has';
+REVOKE ALL ON FUNCTION perfkit.acknowledge_alert(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.acknowledge_alert(bigint) TO pg_read_all_stats;
+
 -- ---------------------------------------------------------------- status
 
 CREATE FUNCTION perfkit._status(OUT name text, OUT value bigint, OUT detail text)
@@ -1976,7 +2349,8 @@ BEGIN ATOMIC
 	LEFT JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
 	LEFT JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 	WHERE p.oid IN ('perfkit.slow_query_log'::regclass, 'perfkit.performance_log'::regclass,
-		'perfkit.statement_rollup'::regclass)
+		'perfkit.statement_rollup'::regclass,
+		'perfkit.performance_rollup_minute'::regclass, 'perfkit.performance_rollup_hour'::regclass)
 	GROUP BY p.relname;
 END;
 COMMENT ON FUNCTION perfkit._log_sizes() IS 'the rows of view status that come from the catalogs';
@@ -1994,3 +2368,225 @@ COMMENT ON COLUMN perfkit.status.name IS 'name of the counter';
 COMMENT ON COLUMN perfkit.status.value IS 'at rest captured = stored + pending + every dropped_*';
 COMMENT ON COLUMN perfkit.status.detail IS 'what it counts, or what to do about it';
 GRANT SELECT ON perfkit.status TO PUBLIC;
+
+-- ---------------------------------------------------------------- health and metrics
+
+CREATE FUNCTION perfkit._series()
+RETURNS TABLE (source text, metric text, kind text, help text, labels jsonb, value double precision,
+	total double precision, at timestamptz, logged_as text)
+AS 'MODULE_PATHNAME', 'perfkit_series'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
+COMMENT ON FUNCTION perfkit._series() IS 'what was sampled last of this database and of the server, from shared memory';
+REVOKE ALL ON FUNCTION perfkit._series() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit._series() TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit._durations(OUT histogram bigint[], OUT seconds double precision)
+AS 'MODULE_PATHNAME', 'perfkit_durations'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED STRICT;
+COMMENT ON FUNCTION perfkit._durations() IS 'how long the statements of clients have taken since the server''s start, from shared memory';
+REVOKE ALL ON FUNCTION perfkit._durations() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit._durations() TO pg_read_all_stats;
+
+-- What is wrong now: the open alerts; on a standby, which writes none, the last sample against the levels.
+CREATE VIEW perfkit._trouble AS
+SELECT a.source, a.metric, a.labels, a.level, a.value, a.threshold, a.opened_at, a.acknowledged_at, a.alert_id
+FROM perfkit.alert a
+WHERE a.resolved_at IS NULL AND NOT pg_catalog.pg_is_in_recovery()
+UNION ALL
+SELECT DISTINCT ON (s.source, s.logged_as, s.labels, t.direction) s.source, s.logged_as, s.labels, l.level, s.value,
+	CASE l.level WHEN 'critical' THEN t.critical ELSE t.warning END, NULL, NULL, NULL
+FROM perfkit._series() s
+JOIN perfkit.threshold t ON t.metric = s.logged_as AND s.labels @> t.labels AND t.enabled
+CROSS JOIN LATERAL (SELECT CASE WHEN (CASE t.direction WHEN 'above' THEN s.value >= t.critical ELSE s.value <= t.critical END) THEN 'critical'
+	WHEN (CASE t.direction WHEN 'above' THEN s.value >= t.warning ELSE s.value <= t.warning END) THEN 'warning' END AS level) l
+WHERE l.level IS NOT NULL AND pg_catalog.pg_is_in_recovery();
+COMMENT ON VIEW perfkit._trouble IS 'the reasons of health()';
+COMMENT ON COLUMN perfkit._trouble.source IS 'as in performance_log';
+COMMENT ON COLUMN perfkit._trouble.metric IS 'as in performance_log';
+COMMENT ON COLUMN perfkit._trouble.labels IS 'as in performance_log';
+COMMENT ON COLUMN perfkit._trouble.level IS 'warning, critical or no_data';
+COMMENT ON COLUMN perfkit._trouble.value IS 'as in alert';
+COMMENT ON COLUMN perfkit._trouble.threshold IS 'the level that was crossed';
+COMMENT ON COLUMN perfkit._trouble.opened_at IS 'as in alert; NULL on a standby';
+COMMENT ON COLUMN perfkit._trouble.acknowledged_at IS 'as in alert; NULL on a standby';
+COMMENT ON COLUMN perfkit._trouble.alert_id IS 'as in alert; NULL on a standby';
+GRANT SELECT ON perfkit._trouble TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit.health() RETURNS jsonb
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+	WITH trouble AS MATERIALIZED (
+		SELECT * FROM perfkit._trouble
+	), number AS MATERIALIZED (
+		SELECT s.logged_as, s.labels, s.value, s.at FROM perfkit._series() s
+	), plain AS (
+		SELECT pg_catalog.jsonb_object_agg(n.logged_as, n.value) AS v FROM number n WHERE n.labels = '{}'
+	)
+	SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+		'status', CASE WHEN EXISTS (SELECT FROM trouble t WHERE t.level = 'critical') THEN 'critical'
+			WHEN EXISTS (SELECT FROM trouble) THEN 'warning' ELSE 'ok' END,
+		'at', pg_catalog.clock_timestamp(),
+		'sampled_at', (SELECT pg_catalog.max(n.at) FROM number n),
+		'database', pg_catalog.current_database(),
+		'in_recovery', pg_catalog.pg_is_in_recovery(),
+		'reasons', (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) ORDER BY t.level <> 'critical', t.opened_at, t.metric), '[]') FROM trouble t),
+		'statement_p50_seconds', p.v -> 'statement_p50_seconds',
+		'statement_p95_seconds', p.v -> 'statement_p95_seconds',
+		'statement_p99_seconds', p.v -> 'statement_p99_seconds',
+		'statements_per_second', p.v -> 'statements_per_second',
+		'transactions_per_second', p.v -> 'transactions_per_second',
+		'error_ratio', p.v -> 'error_ratio',
+		'cache_hit_ratio', p.v -> 'cache_hit_ratio',
+		'connections', pg_catalog.jsonb_build_object('all', p.v -> 'connections', 'max', p.v -> 'max_connections',
+			'active', p.v -> 'active_connections', 'idle', p.v -> 'idle_connections',
+			'idle_in_transaction', p.v -> 'idle_in_transaction_connections'),
+		'waiting_locks', p.v -> 'waiting_locks',
+		'oldest_transaction_seconds', p.v -> 'oldest_transaction_seconds',
+		'cpu_ratio', p.v -> 'cpu_ratio', 'memory_ratio', p.v -> 'memory_ratio', 'disk_ratio', p.v -> 'disk_ratio',
+		'replication_lag_seconds', (SELECT pg_catalog.max(n.value) FROM number n WHERE n.logged_as = 'replication_lag_seconds'),
+		'pool_clients_waiting', (SELECT pg_catalog.sum(w.value) FROM (
+			SELECT DISTINCT ON (l.source, l.labels) l.value FROM perfkit.performance_log l
+			WHERE l.metric = 'pool_clients_waiting' AND l.logged_at > pg_catalog.now() - interval '1 minute'
+			ORDER BY l.source, l.labels, l.logged_at DESC) w),
+		'worst_statements', (SELECT COALESCE(pg_catalog.jsonb_agg(w ORDER BY w.total_exec_time DESC), '[]') FROM (
+			SELECT s.queryid, s.username, s.calls, s.errors, s.total_exec_time, s.p95_exec_time, pg_catalog."left"(s.query, 200) AS query
+			FROM perfkit.statements s WHERE s.toplevel AND s.calls > 0 ORDER BY s.total_exec_time DESC LIMIT 5) w),
+		'refresh_failures', (SELECT COALESCE(pg_catalog.jsonb_agg(f ORDER BY f.run_id DESC), '[]') FROM (
+			SELECT r.run_id, r.view, r.status, r.finished_at, r.sqlstate, pg_catalog."left"(r.message, 200) AS message
+			FROM perfkit.refresh_log r WHERE r.status IN ('failed', 'timeout', 'crashed') ORDER BY r.run_id DESC LIMIT 5) f)
+	)) FROM plain p;
+END;
+COMMENT ON FUNCTION perfkit.health() IS
+	'one document for people and load balancers: status ok, warning or critical, why, and the numbers that matter';
+REVOKE ALL ON FUNCTION perfkit.health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.health() TO pg_read_all_stats;
+
+-- {a="b",c="d"}, with the database for what is the database's; both formats escape alike.
+CREATE FUNCTION perfkit._metric_labels(source text, labels jsonb, extra jsonb DEFAULT '{}') RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT COALESCE('{' || pg_catalog.string_agg(l.key || '="' || pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
+		l.value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n') || '"', ',' ORDER BY l.n, l.key) || '}', '')
+	FROM (
+		SELECT 1 AS n, 'database' AS key, pg_catalog.current_database()::text AS value WHERE source = 'database'
+		UNION ALL SELECT 2, j.key, j.value FROM pg_catalog.jsonb_each_text(labels) j
+		UNION ALL SELECT 3, j.key, j.value FROM pg_catalog.jsonb_each_text(extra) j
+	) l;
+END;
+COMMENT ON FUNCTION perfkit._metric_labels(text, jsonb, jsonb) IS 'labels as metrics() writes them';
+
+CREATE FUNCTION perfkit.metrics(format text DEFAULT 'openmetrics') RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+DECLARE
+	result text;
+BEGIN
+	IF format NOT IN ('openmetrics', 'prometheus') OR format IS NULL THEN
+		RAISE EXCEPTION 'unknown format "%"', format
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Formats are openmetrics and prometheus.';
+	END IF;
+	WITH sample AS (
+		SELECT s.metric AS name, s.kind, s.help,
+			CASE s.kind WHEN 'counter' THEN '_total' ELSE '' END || perfkit._metric_labels(s.source, s.labels) AS what, s.total AS value, 0 AS nth
+		FROM perfkit._series() s
+		WHERE s.metric NOT IN ('statement_seconds', 'statement_p50_seconds', 'statement_p95_seconds', 'statement_p99_seconds')
+		UNION ALL
+		-- durations as a histogram, from which any quantile of any time can be had: four steps to each power of two would be
+		-- many, one is enough for that
+		SELECT 'statement_duration_seconds', 'histogram', 'How long statements of clients took that succeeded.', h.what, h.value, h.nth
+		FROM perfkit._durations() d CROSS JOIN LATERAL (
+			SELECT '_bucket' || perfkit._metric_labels('database', '{}', jsonb_build_object('le', CASE o.octave WHEN 41 THEN '+Inf'
+					ELSE ((2 ^ o.octave)::numeric / 1000000000)::double precision::text END)) AS what,
+				(SELECT COALESCE(sum(d.histogram[2 * i]), 0) FROM generate_series(1, cardinality(d.histogram) / 2) i
+				WHERE d.histogram[2 * i - 1] < CASE o.octave WHEN 41 THEN 1000 ELSE 1 + (o.octave - 9) * 10 END)::double precision AS value,
+				o.octave AS nth
+			FROM generate_series(13, 41) o(octave)
+			UNION ALL
+			SELECT '_sum' || perfkit._metric_labels('database', '{}'), d.seconds, 100
+			UNION ALL
+			SELECT '_count' || perfkit._metric_labels('database', '{}'), (SELECT COALESCE(sum(d.histogram[2 * i]), 0)
+				FROM generate_series(1, cardinality(d.histogram) / 2) i)::double precision, 101
+		) h
+		UNION ALL
+		SELECT 'log_rows', 'counter', 'Rows of slow_query_log, by what has become of them.',
+			'_total' || perfkit._metric_labels('database', jsonb_build_object('state', s.name)), s.value, 0
+		FROM perfkit._status() s WHERE s.name IN ('captured', 'stored') OR starts_with(s.name, 'dropped_')
+		UNION ALL
+		SELECT 'log_pending', 'gauge', 'Rows of slow_query_log on their way.', perfkit._metric_labels('database', '{}'), s.value, 0
+		FROM perfkit._status() s WHERE s.name = 'pending'
+		UNION ALL
+		SELECT 'alerts', 'gauge', 'Series in trouble now, by level.',
+			perfkit._metric_labels('database', jsonb_build_object('level', l.level)),
+			(SELECT count(*) FROM perfkit._trouble t WHERE t.level = l.level), 0
+		FROM unnest('{warning,critical,no_data}'::text[]) l(level)
+	), family AS (
+		SELECT 'perfkit_' || s.name AS name, s.kind, min(s.help) AS help,
+			string_agg('perfkit_' || s.name || s.what || ' ' || s.value || E'\n', '' ORDER BY s.nth, s.what) AS lines
+		FROM sample s GROUP BY s.name, s.kind
+	), shown AS (
+		SELECT f.*, f.name || CASE WHEN format = 'prometheus' AND f.kind = 'counter' THEN '_total' ELSE '' END AS title,
+			substring(f.name, '_(seconds|bytes|ratio)$') AS unit
+		FROM family f
+	)
+	SELECT string_agg('# HELP ' || s.title || ' ' || s.help || E'\n# TYPE ' || s.title || ' ' || s.kind || E'\n'
+			|| CASE WHEN format = 'openmetrics' AND s.unit IS NOT NULL THEN '# UNIT ' || s.title || ' ' || s.unit || E'\n' ELSE '' END
+			|| s.lines, '' ORDER BY s.name)
+		|| CASE format WHEN 'openmetrics' THEN E'# EOF\n' ELSE '' END
+	INTO result FROM shown s;
+	RETURN result;
+END $$;
+COMMENT ON FUNCTION perfkit.metrics(text) IS
+	'what was sampled last, for a Prometheus: openmetrics (text 1.0), or prometheus (text 0.0.4)';
+REVOKE ALL ON FUNCTION perfkit.metrics(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.metrics(text) TO pg_read_all_stats;
+
+-- Which resource is the limit, by what is in trouble. What a larger machine would not help with comes
+-- first: it makes the others look scarce.
+CREATE VIEW perfkit.autoscale_advice AS
+WITH kind AS (
+	SELECT * FROM (VALUES
+		(1, 'locks', 'fix', 'transactions wait for each other: shorten them, or find who holds the locks (active_queries.blocking_pids)',
+			'{waiting_locks,oldest_transaction_seconds,oldest_prepared_transaction_seconds}'::text[]),
+		(2, 'connections', 'pool', 'connections are many: put them through the pooler, or lower its default_pool_size',
+			'{connections_ratio}'),
+		(3, 'cpu', NULL, NULL, '{cpu_ratio}'),
+		(4, 'memory', 'up', 'what is worked on does not fit: more memory, and shared_buffers after it',
+			'{memory_ratio,cache_hit_ratio}'),
+		(5, 'disk', 'up', 'the disk fills up: enlarge it, or shorten the retention of what is kept',
+			'{disk_ratio,replication_slot_retained_bytes}'),
+		(6, 'replicas', 'up', 'a standby does not keep up: a faster one, or less to write',
+			'{replication_lag_seconds}'),
+		(7, 'pool', NULL, NULL, '{pool_clients_waiting}')
+	) v(nth, resource, direction, advice, metrics)
+), evidence AS (
+	SELECT k.*, pg_catalog.bool_or(t.level = 'critical') AS critical, pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) ORDER BY t.metric) AS rows
+	FROM kind k JOIN perfkit._trouble t ON t.metric = ANY (k.metrics) AND t.level <> 'no_data'
+	GROUP BY k.nth, k.resource, k.direction, k.advice, k.metrics
+), work AS (
+	SELECT COALESCE(pg_catalog.sum(s.value) FILTER (WHERE s.metric IN ('rows_inserted', 'rows_updated', 'rows_deleted')), 0) AS written,
+		COALESCE(pg_catalog.sum(s.value) FILTER (WHERE s.metric = 'rows_returned'), 0) AS read
+	FROM perfkit._series() s
+)
+SELECT e.resource, CASE WHEN e.critical THEN 'critical' ELSE 'warning' END AS level,
+	CASE e.resource
+		WHEN 'cpu' THEN CASE WHEN w.written * 20 < w.read THEN 'out' ELSE 'up' END
+		WHEN 'pool' THEN CASE WHEN EXISTS (SELECT FROM evidence c WHERE c.resource = 'cpu') THEN 'up' ELSE 'pool' END
+		ELSE e.direction END AS direction,
+	CASE e.resource
+		WHEN 'cpu' THEN CASE WHEN w.written * 20 < w.read THEN 'little is written: replicas can take the reads; else more cores'
+			ELSE 'much is written: more cores, and a look at the statements with most total_exec_time' END
+		WHEN 'pool' THEN CASE WHEN EXISTS (SELECT FROM evidence c WHERE c.resource = 'cpu')
+			THEN 'clients wait for servers that wait for the CPU: a larger pool would make it worse; more cores'
+			ELSE 'clients wait for servers while the CPU has room: raise default_pool_size' END
+		ELSE e.advice END AS advice,
+	e.rows AS evidence
+FROM evidence e CROSS JOIN work w
+ORDER BY e.critical DESC, e.nth;
+COMMENT ON VIEW perfkit.autoscale_advice IS
+	'what is the limit now, by the thresholds, and what to do about it; empty: nothing is';
+COMMENT ON COLUMN perfkit.autoscale_advice.resource IS 'locks, connections, cpu, memory, disk, replicas or pool';
+COMMENT ON COLUMN perfkit.autoscale_advice.level IS 'warning or critical';
+COMMENT ON COLUMN perfkit.autoscale_advice.direction IS 'up: a larger machine; out: replicas; pool: change the pool; fix: neither';
+COMMENT ON COLUMN perfkit.autoscale_advice.advice IS 'in a sentence';
+COMMENT ON COLUMN perfkit.autoscale_advice.evidence IS 'what is in trouble, as in health()';
+GRANT SELECT ON perfkit.autoscale_advice TO pg_read_all_stats;

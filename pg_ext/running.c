@@ -29,6 +29,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "waits.h"
 #include "writer.h"
 
 #define NS_PER_MS INT64CONST(1000000)
@@ -261,6 +262,18 @@ persist(PerfkitDatabase *db, int index, const PerfkitSlotView *v, int64 now_ns)
 }
 
 
+/* What it waits for now stands for the time since the last look, or since it began. */
+static void
+count_wait(int index, const PerfkitSlotView *v, int64 last_look_ns, int64 now_ns)
+{
+	uint32 event = *(volatile uint32 *) &GetPGProcByNumber(index)->wait_event_info;
+	int64 ns = now_ns - Max(last_look_ns, v->statement.begin_ns);
+
+	if (last_look_ns != 0 && ns > 0)
+		perfkit_waits_add(event, ns);
+}
+
+
 static void
 look_at(PerfkitDatabase *db, int index, const PerfkitSlotView *v, bool may_store, int64 now_ns)
 {
@@ -285,6 +298,8 @@ look_at(PerfkitDatabase *db, int index, const PerfkitSlotView *v, bool may_store
 bool
 perfkit_running_look(PerfkitDatabase *db, bool may_store)
 {
+	static int64 last_look_ns = 0;
+	int64 look_ns = perfkit_clock_ns();
 	bool active = false;
 
 	if (watches == NULL)
@@ -296,6 +311,7 @@ perfkit_running_look(PerfkitDatabase *db, bool may_store)
 		if (!perfkit_slot_read(perfkit_slot_at(i), &v) || v.session.database != MyDatabaseId)
 			continue;
 		active = true;
+		count_wait(i, &v, last_look_ns, look_ns);
 		if (watches[i].serial != v.serial)
 		{
 			watches[i] = (Watch){.serial = v.serial};
@@ -303,5 +319,6 @@ perfkit_running_look(PerfkitDatabase *db, bool may_store)
 		}
 		look_at(db, i, &v, may_store, perfkit_clock_ns());
 	}
+	last_look_ns = look_ns;
 	return active;
 }

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "totals.h"
 #include "utils/timestamp.h"
 
 /* How often, and for how many microseconds, a patient caller waits for owners. */
@@ -59,8 +60,12 @@ clear_place(PerfkitSheet *sheet, int i, Oid database, const PerfkitStatementFilt
 	};
 
 	if (discard == NULL || !perfkit_statement_matches(discard, &key))
+	{
 		perfkit_statements_table_merge(perfkit_statements_table_find(&key, GetCurrentTimestamp()),
 									   &place->tally, place->counts);
+		if (key.toplevel)
+			perfkit_totals_add(database, &place->tally, place->counts);
+	}
 	memset(place, 0, sizeof(*place));
 	sheet->queryids[i] = 0;
 }

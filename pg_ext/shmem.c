@@ -19,9 +19,11 @@
 #include "access/xact.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "outbox.h"
 #include "planseen.h"
 #include "planshare.h"
 #include "seat.h"
+#include "series.h"
 #include "sheets.h"
 #include "shmem.h"
 #include "slot.h"
@@ -80,11 +82,21 @@ statements_at(void)
 }
 
 
+/* Behind that the series. */
 static Size
-plans_at(void)
+series_at(void)
 {
 	return CACHELINEALIGN(add_size(add_size(statements_at(), perfkit_sheets_memory()),
 								   perfkit_statements_table_memory()));
+}
+
+
+/* Behind them what waits to be logged, and then the plans that others may see. */
+static Size
+plans_at(void)
+{
+	return CACHELINEALIGN(
+		add_size(series_at(), add_size(perfkit_series_memory(), perfkit_outbox_memory())));
 }
 
 
@@ -92,7 +104,7 @@ static Size
 total_memory(void)
 {
 	/* A cache line more: ShmemInitStruct aligns less than the rings want. */
-	return add_size(add_size(plans_at(), perfkit_planshare_memory()), PG_CACHE_LINE_SIZE);
+	return add_size(plans_at(), add_size(perfkit_planshare_memory(), PG_CACHE_LINE_SIZE));
 }
 
 
@@ -113,6 +125,7 @@ request(void)
 	RequestAddinShmemSpace(total_memory());
 	RequestNamedLWLockTranche(TRANCHE, 1);
 	RequestNamedLWLockTranche(PERFKIT_STATEMENTS_TRANCHE, 1);
+	RequestNamedLWLockTranche(PERFKIT_SERIES_TRANCHE, 1);
 }
 
 
@@ -128,6 +141,7 @@ init_entry(PerfkitDatabase *db)
 	pg_atomic_init_u64(&db->error_window, 0);
 	for (int i = 0; i < PERFKIT_N_COUNTERS; i++)
 		pg_atomic_init_u64(&db->counters[i], 0);
+	memset(&db->totals, 0, sizeof(db->totals));
 }
 
 
@@ -167,6 +181,8 @@ startup(void)
 	perfkit_slot_init(slots, !found);
 	perfkit_sheets_init(start + statements_at());
 	perfkit_statements_table_init(start + statements_at() + perfkit_sheets_memory(), !found);
+	perfkit_series_init(start + series_at(), !found);
+	perfkit_outbox_init(start + series_at() + perfkit_series_memory(), !found);
 	perfkit_planshare_init(start + plans_at(), !found);
 	if (found)
 		return;
@@ -341,6 +357,26 @@ perfkit_shmem_be_worker(PerfkitDatabase *db)
 
 
 bool
+perfkit_shmem_lease(PerfkitDatabase *db)
+{
+	PerfkitDatabase *holder;
+	bool mine;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	holder =
+		OidIsValid(perfkit_shared->sampler) ? perfkit_shmem_find(perfkit_shared->sampler) : NULL;
+	if (holder == NULL || holder->dropped || !perfkit_shmem_has_worker(holder))
+	{
+		holder = db;
+		perfkit_shared->sampler = pg_atomic_read_u32(&db->database);
+	}
+	mine = holder == db;
+	LWLockRelease(perfkit_shared->lock);
+	return mine;
+}
+
+
+bool
 perfkit_shmem_ring_free(Oid database)
 {
 	PerfkitDatabase *db;
@@ -446,7 +482,10 @@ perfkit_shmem_release(PerfkitDatabase *db)
 	}
 	LWLockRelease(perfkit_shared->lock);
 	if (done)
+	{
 		perfkit_sheets_reset(&filter);
+		perfkit_series_forget(filter.database);
+	}
 	return done;
 }
 

@@ -20,6 +20,7 @@
 #include "ring.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "totals.h"
 
 /*
  * The counters of one database, in the order of view status.  At rest
@@ -57,7 +58,12 @@
 	X(RUNNING_ROWS, "running_rows", "rows written for statements that were still running")         \
 	X(CRASHED_ROWS, "crashed_rows", "of them, those whose end was never seen")                     \
 	X(REFRESH_NO_WORKER, "refresh_no_worker",                                                      \
-	  "times a refresh had to wait for a free background worker: see max_worker_processes")
+	  "times a refresh had to wait for a free background worker: see max_worker_processes")        \
+	X(METRICS_STORED, "metrics_stored", "measurements of log_metric(async => true) written")       \
+	X(METRICS_LOST, "metrics_lost",                                                                \
+	  "of them, those there was no room for: see perfkit.metric_ring_size")                        \
+	X(SERIES_REFUSED, "series_refused",                                                            \
+	  "measurements by log_metric() of series over perfkit.max_series")
 
 typedef enum PerfkitCounter
 {
@@ -91,6 +97,7 @@ typedef struct PerfkitDatabase
 	pg_atomic_uint64 record_window; /* see perfkit_shmem_within_rate() */
 	pg_atomic_uint64 error_window;
 	pg_atomic_uint64 counters[PERFKIT_N_COUNTERS];
+	PerfkitTotals totals; /* under the lock of the statements' table */
 } PerfkitDatabase;
 
 /* A database nobody of ours may be connected to for now (handsoff.h). */
@@ -115,6 +122,7 @@ typedef struct PerfkitShared
 	Latch *launcher_latch;   /* plain; NULL before the launcher has started */
 	pg_atomic_uint32 rescan; /* asks the launcher to look at pg_database now */
 	Oid probed_absent;       /* last database found to have no extension */
+	Oid sampler;             /* the database whose worker measures the server */
 	PerfkitHandsOff hands_off[PERFKIT_MAX_HANDS_OFF];
 	PerfkitDatabase databases[FLEXIBLE_ARRAY_MEMBER];
 } PerfkitShared;
@@ -167,6 +175,12 @@ extern bool perfkit_shmem_has_worker(PerfkitDatabase *db);
 
 /* Makes this process the worker of the entry; false when there is one already. */
 extern bool perfkit_shmem_be_worker(PerfkitDatabase *db);
+
+/*
+ * Whether this worker is to measure what is the server's, once for all databases: the first that
+ * asks is, until its database has no worker.
+ */
+extern bool perfkit_shmem_lease(PerfkitDatabase *db);
 
 /* Gives free rings to entries without one. */
 extern void perfkit_shmem_give_rings(void);

@@ -13,10 +13,12 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "outbox.h"
 #include "partition.h"
 #include "planseen.h"
 #include "planshare.h"
 #include "seat.h"
+#include "series.h"
 #include "sheets.h"
 #include "shmem.h"
 #include "slot.h"
@@ -112,13 +114,18 @@ memory_rows(ReturnSetInfo *result, PerfkitDatabase *db)
 	row(result, "ring_used_bytes", ring != NULL ? (int64) perfkit_ring_used(ring) : 0, NULL);
 	row(result, "plan_statements", (int64) perfkit_planseen_statements(),
 		"statements of all databases whose plans are remembered: see perfkit.max_plans");
+	row(result, "sampled_series", perfkit_series_used(),
+		"series of all databases whose latest values are known");
+	row(result, "sampled_series_refused", (int64) perfkit_series_refused(),
+		"measurements for which there was no room among them");
 	row(result, "plan_evictions", (int64) perfkit_planseen_evicted(),
 		"statements forgotten to remember others");
 	row(result, "shared_memory_bytes",
 		(int64) (perfkit_shared->n_rings * perfkit_shared->ring_memory +
 				 perfkit_shared->n_databases * sizeof(PerfkitDatabase) + perfkit_slot_memory() +
 				 perfkit_planseen_memory() + perfkit_seat_memory() + perfkit_sheets_memory() +
-				 perfkit_statements_table_memory() + perfkit_planshare_memory()),
+				 perfkit_statements_table_memory() + perfkit_series_memory() +
+				 perfkit_outbox_memory() + perfkit_planshare_memory()),
 		"rings, counters, plans and statements of all databases, and what each backend has");
 }
 
@@ -227,6 +234,8 @@ bad_labels(const char *detail)
 static void
 check_labels(Jsonb *labels)
 {
+	bool too_large = VARSIZE(labels) > PERFKIT_MAX_LABELS_SIZE;
+
 	JsonbIterator *it = JsonbIteratorInit(&labels->root);
 	JsonbIteratorToken token;
 	JsonbValue value;
@@ -245,13 +254,14 @@ check_labels(Jsonb *labels)
 		else if (token == WJB_VALUE && (value.type == jbvBinary || value.type == jbvNull))
 			bad_labels("a value is null, an array or an object");
 	}
+	if (too_large)
+		bad_labels("too large");
 }
 
 
 static void
-insert_metric(Datum metric, Datum value, Datum labels)
+insert_metric(TimestampTz now, Datum metric, Datum value, Datum labels)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	Oid types[] = {TEXTOID, FLOAT8OID, JSONBOID, TIMESTAMPTZOID};
 	Datum values[] = {metric, value, labels, TimestampTzGetDatum(now)};
 
@@ -266,24 +276,36 @@ insert_metric(Datum metric, Datum value, Datum labels)
 }
 
 
-/* perfkit.log_metric(metric, value, labels): one row of performance_log. */
+/* perfkit.log_metric(metric, value, labels, async): one row of performance_log. */
 Datum
 perfkit_log_metric(PG_FUNCTION_ARGS)
 {
+	PerfkitDatabase *db;
+	TimestampTz now = GetCurrentTimestamp();
+	char *metric;
+	Jsonb *labels;
 	double value;
 
 	perfkit_shmem_require();
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("metric, value and labels must not be null"),
+						errmsg("metric, value, labels and async must not be null"),
 						errhint("Leave a measurement out when there is none.")));
 	value = PG_GETARG_FLOAT8(1);
-	check_name("metric", text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	metric = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	labels = PG_GETARG_JSONB_P(2);
+	check_name("metric", metric);
 	if (isnan(value) || isinf(value))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("value of a metric must be a finite number"),
 						errhint("Leave a measurement out when there is none.")));
-	check_labels(PG_GETARG_JSONB_P(2));
-	insert_metric(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	check_labels(labels);
+	db = perfkit_shmem_find(MyDatabaseId);
+	if (!perfkit_outbox_admits(db, metric, labels))
+		PG_RETURN_VOID();
+	if (PG_GETARG_BOOL(3))
+		perfkit_outbox_put(db, now, metric, labels, value);
+	else
+		insert_metric(now, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	PG_RETURN_VOID();
 }

@@ -7,6 +7,7 @@
  *	  and every wait_sample_interval, while statements run: look at them (running.h)
  *	  and at each end of an interval: the history of statements (history.h)
  *	  and whenever a materialized view is due: start its refresh (dispatch.h)
+ *	  and every sample_interval: measure (sampler.h)
  *
  * An error aborts the step, is logged and counted as flush_errors, and makes
  * the worker pause, longer each time; records wait in the ring meanwhile.  The
@@ -30,12 +31,16 @@
 #include "guc.h"
 #include "handsoff.h"
 #include "history.h"
+#include "judge.h"
 #include "miscadmin.h"
+#include "outbox.h"
 #include "partition.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "rollup.h"
 #include "running.h"
+#include "sampler.h"
 #include "sheets.h"
 #include "shmem.h"
 #include "standby.h"
@@ -262,6 +267,36 @@ history_step(void)
 }
 
 
+static bool
+sample_step(void)
+{
+	return perfkit_sampler_run(db);
+}
+
+
+static bool
+judge_step(void)
+{
+	perfkit_judge_run(perfkit_sampler_of_server());
+	return true;
+}
+
+
+static bool
+outbox_step(void)
+{
+	return perfkit_outbox_flush(db);
+}
+
+
+static bool
+roll_up_step(void)
+{
+	perfkit_rollup_run();
+	return true;
+}
+
+
 static void
 pause_after_error(void)
 {
@@ -311,7 +346,14 @@ work(void)
 			return;
 		}
 	}
+	more = true;
+	while (more && !ShutdownRequestPending)
+	{
+		if (!guarded(outbox_step, &more, "measurements of applications wait unstored"))
+			more = false;
+	}
 	back_off_ms = 0;
+	(void) guarded(roll_up_step, &closed, "measurements wait for their roll-up");
 	(void) guarded(close_step, &closed, "rows of unfinished statements stay as they are");
 	pg_atomic_write_u32(&db->worker_state, PERFKIT_WORKER_RUNNING);
 	pg_atomic_write_u64(&db->last_flush, (uint64) GetCurrentTimestamp());
@@ -412,6 +454,21 @@ history(void)
 }
 
 
+/* Measurements; on a standby too, where nothing is stored. */
+static void
+sample(void)
+{
+	bool due = false;
+	bool done;
+
+	if (db->dropped)
+		return;
+	if (!guarded(sample_step, &due, "measurements are lost") || !due || RecoveryInProgress())
+		return;
+	(void) guarded(judge_step, &done, "thresholds are not looked at");
+}
+
+
 /*
  * Until when to sleep.  Statements that run are looked at more often; while there
  * were none, once a flush_interval is enough to see the next.
@@ -420,7 +477,9 @@ static long
 nap_ms(TimestampTz next_flush)
 {
 	long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_flush);
+	long next_sample = perfkit_sampler_nap_ms();
 
+	ms = Min(ms, next_sample);
 	if (!RecoveryInProgress())
 	{
 		long next_refresh = perfkit_dispatch_nap_ms();
@@ -453,6 +512,7 @@ loop(uint32 wait_event)
 			active = false;
 		refresh();
 		history();
+		sample();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (ShutdownRequestPending)
 			break;

@@ -45,4 +45,24 @@ INSERT INTO perfkit.performance_log VALUES (now(), 'server', 'cpu_ratio', '{}', 
 RESET ROLE;
 SELECT source, metric, value FROM perfkit.performance_log WHERE metric = 'metric_by_app';
 DROP ROLE regress_perfkit_app;
+
+-- async: whatever becomes of the transaction, and soon
+BEGIN;
+SELECT perfkit.log_metric('metric_async', 1, '{"region": "eu"}', async => true);
+SELECT perfkit.log_metric('metric_async', 2, async => true);
+ROLLBACK;
+DO $$
+BEGIN
+	FOR i IN 1 .. 600 LOOP
+		EXIT WHEN (SELECT count(*) FROM perfkit.performance_log WHERE metric = 'metric_async') = 2;
+		PERFORM pg_sleep(0.05);
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT source, labels, value, logged_at BETWEEN now() - interval '5 minutes' AND now() AS fresh
+FROM perfkit.performance_log WHERE metric = 'metric_async' ORDER BY value;
+SELECT name, value FROM perfkit.status WHERE name IN ('metrics_lost', 'series_refused') ORDER BY name;
+SELECT perfkit.log_metric('metric_async', 'NaN', async => true);
+SELECT perfkit.log_metric('metric_async', 1, async => NULL);
+SELECT perfkit.log_metric('metric_labels', 1, jsonb_build_object('l', repeat('x', 2000)));
 DELETE FROM perfkit.performance_log WHERE metric LIKE 'metric\_%';

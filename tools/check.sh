@@ -57,7 +57,7 @@ use_sources()
     SRC=$BASE/check/src
     rm -rf "$SRC"
     mkdir -p "$SRC/pooler"
-    cp -R "$TOP/tests" "$TOP/sql" "$TOP/expected" "$TOP/pg_ext" "$TOP/docs" "$TOP/tools" "$SRC/" 2> /dev/null || true
+    cp -R "$TOP/tests" "$TOP/sql" "$TOP/expected" "$TOP/pg_ext" "$TOP/docs" "$TOP/tools" "$TOP/contrib" "$SRC/" 2> /dev/null || true
     if [ -d "$TOP/pooler/build" ]; then
         (cd "$TOP/pooler" && find build -type f -perm -u+x -exec cp --parents -t "$SRC/pooler" {} +)
     fi
@@ -151,6 +151,7 @@ shared_preload_libraries = 'perfkit'
 max_worker_processes = 16
 max_prepared_transactions = 10
 perfkit.flush_interval = '50ms'
+perfkit.sample_interval = 0
 fsync = off
 EOF_CONF
     chmod a+r "$out/perfkit.conf"

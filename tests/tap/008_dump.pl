@@ -63,7 +63,7 @@ is(counter($node, 'flush_errors', 'custom'), '0', '... without an error');
 
 # ---- plain text, in one transaction
 $node->command_ok([ 'pg_dump', '-f', "$file.sql", 'source' ], 'pg_dump as text');
-unlike(slurp_file("$file.sql"), qr/COPY perfkit\.(?!refresh_schedule )|CREATE TABLE perfkit\./, '... with nothing of the extension in it but the schedules');
+unlike(slurp_file("$file.sql"), qr/COPY perfkit\.(?!refresh_schedule |threshold )|CREATE TABLE perfkit\./, '... with nothing of the extension in it but schedules and thresholds');
 $node->safe_psql('postgres', 'CREATE DATABASE plain');
 $node->command_ok([ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f', "$file.sql" ], 'restored in one transaction');
 works('plain');

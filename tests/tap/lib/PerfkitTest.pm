@@ -39,6 +39,7 @@ shared_preload_libraries = 'perfkit'
 max_worker_processes = 16
 max_connections = 40
 perfkit.flush_interval = '50ms'
+perfkit.sample_interval = 0
 log_statement = none
 autovacuum = off
 EOF_CONF
