@@ -184,4 +184,13 @@
 #define PERFKIT_ROLE_MUST_LOG_IN true
 #endif
 
+/* 16 made constructors of JSON, and 17 its queries, nodes of their own. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_IS_JSON_EXPRESSION(node) (IsA(node, JsonConstructorExpr) || IsA(node, JsonExpr))
+#elif PG_VERSION_NUM >= 160000
+#define PERFKIT_IS_JSON_EXPRESSION(node) IsA(node, JsonConstructorExpr)
+#else
+#define PERFKIT_IS_JSON_EXPRESSION(node) false
+#endif
+
 #endif /* PERFKIT_COMPAT_H */
