@@ -134,7 +134,9 @@ look_slot(const PerfkitSchedule *s, TimestampTz after)
 {
 	int64 interval = s->plan.min_interval_us > 0 ? s->plan.min_interval_us : LOOK_MAX_US;
 	int64 pause = Min(Max(interval, LOOK_MIN_US), LOOK_MAX_US);
-	TimestampTz look = after + pause;
+	/* an eighth earlier or later, so that many drift apart */
+	TimestampTz look =
+		after + pause - pause / 8 + perfkit_cron_spread(s->plan.id, after, pause / 4);
 
 	/* Neither run nor looked at since it was scheduled. */
 	if (Max(s->past.started, s->past.planned) < s->plan.changed_at)

@@ -167,8 +167,8 @@ for my $way ('', 'CONCURRENTLY')
 	ask($node, 'UPDATE rewound_base SET n = n + 1');
 	follows('rewound', 'refreshed');
 	has_run('rewound', "status = 'skipped_unchanged' AND run_id > $run", '... and skipped');
-	# a unique violation if nothing were to change: the old state is another one
-	$old->query_safe("REFRESH MATERIALIZED VIEW $way rewound; COMMIT;");
+	# concurrently it may meet rows that were changed since its snapshot, and fail: no harm either
+	$old->query("REFRESH MATERIALIZED VIEW $way rewound; COMMIT;");
 	$old->quit;
 	follows('rewound', "... somebody's REFRESH $way that sees an older state is made good");
 }
