@@ -144,7 +144,8 @@ write_state(const PerfkitSchedule *s, const char *status)
 	perfkit_query_add(&p, FLOAT8OID, Float8GetDatum(s->past.duration_ms), s->past.duration_ms < 0);
 	perfkit_query_add(&p, INT4OID, Int32GetDatum(s->past.failures), false);
 	perfkit_query_add_time(&p, s->past.suspended_at);
-	perfkit_query_add_time(&p, s->due);
+	/* When a look will find a change nobody knows. */
+	perfkit_query_add_time(&p, perfkit_schedule_on_change(s) ? PERFKIT_NEVER : s->due);
 	perfkit_query_run(update_state, &p);
 }
 

@@ -158,6 +158,9 @@ read_row(Reader *r)
 	p->max_retries = next_int4(r);
 	p->retry_delay_us = next_int8(r, 0);
 	p->suspend_after = next_int4(r);
+	p->skip_unchanged = next_bool(r);
+	p->max_staleness_us = next_int8(r, 0);
+	p->min_interval_us = next_int8(r, 0);
 	p->queue = next_bool(r);
 	p->catch_up = next_bool(r);
 	p->run_after_failed_upstream = next_bool(r);
@@ -183,35 +186,25 @@ read_row(Reader *r)
 #define US(interval) "(extract(epoch FROM " interval ") * 1000000)::bigint"
 #define AT(time) "(extract(epoch FROM " time " - '2000-01-01 00:00+00') * 1000000)::bigint"
 
+/* clang-format off */
 static const char *const load_schedules =
-	"SELECT s.schedule_id, c.oid, c.relowner, s.view_schema, s.view_name, s.schedule, s.timezone,"
-	" " US(
-		"s.target_lag") ", s.method, s.fallback, s.after_action,"
-						" " US("s.lock_timeout") ", " US(
-							"s.statement_timeout") ", s.max_retries,"
-												   " " US(
-													   "s.retry_delay") ", s.suspend_after, "
-																		"s.overlap = 'queue', "
-																		"s.catch_up = 'once',"
-																		" s.on_upstream_failure "
-																		"= 'run', " US(
-																			"s."
-																			"jitter") ", " US("s."
-																							  "max_"
-																							  "runt"
-																							  "ime") ","
-																									 " " US("s.start_window") ", s.priority, s.enabled, " AT(
-																										 "s.changed_at") ","
-																														 " " AT("st.last_planned") ", " AT("st.last_started") ", " AT(
-																															 "st.last_finished") ","
-																																				 " st.last_duration_ms,"
-																																				 " st.last_status NOT IN ('success', 'running', 'skipped_overlap') AND st.last_started > s.changed_at,"
-																																				 " CASE WHEN st.last_started > s.changed_at THEN st.failures ELSE 0 END,"
-																																				 " CASE WHEN st.suspended_at > s.changed_at THEN " AT(
-																																					 "st.suspended_at") " END"
-																																										" FROM perfkit.refresh_schedule s"
-																																										" LEFT JOIN perfkit.refresh_state st ON st.schedule_id = s.schedule_id"
-																																										" LEFT JOIN pg_catalog.pg_class c ON c.oid = st.view_oid AND c.relkind = 'm'";
+	"SELECT s.schedule_id, c.oid, c.relowner, s.view_schema, s.view_name, s.schedule, s.timezone, "
+	US("s.target_lag") ", s.method, s.fallback, s.after_action, "
+	US("s.lock_timeout") ", " US("s.statement_timeout") ", s.max_retries, "
+	US("s.retry_delay") ", s.suspend_after, s.skip_unchanged, "
+	US("s.max_staleness") ", " US("s.min_interval") ", s.overlap = 'queue', s.catch_up = 'once',"
+	" s.on_upstream_failure = 'run', "
+	US("s.jitter") ", " US("s.max_runtime") ", " US("s.start_window") ", s.priority, s.enabled, "
+	AT("s.changed_at") ", " AT("st.last_planned") ", " AT("st.last_started") ", "
+	AT("st.last_finished") ", st.last_duration_ms,"
+	" st.last_status NOT IN ('success', 'running', 'skipped_overlap', 'skipped_unchanged')"
+	"  AND st.last_started > s.changed_at,"
+	" CASE WHEN st.last_started > s.changed_at THEN st.failures ELSE 0 END,"
+	" CASE WHEN st.suspended_at > s.changed_at THEN " AT("st.suspended_at") " END"
+	" FROM perfkit.refresh_schedule s"
+	" LEFT JOIN perfkit.refresh_state st ON st.schedule_id = s.schedule_id"
+	" LEFT JOIN pg_catalog.pg_class c ON c.oid = st.view_oid AND c.relkind = 'm'";
+/* clang-format on */
 
 
 static PerfkitRequest *
@@ -241,8 +234,8 @@ read_edge(Reader *r)
 static const char *
 lasting_trigger(const char *trigger)
 {
-	static const char *const triggers[] = {"schedule",   "catch_up",   "retry", "queued",
-										   "target_lag", "downstream", "manual"};
+	static const char *const triggers[] = {"schedule",   "catch_up",   "retry",  "queued",
+										   "target_lag", "downstream", "change", "manual"};
 
 	for (size_t i = 0; i < lengthof(triggers); i++)
 	{

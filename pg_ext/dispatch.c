@@ -98,8 +98,12 @@ settle_failure(PerfkitSchedule *s, TimestampTz now)
 	s->past.failed = true;
 	if (by_hand || !perfkit_schedule_active(s))
 		return;
-	if (s->run.attempt <= s->plan.max_retries && retry_at < s->slot_due)
+	if (s->run.attempt <= s->plan.max_retries &&
+		(retry_at < s->slot_due || perfkit_schedule_on_change(s)))
 	{
+		/* A slot on change is only a look, which may well wait until then. */
+		if (perfkit_schedule_on_change(s))
+			s->slot = s->slot_due = PERFKIT_NEVER;
 		s->retry_at = retry_at;
 		return;
 	}
@@ -124,7 +128,10 @@ settle(PerfkitSchedule *s, TimestampTz now)
 		s->past.failures = 0;
 		s->past.suspended_at = 0;
 		s->past.duration_ms = (double) (now - s->past.started) / 1000.0;
+		perfkit_unchanged_keep(s);
 	}
+	else
+		perfkit_unchanged_drop(s);
 	if (unplanned)
 		perfkit_schedule_plan_after(s, now);
 	if (r->status != PERFKIT_RUN_SUCCESS)
@@ -331,7 +338,7 @@ list_again(PerfkitSchedule *s, void *arg)
 
 	perfkit_ready_want_request(s);
 	perfkit_ready_list(s);
-	if (s->plan.id != 0 && !s->gone && s->due_told != s->due)
+	if (s->plan.id != 0 && !s->gone && s->due_told != s->due && !perfkit_schedule_on_change(s))
 	{
 		*undue = lappend(*undue, s);
 		s->due_told = s->due;

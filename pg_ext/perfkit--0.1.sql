@@ -1862,7 +1862,7 @@ CREATE TABLE perfkit.refresh_log (
 	run_id bigint PRIMARY KEY DEFAULT nextval('perfkit.refresh_log_run_id_seq'),
 	view text NOT NULL,
 	trigger text NOT NULL CHECK (trigger IN ('schedule', 'catch_up', 'retry', 'queued', 'target_lag',
-		'downstream', 'manual')),
+		'downstream', 'change', 'manual')),
 	planned_at timestamptz NOT NULL,
 	started_at timestamptz NOT NULL,
 	finished_at timestamptz,
@@ -1929,7 +1929,7 @@ GRANT SELECT ON perfkit.matview_dependencies TO PUBLIC;
 
 CREATE FUNCTION perfkit.schedule_refresh(view text, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
 	target_lag interval DEFAULT NULL, method text DEFAULT 'auto', fallback text DEFAULT 'unpopulated',
-	skip_unchanged boolean DEFAULT false, max_staleness interval DEFAULT NULL,
+	skip_unchanged boolean DEFAULT false, max_staleness interval DEFAULT '1 day',
 	lock_timeout interval DEFAULT '5 seconds', statement_timeout interval DEFAULT NULL,
 	max_retries integer DEFAULT 3, retry_delay interval DEFAULT '30 seconds', suspend_after integer DEFAULT 5,
 	overlap text DEFAULT 'skip', catch_up text DEFAULT 'once', jitter interval DEFAULT '0',

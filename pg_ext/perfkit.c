@@ -33,5 +33,11 @@ _PG_init(void)
 	perfkit_capture_init();
 	perfkit_utility_init();
 	perfkit_failure_init();
-	perfkit_launcher_init();
+
+	/*
+	 * For pg_upgrade both servers run, one after the other, and nobody but pg_upgrade can make a
+	 * relation: a refresh or a new day would fail, and be suspended for it.
+	 */
+	if (!IsBinaryUpgrade)
+		perfkit_launcher_init();
 }

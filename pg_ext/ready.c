@@ -20,6 +20,7 @@
 #define NO_WORKER_MIN_MS 1000
 #define NO_WORKER_MAX_MS (60 * 1000)
 #define PUT_OFF_US USECS_PER_MINUTE
+#define TELL_SKIP_AGAIN_US USECS_PER_HOUR
 
 typedef enum Start
 {
@@ -69,9 +70,10 @@ make_ready(PerfkitSchedule *s, const PerfkitRun *run)
 static void
 not_run(PerfkitSchedule *s, TimestampTz now)
 {
-	if (s->plan.lag_us == 0 && s->plan.timetable.cron.kind != PERFKIT_CRON_AFTER)
+	if (!perfkit_schedule_counted(s))
 		return;
-	s->past.started = s->past.finished = now;
+	if (!perfkit_schedule_on_change(s))
+		s->past.started = s->past.finished = now;
 	perfkit_schedule_plan_after(s, now);
 }
 
@@ -151,7 +153,6 @@ void
 perfkit_ready_fire(PerfkitSchedule *s, TimestampTz now)
 {
 	PerfkitRun run = {.trigger = "schedule", .planned = s->slot, .attempt = 1};
-	bool counted = s->plan.lag_us > 0 || s->plan.timetable.cron.kind == PERFKIT_CRON_AFTER;
 
 	if (s->retry_at < s->slot_due)
 	{
@@ -168,8 +169,10 @@ perfkit_ready_fire(PerfkitSchedule *s, TimestampTz now)
 		run.trigger = "catch_up";
 	else if (s->plan.lag_us > 0)
 		run.trigger = "target_lag";
+	else if (perfkit_schedule_on_change(s))
+		run.trigger = "change";
 	s->retry_at = PERFKIT_NEVER;
-	if (counted)
+	if (perfkit_schedule_counted(s))
 	{
 		s->slot = s->slot_due = PERFKIT_NEVER;
 		s->missed = false;
@@ -237,6 +240,65 @@ skip_for_upstream(PerfkitSchedule *s, const PerfkitSchedule *failed, TimestampTz
 }
 
 
+/*
+ * It cannot be begun now: the others' turn, and it is tried again in a while.  A request is
+ * read again with the next load.
+ */
+static void
+put_off(PerfkitSchedule *s, TimestampTz now)
+{
+	s->ready = false;
+	if (s->wanted.run_id != 0)
+		return;
+	s->run = s->wanted;
+	s->retry_at = now + PUT_OFF_US;
+	perfkit_schedule_place(s);
+}
+
+
+/* Of skips one after the other the first has a row, and then one an hour; a look has none. */
+static void
+skip_unchanged(PerfkitSchedule *s, TimestampTz now)
+{
+	PerfkitSeen *seen = &s->seen;
+	bool told = seen->skip_told != 0 && now >= seen->skip_told &&
+				now - seen->skip_told < TELL_SKIP_AGAIN_US;
+
+	s->ready = false;
+	s->past.planned = s->wanted.planned;
+	s->run = s->wanted;
+	not_run(s, now);
+	if (told || perfkit_schedule_on_change(s))
+		return;
+	seen->skip_told = now;
+	perfkit_book_skip(s, &s->wanted, "skipped_unchanged",
+					  "nothing that it reads has changed; further skips of this kind have a row "
+					  "once an hour");
+}
+
+
+/* Whether it can be left out; what it would have seen is remembered for the one that runs. */
+static bool
+is_unchanged(PerfkitSchedule *s, TimestampTz now)
+{
+	volatile bool unchanged = false;
+
+	if (!perfkit_unchanged_asked(s))
+		return false;
+	PG_TRY();
+	{
+		unchanged = perfkit_unchanged_look(s, now);
+	}
+	PG_CATCH();
+	{
+		put_off(s, now);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return unchanged && s->wanted.run_id == 0;
+}
+
+
 /* There is no such view (now). */
 static void
 missing(PerfkitSchedule *s, TimestampTz now)
@@ -285,22 +347,6 @@ fill_order(PerfkitRefreshOrder *order, const PerfkitSchedule *s, const PerfkitRu
 }
 
 
-/*
- * Its row cannot be written: the others' turn, and it is tried again in a while.  A request is
- * read again with the next load.
- */
-static void
-put_off(PerfkitSchedule *s, TimestampTz now)
-{
-	s->ready = false;
-	if (s->wanted.run_id != 0)
-		return;
-	s->run = s->wanted;
-	s->retry_at = now + PUT_OFF_US;
-	perfkit_schedule_place(s);
-}
-
-
 /* The row, then the worker (Y1).  False when there is no process for it. */
 static bool
 begin_run(PerfkitSchedule *s, PerfkitSeat *seat, TimestampTz now)
@@ -339,6 +385,7 @@ begin_run(PerfkitSchedule *s, PerfkitSeat *seat, TimestampTz now)
 	s->ready = false;
 	s->seat = seat;
 	s->run = run;
+	s->seen.skip_told = 0;
 	s->past.started = now;
 	s->deadline = s->plan.max_runtime_us > 0 ? now + s->plan.max_runtime_us : PERFKIT_NEVER;
 	s->end_tries = 0;
@@ -370,6 +417,11 @@ try_start(PerfkitDatabase *db, PerfkitSchedule *s, TimestampTz now)
 	}
 	if (now < no_worker_until)
 		return START_FULL;
+	if (is_unchanged(s, now))
+	{
+		skip_unchanged(s, now);
+		return START_DONE;
+	}
 	fill_order(&order, s, &s->wanted);
 	seat = perfkit_seat_reserve(&order);
 	if (seat == NULL)

@@ -4,6 +4,7 @@
  *
  *	  due --> ready --+-- upstream ready or running: waits for it
  *	                  +-- upstream failed: skipped_upstream
+ *	                  +-- nothing has changed: skipped_unchanged
  *	                  +-- no seat, no free process: waits
  *	                  +-- row 'running' committed --> worker started
  *

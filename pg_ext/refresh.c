@@ -20,6 +20,7 @@
  */
 #include "refresh.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "executor/instrument.h"
@@ -40,6 +41,7 @@
 #include "utils/memutils.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -257,6 +259,28 @@ lock_view(PerfkitRefreshMethod *method)
 }
 
 
+/* By what the scheduler tells this content from what somebody else's REFRESH makes of it. */
+static void
+note_content(Datum view)
+{
+	PerfkitRefreshResult *r = &seat->result;
+	HeapTuple tuple;
+	Form_pg_class form;
+
+	CommandCounterIncrement();
+	tuple = SearchSysCache1(RELOID, view);
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	r->tablespace = form->reltablespace;
+	r->file = form->relfilenode;
+	r->changes = DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_inserted, view)) +
+				 DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_updated, view)) +
+				 DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_deleted, view));
+	ReleaseSysCache(tuple);
+}
+
+
 static void
 measure(const WalUsage *wal, const BufferUsage *buffers, const QueryCompletion *qc)
 {
@@ -268,10 +292,12 @@ measure(const WalUsage *wal, const BufferUsage *buffers, const QueryCompletion *
 	r->rows = (int64) qc->nprocessed;
 	r->wal_bytes = (int64) (pgWalUsage.wal_bytes - wal->wal_bytes);
 	r->temp_bytes = blocks * BLCKSZ;
-	if (r->method != PERFKIT_METHOD_CONCURRENTLY)
-		return;
-	r->inserted = DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_inserted, view));
-	r->deleted = DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_deleted, view));
+	if (r->method == PERFKIT_METHOD_CONCURRENTLY)
+	{
+		r->inserted = DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_inserted, view));
+		r->deleted = DatumGetInt64(DirectFunctionCall1(pg_stat_get_xact_tuples_deleted, view));
+	}
+	note_content(view);
 }
 
 

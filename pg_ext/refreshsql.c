@@ -12,6 +12,7 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fingerprint.h"
 #include "fmgr.h"
 #include "follow.h"
 #include "method.h"
@@ -136,11 +137,24 @@ check_value(const Option *option, Datum value)
 
 
 static void
-not_yet(const char *what)
+at_least_a_second(const Given *given, int option)
 {
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is not supported", what),
-					errdetail("This version does not tell whether the tables of a view have "
-							  "changed.")));
+	if (!given->nulls[option] &&
+		interval_us(DatumGetIntervalP(given->values[option])) < USECS_PER_SEC)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be at least a second", options[option].column)));
+}
+
+
+static bool
+is_on_change(const Given *given)
+{
+	PerfkitCron cron;
+
+	if (given->nulls[SCHEDULE])
+		return false;
+	perfkit_timetable_parse(TextDatumGetCString(given->values[SCHEDULE]), &cron);
+	return cron.kind == PERFKIT_CRON_ON_CHANGE;
 }
 
 
@@ -148,31 +162,21 @@ not_yet(const char *what)
 static void
 check_given(const Given *given)
 {
-	PerfkitCron cron;
+	bool on_change = is_on_change(given);
 
 	for (int i = 0; i < N_OPTIONS; i++)
 	{
 		if (!given->nulls[i])
 			check_value(&options[i], given->values[i]);
 	}
-	if (!given->nulls[SCHEDULE])
-	{
-		perfkit_timetable_parse(TextDatumGetCString(given->values[SCHEDULE]), &cron);
-		if (cron.kind == PERFKIT_CRON_ON_CHANGE)
-			not_yet("on change");
-	}
 	if (!given->nulls[TIMEZONE])
 		(void) perfkit_timetable_zone(TextDatumGetCString(given->values[TIMEZONE]), true);
-	if (!given->nulls[TARGET_LAG] &&
-		interval_us(DatumGetIntervalP(given->values[TARGET_LAG])) < USECS_PER_SEC)
+	at_least_a_second(given, TARGET_LAG);
+	at_least_a_second(given, MIN_INTERVAL);
+	if (!given->nulls[MIN_INTERVAL] && !on_change &&
+		!(given->nulls[SCHEDULE] && given->nulls[TARGET_LAG]))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("target_lag must be at least a second")));
-	if (!given->nulls[SKIP_UNCHANGED] && DatumGetBool(given->values[SKIP_UNCHANGED]))
-		not_yet("skip_unchanged");
-	if (!given->nulls[MAX_STALENESS])
-		not_yet("max_staleness");
-	if (!given->nulls[MIN_INTERVAL])
-		not_yet("min_interval");
+						errmsg("min_interval belongs to the schedule \"on change\"")));
 	if (!given->nulls[SCHEDULE] && !given->nulls[TARGET_LAG])
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("give either a schedule or a target_lag, not both")));
@@ -202,6 +206,33 @@ check_complete(Given *given)
 		given->values[TIMEZONE] = CStringGetTextDatum(name);
 		given->nulls[TIMEZONE] = false;
 	}
+}
+
+
+/* Who wants changes to decide must have a view that only changes when its tables do. */
+static void
+check_watchable(const PerfkitTarget *target, const Given *given)
+{
+	PerfkitLineage *lineage;
+	PerfkitFingerprint fingerprint;
+	List *relations;
+	char *obstacle;
+	bool on_change = is_on_change(given);
+
+	if (!on_change &&
+		(given->nulls[SKIP_UNCHANGED] || !DatumGetBool(given->values[SKIP_UNCHANGED])))
+		return;
+	lineage = perfkit_lineage_read(target->view, CurrentMemoryContext, &obstacle);
+	if (lineage != NULL &&
+		perfkit_fingerprint_read(lineage, target->owner, &fingerprint, &relations, &obstacle))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("whether materialized view %s has changed cannot be told",
+						   quote_qualified_identifier(target->schema, target->name)),
+					errdetail("%s", obstacle),
+					on_change ? errhint("Give it a schedule of its own, such as every 5 minutes.")
+							  : errhint("Without skip_unchanged it is refreshed whenever it is "
+										"due.")));
 }
 
 
@@ -332,26 +363,41 @@ bind_new(int64 id, Oid view)
 }
 
 
+/*
+ * What both functions begin with: everything is checked, the caller is the view's owner and the
+ * only one who writes its schedule until the transaction ends.  Then with the rights of the
+ * extension: the schedule's id, or 0.
+ */
+static int64
+open_call(FunctionCallInfo fcinfo, bool complete, Given *given, PerfkitTarget *target,
+		  PerfkitRights *rights)
+{
+	perfkit_shmem_require();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("view must not be null")));
+	take_given(fcinfo, given);
+	check_given(given);
+	if (complete)
+		check_complete(given);
+	(void) perfkit_target_find(PG_GETARG_TEXT_PP(0), false, target);
+	perfkit_target_check_owner(target->owner);
+	check_watchable(target, given);
+	if (complete)
+		warn_without_index(target, given);
+	perfkit_target_lock(target->view);
+	perfkit_target_take_rights(rights);
+	return perfkit_target_schedule(target);
+}
+
+
 Datum
 perfkit_schedule_refresh(PG_FUNCTION_ARGS)
 {
 	Given given;
 	PerfkitTarget target;
 	PerfkitRights rights;
-	int64 id;
+	int64 id = open_call(fcinfo, true, &given, &target, &rights);
 
-	perfkit_shmem_require();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("view must not be null")));
-	take_given(fcinfo, &given);
-	check_given(&given);
-	check_complete(&given);
-	(void) perfkit_target_find(PG_GETARG_TEXT_PP(0), false, &target);
-	perfkit_target_check_owner(target.owner);
-	warn_without_index(&target, &given);
-	perfkit_target_lock(target.view);
-	perfkit_target_take_rights(&rights);
-	id = perfkit_target_schedule(&target);
 	if (id == 0)
 	{
 		perfkit_follow();
@@ -371,18 +417,8 @@ perfkit_alter_refresh(PG_FUNCTION_ARGS)
 	Given given;
 	PerfkitTarget target;
 	PerfkitRights rights;
-	int64 id;
+	int64 id = open_call(fcinfo, false, &given, &target, &rights);
 
-	perfkit_shmem_require();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("view must not be null")));
-	take_given(fcinfo, &given);
-	check_given(&given);
-	(void) perfkit_target_find(PG_GETARG_TEXT_PP(0), false, &target);
-	perfkit_target_check_owner(target.owner);
-	perfkit_target_lock(target.view);
-	perfkit_target_take_rights(&rights);
-	id = perfkit_target_schedule(&target);
 	if (id != 0)
 		id = write_row(&target, &given, id, true);
 	perfkit_target_drop_rights(&rights);

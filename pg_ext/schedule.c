@@ -25,6 +25,10 @@
 /* A clock set back by less than this is summer time or a correction by hand: cron.h. */
 #define CORRECTION_US (3 * USECS_PER_HOUR)
 
+/* Between two looks of a schedule on change. */
+#define LOOK_MIN_US USECS_PER_SEC
+#define LOOK_MAX_US (10 * USECS_PER_SEC)
+
 static HTAB *schedules = NULL;
 static pairingheap *heap = NULL;
 
@@ -109,6 +113,38 @@ perfkit_schedule_active(const PerfkitSchedule *s)
 }
 
 
+bool
+perfkit_schedule_on_change(const PerfkitSchedule *s)
+{
+	return s->plan.lag_us == 0 && s->plan.timetable.cron.kind == PERFKIT_CRON_ON_CHANGE;
+}
+
+
+bool
+perfkit_schedule_counted(const PerfkitSchedule *s)
+{
+	return s->plan.lag_us > 0 || s->plan.timetable.cron.kind == PERFKIT_CRON_AFTER ||
+		   s->plan.timetable.cron.kind == PERFKIT_CRON_ON_CHANGE;
+}
+
+
+/* The next look whether anything has changed: often enough, but no sooner than it may run. */
+static TimestampTz
+look_slot(const PerfkitSchedule *s, TimestampTz after)
+{
+	int64 interval = s->plan.min_interval_us > 0 ? s->plan.min_interval_us : LOOK_MAX_US;
+	int64 pause = Min(Max(interval, LOOK_MIN_US), LOOK_MAX_US);
+	/* an eighth earlier or later, so that many drift apart */
+	TimestampTz look =
+		after + pause - pause / 8 + perfkit_cron_spread(s->plan.id, after, pause / 4);
+
+	/* Neither run nor looked at since it was scheduled. */
+	if (Max(s->past.started, s->past.planned) < s->plan.changed_at)
+		return s->plan.changed_at;
+	return Max(look, s->past.started + interval);
+}
+
+
 /* So early that a run as long as twice the last one is over before the view is too old. */
 static TimestampTz
 lag_slot(const PerfkitSchedule *s)
@@ -131,6 +167,8 @@ slot_after(const PerfkitSchedule *s, TimestampTz after)
 		return PERFKIT_NEVER;
 	if (s->plan.lag_us > 0)
 		return running ? PERFKIT_NEVER : lag_slot(s);
+	if (perfkit_schedule_on_change(s))
+		return running ? PERFKIT_NEVER : look_slot(s, after);
 	if (s->plan.timetable.cron.kind == PERFKIT_CRON_AFTER)
 	{
 		if (running)
@@ -305,6 +343,7 @@ renew(PerfkitSchedule *s, const PerfkitBookRow *row, TimestampTz now)
 	{
 		s->past.duration_ms = -1;
 		s->missing_told = false;
+		perfkit_unchanged_forget(s);
 	}
 	s->plan = row->plan;
 	if (changed)
@@ -350,8 +389,10 @@ forget_gone(void)
 		s->slot = s->slot_due = s->retry_at = PERFKIT_NEVER;
 		s->queued = false;
 		perfkit_schedule_place(s);
-		if (s->seat == NULL && s->requests == NIL && !(s->ready && s->wanted.run_id != 0))
-			hash_search(schedules, &s->key, HASH_REMOVE, NULL);
+		if (s->seat != NULL || s->requests != NIL || (s->ready && s->wanted.run_id != 0))
+			continue;
+		perfkit_unchanged_forget(s);
+		hash_search(schedules, &s->key, HASH_REMOVE, NULL);
 	}
 }
 

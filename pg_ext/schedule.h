@@ -21,6 +21,7 @@
 #include "postmaster/bgworker.h"
 #include "seat.h"
 #include "timetable.h"
+#include "unchanged.h"
 
 #define PERFKIT_NEVER PG_INT64_MAX
 
@@ -42,6 +43,9 @@ typedef struct PerfkitPlan
 	int max_retries;
 	int64 retry_delay_us;
 	int suspend_after;
+	bool skip_unchanged;
+	int64 max_staleness_us; /* 0: none */
+	int64 min_interval_us;  /* 0: none given */
 	bool queue;
 	bool catch_up;
 	bool run_after_failed_upstream;
@@ -106,8 +110,9 @@ typedef struct PerfkitSchedule
 	bool overlap_told;
 	bool queued; /* the slot in `queued_slot` waits for its end */
 	TimestampTz queued_slot;
-	List *requests; /* of PerfkitRequest *: refresh_now() */
-	int runs;       /* since its log was pruned */
+	List *requests;   /* of PerfkitRequest *: refresh_now() */
+	PerfkitSeen seen; /* what its last refresh has seen */
+	int runs;         /* since its log was pruned */
 	bool missing_told;
 	TimestampTz due_told; /* as refresh_state has it */
 } PerfkitSchedule;
@@ -150,6 +155,10 @@ extern void perfkit_schedule_place(PerfkitSchedule *s);
 
 /* After the clock was set back: slots that had been planned by the old one. */
 extern void perfkit_schedule_set_back(TimestampTz now, int64 by_us);
+
+/* Whether it is on change; whether its slots are counted from its last run or look. */
+extern bool perfkit_schedule_on_change(const PerfkitSchedule *s);
+extern bool perfkit_schedule_counted(const PerfkitSchedule *s);
 
 /* Whether its runs begin by themselves. */
 extern bool perfkit_schedule_active(const PerfkitSchedule *s);

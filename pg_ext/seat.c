@@ -102,7 +102,7 @@ forget_result(PerfkitRefreshResult *r)
 	memset(r, 0, sizeof(*r));
 	r->status = PERFKIT_RUN_FAILED;
 	r->waited_ms = -1;
-	r->rows = r->inserted = r->deleted = r->wal_bytes = r->temp_bytes = -1;
+	r->rows = r->inserted = r->deleted = r->wal_bytes = r->temp_bytes = r->changes = -1;
 	strlcpy(r->message, "the background worker ended before it could begin: see the server log",
 			sizeof(r->message));
 }

@@ -88,6 +88,9 @@ typedef struct PerfkitRefreshResult
 	int64 deleted;
 	int64 wal_bytes;
 	int64 temp_bytes;
+	int64 changes;  /* rows of the view inserted, updated and deleted, however that was done */
+	Oid tablespace; /* where its content is now */
+	Oid file;
 	int sqlstate;                           /* as in elog.h; 0: none */
 	char message[PERFKIT_RUN_MESSAGE_SIZE]; /* in the database's encoding; may be empty */
 } PerfkitRefreshResult;

@@ -5,7 +5,8 @@
 # the median of PERFKIT_BENCH_ROUNDS rounds (3) of PERFKIT_BENCH_SECONDS (5) each; direct and pooled
 # take turns, so that a slow minute of the machine hits both. Then CPU, memory and latency beside
 # PgBouncer (tests/bench/beside.py), where that can be had; PERFKIT_BENCH_BESIDE=only does nothing else.
-# Then what capture costs: the rows it stores in a second (tests/bench/stored.py), and the instructions
+# Then what schedules of materialized views cost (tests/bench/schedules.py), and
+# what capture costs: the rows it stores in a second (tests/bench/stored.py), and the instructions
 # it adds to a statement (tests/bench/instructions.py), where there is valgrind;
 # PERFKIT_BENCH_CAPTURE=only does nothing else. Before that, what a crowd of idle clients and pools costs
 # those who work (tests/bench/crowd.py); PERFKIT_BENCH_CROWD=only does nothing else.
@@ -102,6 +103,8 @@ capture()
     install_private
     say "captured statements on their way to the table"
     PG_CONFIG="$BIN/pg_config" /usr/bin/python3 "$TOP/tests/bench/stored.py"
+    say "a thousand schedules of materialized views"
+    PG_CONFIG="$BIN/pg_config" /usr/bin/python3 "$TOP/tests/bench/schedules.py"
     if ! have valgrind; then
         say "instructions are not counted: valgrind is missing (apt-get install valgrind)"
         return 0

@@ -435,7 +435,7 @@ run_long()
 {
     local round
     SUITES=("${ALL_SUITES[@]}")
-    run_suites
+    PERFKIT_TWIN_ROUNDS=${PERFKIT_TWIN_ROUNDS:-100} run_suites
     VARIANT=asan SUITES=(unit fuzz e2e) FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-3600}
     run_suites
     VARIANT=tsan SUITES=(unit e2e pool_stress)

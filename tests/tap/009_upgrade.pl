@@ -72,6 +72,15 @@ $old->safe_psql('postgres', 'CREATE DATABASE second');
 $old->safe_psql('second', 'CREATE EXTENSION perfkit');
 run_as($old, 'old', "SELECT 'before'", $_) for qw(postgres second);
 is(stored($old, q{application_name = 'old'}, $_), '1', "$_ has rows") for qw(postgres second);
+ask($old, <<'EOF_SQL', $_) for qw(postgres second);
+CREATE TABLE base AS SELECT 1 AS n;
+CREATE MATERIALIZED VIEW refreshed AS SELECT n FROM base;
+CREATE UNIQUE INDEX ON refreshed (n);
+SELECT perfkit.schedule_refresh('refreshed', '@yearly', timezone => 'Europe/Berlin'),
+	perfkit.schedule_refresh('refreshed', 'every 1 second', timezone => 'Europe/Berlin', skip_unchanged => true, priority => 7);
+EOF_SQL
+my $SCHEDULE = q{SELECT schedule_id, view_schema, view_name, schedule, timezone, skip_unchanged, max_staleness, priority, changed_at FROM perfkit.refresh_schedule};
+my %schedules = map { $_ => ask($old, $SCHEDULE, $_) } qw(postgres second);
 ok( await($old, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'perfkit worker'}, '2'),
 	'both databases have workers');
 $old->stop;
@@ -95,6 +104,10 @@ for my $database (qw(postgres second))
 		'... and a worker');
 	run_as($new, 'new', "SELECT 'after'", $database);
 	is(stored($new, q{application_name = 'new'}, $database), '1', '... that stores');
+	is(ask($new, $SCHEDULE, $database), $schedules{$database}, '... schedules of materialized views are there');
+	is(ask($new, q{SELECT count(*) FROM perfkit.refresh_log WHERE status <> 'success' AND status <> 'skipped_unchanged'}, $database), '0', '... no run failed meanwhile');
+	ask($new, 'UPDATE base SET n = 2', $database);
+	ok(await($new, 'SELECT n FROM refreshed', '2', $database), '... and hold');
 	books_ok($new, '... the books balance', $database);
 	is(counter($new, 'flush_errors', $database), '0', '... without an error');
 	is( ask($new, q{SELECT count(*) FROM pg_inherits i WHERE inhparent = 'perfkit.slow_query_log'::regclass AND NOT EXISTS

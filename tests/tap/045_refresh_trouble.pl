@@ -1,0 +1,196 @@
+# Refreshing when others are in the way: a full disk, locks held for long, views that are dropped and renamed
+# all the time, owners that are groups. Nothing is lost, nobody waits for long, and when the trouble is over it
+# goes on by itself.
+#
+# A full disk is a limit on the size of files that refresh processes inherit from the postmaster; WAL segments
+# are smaller than it.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PerfkitTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $MB = 1024 * 1024;
+
+my $node = perfkit_node('main', <<'EOF_CONF', init => { extra => [ '--encoding=UTF8', '--locale=C', '--wal-segsize=1' ] });
+perfkit.slow_query_threshold = -1
+perfkit.max_refresh_workers = 4
+min_wal_size = 4MB
+EOF_CONF
+
+sub session
+{
+	local $ENV{PGOPTIONS} = '-c perfkit.track=none';
+	return $node->background_psql('postgres', on_error_stop => 0);
+}
+
+# has_run(view, condition, test name): there is such a row
+sub has_run
+{
+	my ($view, $condition, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok(await($node, "SELECT count(*) > 0 FROM perfkit.refresh_log WHERE view = '$view' AND $condition"), $name)
+		|| diag(ask($node, "SELECT refresh_log FROM perfkit.refresh_log WHERE view = '$view' ORDER BY run_id DESC LIMIT 3"));
+}
+
+# now(view): refreshes it by hand, returns the number of the run
+sub now
+{
+	my ($view) = @_;
+
+	return ask($node, "SELECT perfkit.refresh_now('$view')");
+}
+
+# ---- the disk is full
+my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+
+sub limit
+{
+	my ($soft) = @_;
+
+	system('prlimit', "--pid=$postmaster", "--fsize=$soft:") == 0 or BAIL_OUT('prlimit does not work');
+	return;
+}
+
+ask($node, <<'EOF_SQL');
+CREATE TABLE bulky_base AS SELECT i AS n, repeat(md5(i::text), 10) AS t FROM generate_series(1, 10000) i;
+CREATE MATERIALIZED VIEW bulky AS SELECT n, t FROM bulky_base WITH NO DATA;
+CREATE UNIQUE INDEX ON bulky (n);
+CREATE MATERIALIZED VIEW small AS SELECT count(*) AS c FROM bulky_base;
+CREATE UNIQUE INDEX ON small (c);
+SELECT perfkit.schedule_refresh('bulky', '@yearly', method => 'concurrently', max_retries => 0, after_action => 'none');
+EOF_SQL
+my $run = now('bulky');
+has_run('public.bulky', "run_id = $run AND status = 'success'", 'filled');
+ask($node, 'UPDATE bulky_base SET n = n + 1');
+limit(2 * $MB);
+for my $method (qw(plain concurrently))
+{
+	ask($node, "SELECT perfkit.alter_refresh('bulky', method => '$method')");
+	$run = now('bulky');
+	has_run('public.bulky', "run_id = $run AND status = 'failed' AND sqlstate IS NOT NULL AND message ~ 'could not (extend|write)'", "no room on the disk: the $method run fails and says so");
+	is(ask($node, 'SELECT min(n), count(*) FROM bulky'), '1|10000', '... the view is what it was');
+}
+$run = now('small');
+has_run('public.small', "run_id = $run AND status = 'success'", '... others that need less are refreshed');
+is(ask($node, q{SELECT count(*) FROM pg_class WHERE relname LIKE 'pg_temp%' AND relkind = 'r' AND relpersistence = 't'}), '0', '... nothing is left of it');
+limit('unlimited');
+$run = now('bulky');
+has_run('public.bulky', "run_id = $run AND status = 'success'", '... with room again it is refreshed');
+is(ask($node, 'SELECT min(n), count(*) FROM bulky'), '2|10000', '... to what it should be');
+
+# ---- a reader that does not end
+ask($node, <<'EOF_SQL');
+CREATE TABLE base AS SELECT 1 AS n;
+CREATE MATERIALIZED VIEW held AS SELECT n FROM base;
+CREATE UNIQUE INDEX ON held (n);
+CREATE MATERIALIZED VIEW free AS SELECT n FROM base;
+CREATE UNIQUE INDEX ON free (n);
+UPDATE base SET n = 2;
+EOF_SQL
+my $reader = session();
+$reader->query_safe('BEGIN; SELECT * FROM held');
+ask($node, q{SELECT perfkit.schedule_refresh('held', 'every 1 second', method => 'plain', lock_timeout => '100 ms', suspend_after => 0)});
+has_run('public.held', "status = 'timeout' AND sqlstate = '55P03' AND trigger = 'schedule'", 'a view that somebody reads for long: a plain refresh gives up');
+$run = ask($node, 'SELECT max(run_id) FROM perfkit.refresh_log');
+ok(await($node, "SELECT count(*) >= 2 FROM perfkit.refresh_log WHERE view = 'public.held' AND status = 'timeout' AND run_id > $run"), '... and tries again at each slot');
+is(ask($node, 'SELECT n FROM held'), '1', '... other readers are answered');
+is(ask($node, q{SELECT count(*) <= 1 FROM pg_stat_activity WHERE backend_type = 'perfkit refresh'}), 't', '... there is never more than one that waits');
+$run = now('free');
+has_run('public.free', "run_id = $run AND status = 'success'", '... other views are refreshed');
+is(ask($node, q{SELECT flags @> '{failing}' FROM perfkit.matviews WHERE view = 'public.held'}), 't', '... matviews shows it as failing');
+ask($node, q{SELECT perfkit.schedule_refresh('held', target_lag => '1 hour', method => 'plain', lock_timeout => '100 ms', max_retries => 1000, retry_delay => '200 ms')});
+has_run('public.held', "status = 'timeout' AND trigger = 'retry' AND attempt >= 3", '... or retried before the next');
+$reader->query_safe('COMMIT');
+$reader->quit;
+has_run('public.held', "status = 'success' AND trigger = 'retry'", '... until the reader has gone');
+is(ask($node, 'SELECT n FROM held'), '2', '... then it is refreshed');
+ask($node, q{SELECT perfkit.unschedule_refresh('held')});
+
+# ---- a lock on what it reads, and on the view itself
+for my $lock ('LOCK TABLE base IN ACCESS EXCLUSIVE MODE', 'REFRESH MATERIALIZED VIEW CONCURRENTLY free')
+{
+	my $holder = session();
+
+	ask($node, q{SELECT perfkit.schedule_refresh('free', '@yearly', method => 'concurrently', lock_timeout => '100 ms', max_retries => 0)});
+	$holder->query_safe("BEGIN; $lock");
+	$run = now('free');
+	has_run('public.free', "run_id = $run AND status = 'timeout' AND sqlstate = '55P03'", "a concurrent one gives up, too, where it has to: $lock");
+	is(ask($node, 'SELECT count(*) FROM free'), '1', '... readers are answered') if $lock !~ /LOCK TABLE/;
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	$run = now('free');
+	has_run('public.free', "run_id = $run AND status = 'success'", '... and is done when it is over');
+}
+
+# ---- views come, go and are renamed all the time, while the scheduler looks at them
+ask($node, q{CREATE SCHEMA aside; CREATE MATERIALIZED VIEW steady AS SELECT n FROM base; CREATE UNIQUE INDEX ON steady (n);
+	SELECT perfkit.schedule_refresh('steady', 'every 1 second')});
+for my $schedule (q{'every 1 second', skip_unchanged => true}, q{'on change', min_interval => '1 second'})
+{
+	my $restless = <<'EOF_SQL';
+CREATE MATERIALIZED VIEW restless AS SELECT n FROM base;
+CREATE UNIQUE INDEX ON restless (n);
+EOF_SQL
+	ask($node, $restless . "SELECT perfkit.schedule_refresh('restless', $schedule)");
+	has_run('public.restless', "status = 'success' AND view_oid = 'restless'::regclass", "refreshed: $schedule");
+	for my $round (1 .. 15)
+	{
+		ask($node, 'ALTER MATERIALIZED VIEW restless RENAME TO other; ALTER MATERIALIZED VIEW other SET SCHEMA aside;'
+				. 'ALTER MATERIALIZED VIEW aside.other RENAME TO restless; ALTER MATERIALIZED VIEW aside.restless SET SCHEMA public;');
+		ask($node, "UPDATE base SET n = n + 1; DROP MATERIALIZED VIEW restless; $restless");
+	}
+	ask($node, 'UPDATE base SET n = n + 1');
+	ok(await($node, 'SELECT r.n = b.n FROM restless r, base b'), '... dropped, made and renamed again and again, it is at last');
+	ask($node, 'ALTER MATERIALIZED VIEW restless RENAME TO settled; UPDATE base SET n = n + 1');
+	ok(await($node, 'SELECT r.n = b.n FROM settled r, base b'), '... under its new name');
+	is(ask($node, q{SELECT count(*) FROM perfkit.refresh_schedule WHERE view_name = 'settled'}), '1', '... which the schedule knows');
+	ask($node, q{SELECT perfkit.unschedule_refresh('settled'); DROP MATERIALIZED VIEW settled});
+}
+$run = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log WHERE view = 'public.steady'});
+has_run('public.steady', "status = 'success' AND run_id > $run", '... and the others go on');
+
+# ---- an owner that is a group
+ask($node, <<'EOF_SQL');
+CREATE ROLE team LOGIN;
+CREATE ROLE alice LOGIN IN ROLE team;
+CREATE ROLE mallory LOGIN;
+GRANT CREATE ON SCHEMA public TO team;
+SET ROLE team;
+CREATE TABLE team_base AS SELECT 1 AS n;
+CREATE MATERIALIZED VIEW teams AS SELECT n, current_user::text AS u FROM team_base WITH NO DATA;
+EOF_SQL
+my ($out, $err) = run_as($node, 'alice', <<'EOF_SQL');
+SET SESSION AUTHORIZATION alice;
+SELECT perfkit.schedule_refresh('teams', '@yearly', method => 'plain') > 0, perfkit.refresh_now('teams') > 0;
+EOF_SQL
+is("$out$err", 't|t', 'a member of the group that owns a view schedules it');
+has_run('public.teams', "status = 'success' AND userid = 'team'::regrole", '... it is refreshed');
+is(ask($node, 'SELECT u FROM teams'), 'team', '... as the group');
+($out, $err) = run_as($node, 'alice', <<'EOF_SQL');
+SET SESSION AUTHORIZATION alice;
+SELECT count(*) > 0 FROM perfkit.refresh_log WHERE view = 'public.teams';
+SELECT perfkit.pause_refresh('teams') IS NOT NULL, perfkit.resume_refresh('teams') IS NOT NULL, perfkit.alter_refresh('teams', priority => 3) > 0;
+SELECT perfkit.unschedule_refresh('teams') IS NOT NULL;
+EOF_SQL
+is("$out$err", "t\nt|t|t\nt", '... the member sees its runs and manages it');
+($out, $err) = run_as($node, 'mallory', <<'EOF_SQL');
+SET SESSION AUTHORIZATION mallory;
+SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.teams';
+SELECT perfkit.schedule_refresh('teams', '@daily');
+EOF_SQL
+is($out, '0', '... others do not see them');
+like($err, qr/must be owner of materialized view teams/, '... nor may they');
+
+# ---- nothing of all this was an error of the worker's own
+is(counter($node, 'flush_errors'), '0', 'the worker had no error') or diag(join "\n", slurp_file($node->logfile) =~ /(WARNING: .*)/g);
+books_ok($node, 'the books balance');
+$node->stop;
+unlike(slurp_file($node->logfile), qr/PANIC|was terminated by signal/, 'nothing has crashed');
+
+done_testing();
