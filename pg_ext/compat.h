@@ -202,6 +202,8 @@
 	"SELECT checkpoints_timed, checkpoints_req AS checkpoints_requested,"                          \
 	" buffers_checkpoint AS checkpoint_buffers,"                                                   \
 	" checkpoint_write_time / 1000 AS checkpoint_write_seconds FROM pg_stat_bgwriter"
+#endif
+
 /* 16 made constructors of JSON, and 17 its queries, nodes of their own. */
 #if PG_VERSION_NUM >= 170000
 #define PERFKIT_IS_JSON_EXPRESSION(node) (IsA(node, JsonConstructorExpr) || IsA(node, JsonExpr))

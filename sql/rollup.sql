@@ -87,16 +87,16 @@ DELETE FROM perfkit.performance_rollup WHERE metric = 'rollup_seconds';
 SELECT note(:'day'::timestamptz, 'd', 1, '{100,90,200,10}'), note(:'day'::timestamptz + interval '1 minute', 'd', 1, '{200,10,300,1}');
 SELECT roll_up();
 SELECT histogram FROM perfkit.performance_rollup WHERE metric = 'rollup_seconds' AND step = '1 hour';
-SELECT perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.5) BETWEEN perfkit._bucket_start(100) / 1e3 AND perfkit._bucket_start(101) / 1e3 AS p50,
-	perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.95) BETWEEN perfkit._bucket_start(200) / 1e3 AND perfkit._bucket_start(201) / 1e3 AS p95,
+SELECT perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.5) BETWEEN perfkit._bucket_start(100) AND perfkit._bucket_start(101) AS p50,
+	perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.95) BETWEEN perfkit._bucket_start(200) AND perfkit._bucket_start(201) AS p95,
 	perfkit._histogram_quantile('{}', 0.5) AS none;
 INSERT INTO perfkit.performance_log (logged_at, source, metric, value) VALUES (:'day', 'application', 'rollup_p95_seconds', 0.1);
 UPDATE perfkit.performance_log SET labels = '{"l": "d"}' WHERE metric = 'rollup_p95_seconds';
-SELECT value = perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.95) AS of_all, n, last
+SELECT value = perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.95) / 1000 AS of_all, n, last
 FROM perfkit.performance('rollup_p95_seconds', :'day', 'infinity', '1 hour');
-SELECT perfkit._histogram_add('{1}', '{}');
-SELECT perfkit._histogram_add('{312,1}', '{}');
-SELECT perfkit._histogram_add('{1,-1}', '{}');
+SELECT perfkit._histogram_plus('{1}', '{}');
+SELECT perfkit._histogram_plus('{312,1}', '{}');
+SELECT perfkit._histogram_plus('{1,-1}', '{}');
 DELETE FROM perfkit.performance_log WHERE metric LIKE 'rollup\_%';
 SELECT roll_up();
 DELETE FROM perfkit.performance_rollup WHERE metric LIKE 'rollup\_%';
