@@ -411,6 +411,11 @@ admin_start(struct session *s)
 					  "not allowed: the user is neither in admin_users nor in stats_users");
 		return;
 	}
+	if (!conn_uncork(&s->conn))
+	{
+		session_end(s, NULL, "client connection lost");
+		return;
+	}
 	s->conn.on_event = admin_event;
 	session_set_state(s, SESSION_CONSOLE);
 	session_deadline(s, 0);

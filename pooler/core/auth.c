@@ -8,7 +8,6 @@
 #include "core/auth.h"
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #include <uthash.h>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/saslprep.h"
 #include "conf/conf.h"
 #include "proto/md5auth.h"
@@ -215,7 +215,7 @@ take_secret(struct auth *a, const struct auth_who *who)
 	str_copy(a->user, sizeof(a->user), who->user);
 	a->unknown = secret[0] == '\0';
 	a->has_verifier = scram_is_verifier(secret) && scram_secret_parse(secret, &a->verifier);
-	if (RAND_bytes(a->salt, sizeof(a->salt)) != 1)
+	if (!random_bytes(a->salt, sizeof(a->salt)))
 		return false;
 	if (md5auth_is_secret(secret))
 		return str_copy(a->md5, sizeof(a->md5), secret);
@@ -348,7 +348,7 @@ sasl_first(struct auth *a, const struct pgmsg *m, struct pgwriter *out)
 		return AUTH_BAD;
 	scram_server_bind(&a->scram, &a->binding, plus);
 	payload = pgr_bytes(&r, len);
-	if (payload == NULL || RAND_bytes(random, sizeof(random)) != 1)
+	if (payload == NULL || !random_bytes(random, sizeof(random)))
 		return AUTH_BAD;
 	scram_nonce(random, nonce);
 	if (scram_server_first(&a->scram, payload, len, nonce, &reply) != SCRAM_CONTINUE)

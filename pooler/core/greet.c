@@ -254,7 +254,11 @@ after_step(struct session *s, enum auth_result result, struct pgwriter *w)
 	size_t n;
 
 	if (result == AUTH_OK)
+	{
+		/* It leaves with the greeting, where that is at hand. */
+		conn_cork(&s->conn);
 		pgw_auth_ok(w);
+	}
 	if (w->len > 0 && !send_writer(s, w))
 		return;
 	switch (result)

@@ -4,12 +4,12 @@
 #include "core/login.h"
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/saslprep.h"
 #include "base/str.h"
 #include "proto/md5auth.h"
@@ -133,7 +133,7 @@ sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
 		return bad(l, "server offers no SASL mechanism that we know");
 	if (!l->has_keys && (l->password == NULL || md5auth_is_secret(l->password)))
 		return bad(l, "server asks for a password, but none is known for the user");
-	if (RAND_bytes(random, sizeof(random)) != 1)
+	if (!random_bytes(random, sizeof(random)))
 		return bad(l, "no random numbers");
 	scram_nonce(random, nonce);
 	if (scram_client_first(&l->scram, nonce, &l->binding, plus, &out) != SCRAM_CONTINUE)

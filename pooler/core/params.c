@@ -93,7 +93,7 @@ int
 params_find(const char *name)
 {
 	for (int i = 0; i < PARAMS && names[i] != NULL; i++)
-		if (str_equal_nocase(name, names[i]))
+		if (((name[0] ^ names[i][0]) & 0xdf) == 0 && str_equal_nocase(name, names[i]))
 			return i;
 	return -1;
 }

@@ -14,13 +14,13 @@
 #include "core/serve.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "conf/conf.h"
 #include "core/cancel.h"
 #include "core/overlong.h"
@@ -240,6 +240,7 @@ drop_in_front(struct session *s, const uint8_t **p, size_t *n, struct pgmsg *m, 
 			}
 			if (m->type == 'X')
 			{
+				s->said_goodbye = true;
 				session_end(s, NULL, "client close request");
 				return false;
 			}
@@ -337,7 +338,7 @@ greet(struct session *s, const struct buf *own)
 
 	registry_add(s->shard, &s->slot);
 	s->key_len = s->minor >= 2 ? SESSION_KEY_MAX : 4;
-	if (RAND_bytes(s->key, s->key_len) != 1)
+	if (!random_bytes(s->key, s->key_len))
 	{
 		session_fatal(s, "58000", "no random numbers for the cancel key");
 		return;
@@ -356,7 +357,7 @@ greet(struct session *s, const struct buf *own)
 	pgw_backend_key(&w, s->slot.pid, s->key, s->key_len);
 	pgw_ready(&w, 'I');
 	buf_append(&out, w.mem, w.len);
-	sent = conn_send(&s->conn, buf_data(&out), buf_len(&out));
+	sent = conn_send(&s->conn, buf_data(&out), buf_len(&out)) && conn_uncork(&s->conn);
 	buf_fini(&out);
 	if (!sent)
 	{
@@ -425,6 +426,11 @@ serve_start(struct session *s, struct pool *pool)
 		return;
 	}
 	/* Nobody has logged in yet, so there is nothing to greet with; or its server is its own. */
+	if (!conn_uncork(&s->conn))
+	{
+		session_end(s, NULL, "client connection lost");
+		return;
+	}
 	session_set_state(s, SESSION_LOGIN_WAIT);
 	server = take_server(s, clock_turn_us(), &nothing, &n, &full);
 	if (full)

@@ -211,7 +211,10 @@ leave(struct session *s)
 	registry_remove(shard, &s->slot);
 	OPENSSL_cleanse(s->key, sizeof(s->key));
 	list_remove(&s->node);
-	conn_linger(&s->conn);
+	conn_uncork(&s->conn);
+	/* Who has taken leave waits for nothing more. */
+	if (!s->said_goodbye || s->conn.tls != NULL)
+		conn_linger(&s->conn);
 	conn_close(&s->conn);
 	if (s->pool != NULL)
 		pool_session_count(s->pool, -1);

@@ -51,7 +51,7 @@ transmit(int fd, const void *p, size_t n)
 void
 conn_arm(struct conn *c)
 {
-	int events = (c->reading ? EV_READ : 0) | (conn_blocked(c) ? EV_WRITE : 0);
+	int events = (c->reading ? EV_READ : 0) | (conn_blocked(c) && !c->corked ? EV_WRITE : 0);
 	bool active = ev_is_active(&c->io);
 
 	if (c->starved)
@@ -243,7 +243,7 @@ conn_sendv(struct conn *c, const struct iovec *iov, int n)
 
 	if (n == 1)
 		return conn_send(c, iov[0].iov_base, iov[0].iov_len);
-	if (!conn_blocked(c))
+	if (!conn_blocked(c) && !c->corked)
 	{
 		do
 			sent = sendv_now(c, iov, n);
@@ -277,7 +277,7 @@ conn_send(struct conn *c, const void *p, size_t n)
 
 	if (n == 0)
 		return true;
-	if (!conn_blocked(c))
+	if (!conn_blocked(c) && !c->corked)
 	{
 		do
 			sent = send_now(c, p, n);
@@ -292,6 +292,24 @@ conn_send(struct conn *c, const void *p, size_t n)
 		}
 	}
 	queue(c, (const uint8_t *) p + sent, n - (size_t) sent);
+	return true;
+}
+
+void
+conn_cork(struct conn *c)
+{
+	c->corked = true;
+}
+
+bool
+conn_uncork(struct conn *c)
+{
+	if (!c->corked)
+		return true;
+	c->corked = false;
+	if (!flush(c))
+		return false;
+	conn_arm(c);
 	return true;
 }
 

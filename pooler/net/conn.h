@@ -36,6 +36,7 @@ struct conn
 	struct tls *tls;             /* NULL: plain; owned */
 	struct handshake *handshake; /* while it lasts (conn_secure.c) */
 	bool reading;                /* the owner wants to read */
+	bool corked;                 /* what is sent waits in `out` for conn_uncork() */
 	bool starved; /* TLS cannot read before it has written: only that is waited for */
 	/* Called for readable and writable alike; `out` has been flushed before a writable event is
 	 * reported. */
@@ -83,6 +84,11 @@ void conn_save(struct conn *c, const uint8_t *p, size_t n);
  * is broken. */
 bool conn_sendv(struct conn *c, const struct iovec *iov, int n);
 bool conn_send(struct conn *c, const void *p, size_t n);
+
+/* Between the two what is sent only waits, so that several messages leave as one. Not over a turn
+ * of the loop. False when the socket is broken; uncorking what is not corked does nothing. */
+void conn_cork(struct conn *c);
+bool conn_uncork(struct conn *c);
 
 /* True while queued output waits for the peer: stop producing more. */
 static inline bool
