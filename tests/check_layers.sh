@@ -49,7 +49,7 @@ check_pooler()
                 rank[level] = ++levels
                 for (i = 2; i <= n; i++) listed[level "/" word[i]] = 1
             }
-            allowed = "^(assert|ctype|errno|inttypes|limits|stdalign|stdarg|stdbool|stddef|stdint|stdio|string|openssl/[a-z]+)\\.h$"
+            allowed = "^(assert|ctype|errno|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|string|openssl/[a-z]+)\\.h$"
         }
         $1 == "file" {
             file = $2; noun = noun_of(file); level = noun; sub(/\/.*/, "", level)

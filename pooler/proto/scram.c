@@ -25,7 +25,8 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/sha.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,18 +48,60 @@ scram_decode_key(const char *in, size_t n, uint8_t out[SCRAM_KEY_LEN])
 	return base64_decode(in, n, out, SCRAM_KEY_LEN) == SCRAM_KEY_LEN;
 }
 
+/* SHA-256 as OpenSSL's providers have it, looked up once: EVP_sha256() is looked up anew each time
+ * it is used, and HMAC() looks three things up, which costs more than all its hashing. */
+static const EVP_MD *
+sha256(void)
+{
+	static _Atomic(EVP_MD *) known;
+	EVP_MD *md = atomic_load_explicit(&known, memory_order_acquire);
+	EVP_MD *none = NULL;
+
+	if (md != NULL)
+		return md;
+	md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (md == NULL || atomic_compare_exchange_strong(&known, &none, md))
+		return md;
+	EVP_MD_free(md);
+	return none; /* another thread's */
+}
+
+/* RFC 2104's H(K XOR pad, ...), once for each pad. */
+static bool
+padded_hash(EVP_MD_CTX *ctx, const uint8_t key[SCRAM_KEY_LEN], uint8_t pad, const void *p, size_t n,
+			uint8_t out[SCRAM_KEY_LEN])
+{
+	uint8_t block[SHA256_CBLOCK];
+	bool ok;
+
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (uint8_t) ((i < SCRAM_KEY_LEN ? key[i] : 0) ^ pad);
+	ok = EVP_DigestInit_ex2(ctx, sha256(), NULL) == 1 &&
+		 EVP_DigestUpdate(ctx, block, sizeof(block)) == 1 && EVP_DigestUpdate(ctx, p, n) == 1 &&
+		 EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	OPENSSL_cleanse(block, sizeof(block));
+	return ok;
+}
+
 static bool
 hmac(const uint8_t key[SCRAM_KEY_LEN], const void *p, size_t n, uint8_t out[SCRAM_KEY_LEN])
 {
-	unsigned len = 0;
+	EVP_MD_CTX *ctx = sha256() == NULL ? NULL : EVP_MD_CTX_new();
+	uint8_t inner[SCRAM_KEY_LEN];
+	bool ok = ctx != NULL && padded_hash(ctx, key, 0x36, p, n, inner) &&
+			  padded_hash(ctx, key, 0x5c, inner, sizeof(inner), out);
 
-	return HMAC(EVP_sha256(), key, SCRAM_KEY_LEN, p, n, out, &len) != NULL && len == SCRAM_KEY_LEN;
+	EVP_MD_CTX_free(ctx);
+	OPENSSL_cleanse(inner, sizeof(inner));
+	return ok;
 }
 
 bool
 scram_hash(const uint8_t in[SCRAM_KEY_LEN], uint8_t out[SCRAM_KEY_LEN])
 {
-	return EVP_Digest(in, SCRAM_KEY_LEN, out, NULL, EVP_sha256(), NULL) == 1;
+	const EVP_MD *md = sha256();
+
+	return md != NULL && EVP_Digest(in, SCRAM_KEY_LEN, out, NULL, md, NULL) == 1;
 }
 
 /* The two keys of a password; the caller wipes them. */
