@@ -34,6 +34,7 @@ serve_front(struct session *s, const uint8_t **p, size_t *n, struct pgmsg *m, bo
 			}
 			if (m->type == 'X')
 			{
+				s->said_goodbye = true;
 				session_end(s, NULL, "client close request");
 				return false;
 			}

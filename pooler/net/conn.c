@@ -51,7 +51,8 @@ transmit(int fd, const void *p, size_t n)
 void
 conn_arm(struct conn *c)
 {
-	int events = (c->reading && !c->held ? EV_READ : 0) | (conn_blocked(c) && !c->corked ? EV_WRITE : 0);
+	int events =
+		(c->reading && !c->held ? EV_READ : 0) | (conn_blocked(c) && !c->corked ? EV_WRITE : 0);
 	bool active = ev_is_active(&c->io);
 
 	if (c->starved)

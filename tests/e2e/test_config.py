@@ -412,7 +412,7 @@ def test_reload_of_a_bad_file(make_pooler, name):
         assert f"{pooler.ini}:{line}" in str(failed.value)
         assert config_value(pooler, "default_pool_size") == "2"
         pooler.signal(signal.SIGHUP)
-        wait_until(lambda: pooler.log().count(f"{pooler.ini}:{line}") >= 1, "the error in the log")
+        wait_until(lambda: pooler.log().count(f"{pooler.ini}:{line}") >= 2, "the error in the log")
         assert config_value(pooler, "default_pool_size") == "2"
         pooler.tail = ""
         pooler.write()
