@@ -637,11 +637,11 @@ CREATE TABLE perfkit.statement_text (
 	PRIMARY KEY (queryid, userid)
 );
 
--- One row: when the last interval ended. Who writes history holds it.
+-- One row: when the last interval ended; history begins with the extension. Who writes it holds the row.
 CREATE TABLE perfkit.statement_interval (
-	ended_at timestamptz
+	ended_at timestamptz NOT NULL
 );
-INSERT INTO perfkit.statement_interval VALUES (NULL);
+INSERT INTO perfkit.statement_interval VALUES (pg_catalog.clock_timestamp());
 
 -- A statement whose counters began anew (stats_since) since the last interval has all it was counted
 -- in this one. `first`: a worker's first look, to which statistics may be older than the history knows,
@@ -657,6 +657,7 @@ DECLARE
 BEGIN
 	SELECT ended_at INTO last FROM perfkit.statement_interval FOR UPDATE;
 	this := clock_timestamp();
+	first := first OR NOT EXISTS (SELECT FROM perfkit.statement_snapshot);
 	SELECT array_agg(format('%I', attname) ORDER BY attnum) INTO sums FROM pg_attribute
 	WHERE attrelid = 'perfkit.statement_snapshot'::regclass AND attnum > 0 AND NOT attisdropped
 		AND attname NOT IN ('queryid', 'userid', 'toplevel', 'stats_since', 'histogram');
@@ -673,7 +674,7 @@ BEGIN
 				AND (b.queryid IS NOT NULL OR NOT $3 OR s.stats_since >= $1)
 		), rollup AS (
 			INSERT INTO perfkit.statement_rollup (since, until, queryid, userid, toplevel, stats_since, %1$s, histogram)
-			SELECT LEAST(COALESCE($1, (SELECT min(stats_since) FROM more)), $2), $2, m.* FROM more m
+			SELECT LEAST($1, $2), $2, m.* FROM more m
 		), texts AS (
 			INSERT INTO perfkit.statement_text AS t (queryid, userid, query, last_seen)
 			SELECT DISTINCT ON (s.queryid, s.userid) s.queryid, s.userid, s.query, $2
@@ -743,7 +744,7 @@ COMMENT ON TABLE perfkit.statement_rollup IS
 COMMENT ON TABLE perfkit.statement_snapshot IS 'what statements were counted when the last interval ended';
 COMMENT ON TABLE perfkit.statement_text IS 'texts of the statements in statement_rollup';
 COMMENT ON TABLE perfkit.statement_interval IS 'one row: when the last interval of statement_rollup ended';
-COMMENT ON COLUMN perfkit.statement_interval.ended_at IS 'NULL: there was none';
+COMMENT ON COLUMN perfkit.statement_interval.ended_at IS 'at first, when the extension was made';
 COMMENT ON COLUMN perfkit.statement_text.queryid IS 'as in pg_stat_statements';
 COMMENT ON COLUMN perfkit.statement_text.userid IS 'OID of the role that ran it';
 COMMENT ON COLUMN perfkit.statement_text.query IS 'with constants replaced by $n, passwords redacted; NULL: it was never known';
