@@ -14,6 +14,7 @@
 #include "access/transam.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_inherits.h"
@@ -37,6 +38,29 @@
 	 LOCKBIT_ON(ExclusiveLock) | LOCKBIT_ON(AccessExclusiveLock))
 
 #define ADD(bytes, field) appendBinaryStringInfo(bytes, (const char *) &(field), sizeof(field))
+
+
+/* In a list in ascending order. */
+static bool
+contains(const List *sorted, Oid relation)
+{
+	int from = 0;
+	int to = list_length(sorted);
+
+	while (from < to)
+	{
+		int middle = from + (to - from) / 2;
+		Oid there = list_nth_oid(sorted, middle);
+
+		if (there == relation)
+			return true;
+		if (there < relation)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return false;
+}
 
 
 /* ---------------------------------------------------------------- relations */
@@ -78,9 +102,29 @@ unwatchable(Form_pg_class form, bool named)
 }
 
 
+/* Which columns there are: a row that is used as a whole (IS NOT NULL) has all of them. */
+static void
+add_columns(StringInfo bytes, Form_pg_class form)
+{
+	ADD(bytes, form->relnatts);
+	for (AttrNumber i = 1; i <= form->relnatts; i++)
+	{
+		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(form->oid), Int16GetDatum(i));
+		bool dropped = true;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			dropped = ((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped;
+			ReleaseSysCache(tuple);
+		}
+		ADD(bytes, dropped);
+	}
+}
+
+
 /* One relation; false, with the reason, when it cannot be watched.  One that is gone differs. */
 static bool
-add_relation(StringInfo bytes, Oid relation, bool named, char **obstacle)
+add_relation(StringInfo bytes, Oid relation, const PerfkitLineage *lineage, char **obstacle)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Form_pg_class form;
@@ -90,11 +134,13 @@ add_relation(StringInfo bytes, Oid relation, bool named, char **obstacle)
 	if (!HeapTupleIsValid(tuple))
 		return true;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	*obstacle = unwatchable(form, named);
+	*obstacle = unwatchable(form, contains(lineage->tables, relation));
 	ADD(bytes, form->reltablespace);
 	ADD(bytes, form->relfilenode);
 	ADD(bytes, form->relispopulated);
 	ADD(bytes, changes);
+	if (lineage->whole_rows)
+		add_columns(bytes, form);
 	ReleaseSysCache(tuple);
 	return *obstacle == NULL;
 }
@@ -134,29 +180,6 @@ with_descendants(const List *named)
 	list_sort(sorted, list_oid_cmp);
 	list_deduplicate_oid(sorted);
 	return sorted;
-}
-
-
-/* In a list in ascending order. */
-static bool
-contains(const List *sorted, Oid relation)
-{
-	int from = 0;
-	int to = list_length(sorted);
-
-	while (from < to)
-	{
-		int middle = from + (to - from) / 2;
-		Oid there = list_nth_oid(sorted, middle);
-
-		if (there == relation)
-			return true;
-		if (there < relation)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return false;
 }
 
 
@@ -259,9 +282,7 @@ perfkit_fingerprint_read(const PerfkitLineage *lineage, Oid owner, PerfkitFinger
 	*relations = with_descendants(lineage->tables);
 	foreach (lc, *relations)
 	{
-		Oid relation = lfirst_oid(lc);
-
-		if (!add_relation(&bytes, relation, contains(lineage->tables, relation), obstacle))
+		if (!add_relation(&bytes, lfirst_oid(lc), lineage, obstacle))
 			return false;
 	}
 	digest(&bytes, fingerprint);

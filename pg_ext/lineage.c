@@ -34,7 +34,8 @@ typedef struct Walk
 	List *functions;   /* OIDs of those that somebody may redefine */
 	List *definitions; /* of PerfkitDefinition *: of both, as they were when looked at */
 	bool settings;     /* of the session, too */
-	char *obstacle;    /* NULL: none so far */
+	bool whole_rows;
+	char *obstacle; /* NULL: none so far */
 } Walk;
 
 static bool look_at_query_of(Oid relation, Walk *w);
@@ -319,6 +320,8 @@ look(Node *node, Walk *w)
 		}
 		return query_tree_walker(query, look, w, 0);
 	}
+	if (IsA(node, Var) && ((Var *) node)->varattno == InvalidAttrNumber)
+		w->whole_rows = true;
 	text = obstacle_in(node);
 	if (text != NULL)
 		return obstacle(w, pstrdup(text));
@@ -380,6 +383,7 @@ perfkit_lineage_read(Oid view, MemoryContext parent, char **obstacle)
 	lineage->memory = memory;
 	lineage->view = view;
 	lineage->settings = w.settings;
+	lineage->whole_rows = w.whole_rows;
 	old = MemoryContextSwitchTo(memory);
 	list_sort(w.tables, list_oid_cmp);
 	lineage->tables = list_copy(w.tables);

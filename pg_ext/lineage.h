@@ -33,8 +33,9 @@ typedef struct PerfkitLineage
 {
 	MemoryContext memory; /* with all of it */
 	Oid view;
-	List *tables;  /* OIDs of the tables and materialized views that are named, ascending */
-	bool settings; /* what the session is set to has a say, too */
+	List *tables;    /* OIDs of the tables and materialized views that are named, ascending */
+	bool settings;   /* what the session is set to has a say, too */
+	bool whole_rows; /* as have the columns that a table has, whether they are named or not */
 	int n_definitions;
 	PerfkitDefinition *definitions;
 } PerfkitLineage;

@@ -93,6 +93,8 @@ my %changes = (
 	reset_one => q{SELECT pg_stat_reset_single_table_counters('reset_one_base'::regclass); INSERT INTO reset_one_base SELECT generate_series(101, 110)},
 	prepared => q{BEGIN; INSERT INTO prepared_base VALUES (11); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'},
 	trigger_filled => 'INSERT INTO trigger_filled_first VALUES (11)',
+	widened => 'ALTER TABLE widened_base ADD COLUMN extra integer',
+	narrowed => 'ALTER TABLE narrowed_base DROP COLUMN extra',
 	cascaded => 'DELETE FROM cascaded_first WHERE n = 1',
 	unfilled => 'REFRESH MATERIALIZED VIEW unfilled WITH NO DATA');
 my $partitions = join '', map { <<"EOF_SQL" } grep { /partition|leaf|attached|detached/ } keys %changes;
@@ -113,11 +115,14 @@ CREATE UNIQUE INDEX ON upstream_concurrently_between (n);
 CREATE TABLE trigger_filled_first (n integer);
 CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO trigger_filled_base VALUES (NEW.n); RETURN NULL; END $$;
 CREATE TRIGGER fill AFTER INSERT ON trigger_filled_first FOR EACH ROW EXECUTE FUNCTION fill();
+ALTER TABLE narrowed_base ADD COLUMN extra integer;
 CREATE TABLE cascaded_first AS SELECT n FROM cascaded_base;
 ALTER TABLE cascaded_first ADD PRIMARY KEY (n);
 ALTER TABLE cascaded_base ADD FOREIGN KEY (n) REFERENCES cascaded_first ON DELETE CASCADE;
 EOF_SQL
 my %froms = (
+	widened => 'SELECT n, b IS NOT NULL AS complete FROM widened_base b',
+	narrowed => 'SELECT n, b IS NOT NULL AS complete FROM narrowed_base b',
 	redefined_view => 'SELECT n FROM redefined_view_between',
 	redefined_function => 'SELECT redefined_function_step(n) AS n FROM redefined_function_base',
 	upstream_plain => 'SELECT n FROM upstream_plain_between',
