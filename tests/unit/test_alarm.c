@@ -72,6 +72,7 @@ miss(struct watch *w)
 static void
 opens_and_clears(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	assert_int_equal(feed(&w, 69.9), PERFKIT_ALARM_OK);
@@ -88,6 +89,7 @@ opens_and_clears(void **state)
 static void
 from_ok_to_critical_at_once(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	assert_int_equal(feed(&w, 99), PERFKIT_ALARM_CRITICAL);
@@ -98,6 +100,7 @@ from_ok_to_critical_at_once(void **state)
 static void
 below_is_the_mirror(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(0.9, 0.8);
 
 	w.rule.below = true;
@@ -113,6 +116,7 @@ below_is_the_mirror(void **state)
 static void
 hysteresis_holds(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	w.rule.clear_warning = 60;
@@ -130,6 +134,7 @@ hysteresis_holds(void **state)
 static void
 for_duration_must_be_whole(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	w.rule.for_us = 60 * SECOND;
@@ -158,6 +163,7 @@ for_duration_must_be_whole(void **state)
 static void
 samples_are_counted(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	w.rule.min_samples = 3;
@@ -169,6 +175,7 @@ samples_are_counted(void **state)
 static void
 cooldown_keeps_quiet(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, NAN);
 
 	w.rule.cooldown_us = 300 * SECOND;
@@ -183,6 +190,7 @@ cooldown_keeps_quiet(void **state)
 static void
 one_level_only(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(NAN, 85);
 
 	assert_int_equal(feed(&w, 84), PERFKIT_ALARM_OK);
@@ -194,6 +202,7 @@ one_level_only(void **state)
 static void
 silence(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	w.rule.no_data_us = 30 * SECOND;
@@ -230,6 +239,7 @@ silence(void **state)
 static void
 no_number(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	assert_int_equal(feed(&w, 90), PERFKIT_ALARM_CRITICAL);
@@ -241,6 +251,7 @@ no_number(void **state)
 static void
 clock_set_back(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, NAN);
 
 	w.rule.for_us = 60 * SECOND;
@@ -266,6 +277,7 @@ clock_set_back(void **state)
 static void
 nobody_watches(void **state)
 {
+	(void) state;
 	struct watch w = watch_new(70, 85);
 
 	assert_false(perfkit_alarm_end(&w.alarm, w.now));
@@ -278,6 +290,7 @@ nobody_watches(void **state)
 static void
 every_threshold_once(void **state)
 {
+	(void) state;
 	static const struct
 	{
 		double warning;
@@ -330,6 +343,7 @@ every_threshold_once(void **state)
 static void
 names(void **state)
 {
+	(void) state;
 	for (int i = PERFKIT_ALARM_OK; i <= PERFKIT_ALARM_CRITICAL; i++)
 		assert_int_equal(
 			perfkit_alarm_level_by_name(perfkit_alarm_level_name((PerfkitAlarmLevel) i)), i);
