@@ -88,7 +88,7 @@ OUTRO = """
   they are free; new ones are made as the configuration says. Nobody waits for it. **WAIT_CLOSE** is answered when none of the old ones is
   left: then the old server can be stopped without anybody noticing. With `server_fast_close` session-pooled servers go at the end of their
   transaction, together with their clients.
-- **KILL** pauses and ends everything at once; running queries are cancelled where the server still answers.
+- **KILL** pauses and ends everything at once; running queries are sent a cancel request, once.
 - **DISABLE** is forgotten when the process ends; a RELOAD does not end it.
 - **SET** changes what a RELOAD could change, as if the file had been changed. It lasts until the next RELOAD, or the end of the process.
 - **SUSPEND** leaves transactions open and keeps their connections; the console, and logins, go on. Whoever has not taken what was sent to him

@@ -103,6 +103,11 @@ def test_kill(make_pooler, threads, name):
     idle.values("select 1")
     running.query("begin")
     running.send(wire.query("select pg_sleep(600)"))
+    # A cancel that comes before its query has begun is forgotten by PostgreSQL.
+    wait_until(
+        lambda: pooler.cluster.backends("query like '%pg_sleep(600)' and state = 'active'"),
+        "the query to begin",
+    )
     waiting.send(wire.query("select 1"))
     pooler.wait_waiting(1)
     assert wire.kinds(console_wire(pooler).query(name)) == "CZ"
