@@ -39,7 +39,7 @@ def test_autodb(make_pooler, threads):
     wait_until(lambda: "passing" not in names(pooler), "the database to be forgotten")
     assert "forgotten" in pooler.log()
     assert not {p for p in pools(pooler) if p[0] == "passing"}
-    assert transactions(pooler, "passing") is None
+    wait_until(lambda: transactions(pooler, "passing") is None, "its statistics to go with it")
     # A client without a server keeps it.
     wait_until(lambda: not pooler.server_pids(), "no server connection to be left")
     assert "kept" in names(pooler) and ("app", "alice") in pools(pooler)
@@ -116,7 +116,7 @@ def test_database_that_is_not_configured_any_more(make_pooler):
     pooler.settings["pool_idle_timeout"] = 0.1  # looks more often
     reload(pooler)
     wait_until(lambda: ("leaving", "alice") not in pools(pooler), "its pool to go")
-    assert transactions(pooler, "leaving") is None
+    wait_until(lambda: transactions(pooler, "leaving") is None, "its statistics to go with it")
 
 
 def test_replication_pool(make_pooler, cluster):
