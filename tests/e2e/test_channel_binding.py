@@ -2,6 +2,7 @@
 certificate of his own gets nowhere, even with one that everybody trusts."""
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -85,7 +86,7 @@ class InBetween:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed under it
             client, _ = self.listener.accept()
             assert client.recv(8) == wire.SSL_REQUEST
             client.sendall(b"S")
@@ -97,16 +98,20 @@ class InBetween:
             trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
             server = trusting.wrap_socket(server)
             self.socks = [client, server]
-            back = threading.Thread(target=self._pump, args=(server, client, self.edit), daemon=True)
-            back.start()
-            self._pump(client, server, lambda data: data)
+            self._pump(client, server)
 
-    @staticmethod
-    def _pump(source, sink, edit):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(edit(data))
-            sink.shutdown(socket.SHUT_WR)
+    def _pump(self, client, server):
+        """Both ways by one thread: two of them must not be within the same TLS connection."""
+        ways = {client: (server, lambda data: data), server: (client, self.edit)}
+        while ways:
+            ready = [s for s in ways if s.pending()] or select.select(list(ways), [], [])[0]
+            for source in ready:
+                sink, edit = ways[source]
+                if data := source.recv(65536):
+                    sink.sendall(edit(data))
+                else:
+                    sink.shutdown(socket.SHUT_WR)
+                    del ways[source]
 
     def close(self):
         for sock in (self.listener, *self.socks):

@@ -78,7 +78,7 @@ is( ask($node, "SELECT sum(h.n) FROM perfkit.performance_log l, LATERAL (SELECT 
 		FROM generate_series(1, cardinality(histogram) / 2) i) h WHERE metric = 'statement_seconds' AND logged_at > '$from' AND logged_at <= '$to'"),
 	ask($node, "SELECT count(*) $ran"),
 	'... and is in the histograms');
-my $quantile = "SELECT perfkit._histogram_quantile(perfkit._histogram_sum(histogram), %s) FROM perfkit.performance_log
+my $quantile = "SELECT perfkit._histogram_quantile(perfkit._histogram_sum(histogram), %s) / 1000 FROM perfkit.performance_log
 	WHERE metric = 'statement_seconds' AND logged_at > '$from' AND logged_at <= '$to'";
 for my $q (0.5, 0.95, 0.99)
 {
