@@ -52,7 +52,7 @@ mistakes_are_told_with_place_and_remedy(void **state)
 		{TRUST "unix_socket_mode = 0800\n", "p.ini:3: bad value \"0800\" for \"unix_socket_mode\"; "
 											"allowed is an octal number up to 0777"},
 		{TRUST "max_packet_size = 1\n", "p.ini:3: bad value \"1\" for \"max_packet_size\"; allowed "
-										"is a size from 1024 to 2147483647 "
+										"is a size from 64 to 2147483647 "
 										"bytes (units B, kB, MB, GB)"},
 		{TRUST "[databases]\npgbouncer = host=x\n",
 		 "p.ini:4: database name \"pgbouncer\" is reserved for the console"},
