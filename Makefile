@@ -31,11 +31,15 @@ pooler: ## build the pooler only; VARIANT=asan or tsan for a sanitizer build
 install: all ## install both into the PostgreSQL that pg_config names
 	@pg=$(PG) && $(SUB) -C pg_ext install PG_CONFIG="$$pg" && \
 		bin=$$("$$pg" --bindir) && install -d "$(DESTDIR)$$bin" && \
-		install -m 755 pooler/perfkit-pooler "$(DESTDIR)$$bin/perfkit-pooler"
+		install -m 755 pooler/perfkit-pooler "$(DESTDIR)$$bin/perfkit-pooler" && \
+		share=$$("$$pg" --sharedir)/perfkit && install -d "$(DESTDIR)$$share" && \
+		install -m 644 contrib/perfkit-pooler.socket contrib/perfkit-pooler.logrotate "$(DESTDIR)$$share" && \
+		sed "s|@bindir@|$$bin|" contrib/perfkit-pooler.service.in > "$(DESTDIR)$$share/perfkit-pooler.service"
 
 uninstall: ## remove what install installed
 	@pg=$(PG) && $(SUB) -C pg_ext uninstall PG_CONFIG="$$pg" && \
-		rm -f "$(DESTDIR)$$("$$pg" --bindir)/perfkit-pooler"
+		rm -f "$(DESTDIR)$$("$$pg" --bindir)/perfkit-pooler" && \
+		rm -rf "$(DESTDIR)$$("$$pg" --sharedir)/perfkit"
 
 installcheck: ## run the SQL tests against a running server with perfkit installed and preloaded
 	@pg=$(PG) && "$$(dirname "$$("$$pg" --pgxs)")/../test/regress/pg_regress" \

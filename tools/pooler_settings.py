@@ -46,6 +46,7 @@ TYPES = {
     "TIME_MS": "milliseconds",
     "POOL_MODE": "session, transaction, statement",
     "STATE_POLICY": "pin, error, ignore",
+    "FACILITY": "auth, authpriv, cron, daemon, ftp, kern, lpr, mail, news, syslog, user, uucp, local0 to local7",
     "AUTH_TYPE": "any, trust, plain, md5, cert, hba, ldap, pam, scram-sha-256",
     "SSLMODE": "disable, allow, prefer, require, verify-ca, verify-full",
     "HOSTS": "disable, round-robin",

@@ -23,14 +23,18 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "core/descriptors.h"
 #include "core/encryption.h"
 #include "core/gather.h"
+#include "core/logging.h"
 #include "core/order.h"
+#include "core/period.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/userwatch.h"
 #include "core/worker.h"
 #include "net/listen.h"
+#include "net/systemd.h"
 
 #define WATCH_S 0.01
 
@@ -46,15 +50,13 @@ static struct
 {
 	struct registry *registry;
 	ev_signal signals[6];
-	ev_timer watch; /* runs while a pause or a shutdown waits */
-	ev_timer stats;
+	ev_timer watch;       /* runs while a pause or a shutdown waits */
 	struct list waiting;  /* orders that wait: PAUSE, and RELOAD behind a RELOAD */
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
 	bool users_changed; /* auth_file, while another reload was under way */
 	const struct conf *next_conf;
 	struct encryption *next_encryption; /* of it */
-	uint64_t period_started_us;
 	enum shutdown_wait shutdown;
 } hk;
 
@@ -81,8 +83,7 @@ answer(struct order *o, const char *error)
 static void
 apply_log_settings(const struct conf *conf)
 {
-	log_set_level(conf->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-	if (!log_open_file(conf->logfile))
+	if (!logging_apply(conf))
 		log_error("logfile \"%s\" cannot be opened; the old one is kept", conf->logfile);
 }
 
@@ -216,12 +217,14 @@ adopted(struct gather *g)
 	registry_foreach_pool(e, r) update_pool(e, old, r->conf, same_tls);
 	trim_all();
 	apply_log_settings(r->conf);
+	descriptors_raise(r->conf, r->n_shards);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
 		encryption_free(old_encryption);
 	userwatch_start(r->main_loop.ev, r->conf->auth_file, reload_users);
 	log_info("configuration reloaded from %s", r->conf->path);
+	systemd_ready();
 	hk.reloading = false;
 	hk.reload = NULL;
 	answer(o, NULL);
@@ -263,12 +266,15 @@ reload(struct order *o)
 			list_append(&hk.waiting, &o->node);
 		return;
 	}
-	hk.next_conf = conf_load(hk.registry->conf->path, true, &error);
+	systemd_reloading();
+	hk.next_conf = conf_load(hk.registry->conf->conffile, true, &error);
 	hk.next_encryption = hk.next_conf == NULL ? NULL : encryption_new(hk.next_conf, &error);
 	if (hk.next_encryption == NULL)
 	{
 		conf_free((struct conf *) hk.next_conf);
+		apply_log_settings(hk.registry->conf); /* whoever rotates logs sends HUP */
 		log_error("reload failed, the old configuration stays in force: %s", error.text);
+		systemd_ready();
 		answer(o, error.text);
 		next_reload();
 		return;
@@ -322,6 +328,7 @@ stop_now(void)
 	if (hk.shutdown == SHUTDOWN_NOW)
 		return;
 	hk.shutdown = SHUTDOWN_NOW;
+	systemd_stopping();
 	log_info("shutting down");
 	listen_close();
 	ev_timer_stop(hk.registry->main_loop.ev, &hk.watch);
@@ -344,6 +351,7 @@ start_shutdown(enum shutdown_wait wait)
 		return;
 	}
 	hk.shutdown = wait;
+	systemd_stopping();
 	atomic_store(&hk.registry->shutting_down, true);
 	listen_close();
 	log_info("shutting down when %s",
@@ -498,77 +506,23 @@ signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 	}
 }
 
-/* ---- statistics ---- */
-
-static void
-period_work(struct gather_part *part)
-{
-	registry_foreach_pool(e, part->shard->registry)
-	{
-		struct pool_local *l = &e->local[part->shard->loop.index];
-
-		for (int i = 0; i < STATS_FIELDS; i++)
-		{
-			uint64_t now = ((uint64_t *) &l->stats)[i];
-
-			((uint64_t *) &l->last_period)[i] = now - ((uint64_t *) &l->at_period)[i];
-			((uint64_t *) &l->at_period)[i] = now;
-		}
-		part->count[0] += (int64_t) l->last_period.xact_count;
-		part->count[1] += (int64_t) l->last_period.query_count;
-		part->count[2] += (int64_t) l->last_period.query_time;
-		part->count[3] += (int64_t) l->last_period.wait_time;
-	}
-}
-
-static void
-period_done(struct gather *g)
-{
-	uint64_t now = clock_now_us();
-	uint64_t length = now - hk.period_started_us;
-	int64_t sum[4] = {0};
-
-	for (int i = 0; i < g->n; i++)
-		for (int k = 0; k < 4; k++)
-			sum[k] += g->parts[i].count[k];
-	atomic_store(&hk.registry->stats_period_us, length);
-	hk.period_started_us = now;
-	if (hk.registry->conf->log_stats && length > 0)
-		log_info("stats: %.0f xacts/s, %.0f queries/s, query %.0f us, wait %.0f us on average",
-				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
-				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
-				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
-}
-
-static void
-stats_event(struct ev_loop *ev, ev_timer *w, int revents)
-{
-	double period = (double) hk.registry->conf->stats_period_us / 1e6;
-
-	(void) revents;
-	gather_start(hk.registry, &hk.registry->main_loop, period_work, period_done, NULL);
-	ev_timer_set(w, period > 0 ? period : 60., 0.);
-	ev_timer_start(ev, w);
-}
+/* ---- life ---- */
 
 void
 housekeep_start(struct registry *r)
 {
 	static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2};
 	struct ev_loop *ev = r->main_loop.ev;
-	double period = (double) r->conf->stats_period_us / 1e6;
 
 	hk.registry = r;
 	list_init(&hk.waiting);
-	hk.period_started_us = clock_now_us();
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 	{
 		ev_signal_init(&hk.signals[i], signal_event, signals[i]);
 		ev_signal_start(ev, &hk.signals[i]);
 	}
 	ev_timer_init(&hk.watch, watch_event, WATCH_S, WATCH_S);
-	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
-	ev_timer_start(ev, &hk.stats);
+	period_start(r);
 	r->take_order = order_arrived;
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	trim_all(); /* min_pool_size */
@@ -582,6 +536,6 @@ housekeep_stop(void)
 	for (size_t i = 0; i < sizeof(hk.signals) / sizeof(hk.signals[0]); i++)
 		ev_signal_stop(ev, &hk.signals[i]);
 	ev_timer_stop(ev, &hk.watch);
-	ev_timer_stop(ev, &hk.stats);
+	period_stop();
 	userwatch_stop();
 }

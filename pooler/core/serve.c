@@ -59,6 +59,7 @@ attach(struct session *s, struct server *server)
 	s->relay.stats->server_assignment_count++;
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
+	session_trace(s, "has");
 }
 
 static void
@@ -76,6 +77,7 @@ give_server(struct session *s)
 {
 	struct server *server = s->relay.server;
 
+	session_trace(s, "gives back");
 	s->relay.server = NULL;
 	cancel_drop_held(s->shard, server);
 	server_release(server, s->shard->conf->server_reset_query_always);

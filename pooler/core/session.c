@@ -57,6 +57,20 @@ session_label(const struct session *s, char *text, size_t cap)
 }
 
 void
+session_trace(const struct session *s, const char *what)
+{
+	char label[200];
+
+	if (!log_wants(LOG_LEVEL_DEBUG))
+		return;
+	session_label(s, label, sizeof(label));
+	if (s->relay.server != NULL)
+		log_debug("%s: %s s%llu", label, what, (unsigned long long) s->relay.server->id);
+	else
+		log_debug("%s: %s", label, what);
+}
+
+void
 session_set_state(struct session *s, enum session_state state)
 {
 	static const uint8_t legal[SESSION_STATES] = {
@@ -235,7 +249,7 @@ session_end(struct session *s, const struct pgw_error *error, const char *log_re
 	if (s->state == SESSION_CLOSING)
 		return;
 	waits = s->state == SESSION_WAITING || s->state == SESSION_LOGIN_WAIT;
-	if (shard->conf->log_disconnections || error != NULL)
+	if (shard->conf->log_disconnections || (error != NULL && shard->conf->log_pooler_errors))
 		log_info("%s: closing: %s", session_label(s, label, sizeof(label)), log_reason);
 	if (error != NULL)
 	{
@@ -439,5 +453,6 @@ session_new(struct shard *shard, int fd, const struct peer_addr *peer,
 	s->timer.data = s;
 	list_append(&shard->sessions, &s->node);
 	conn_open(&s->conn, &shard->loop, fd, on_event);
+	session_trace(s, "connected");
 	return s;
 }

@@ -141,4 +141,7 @@ const char *session_state_name(const struct session *s);
 /* "c42 app/orders 10.0.0.7:51234" for log lines. */
 const char *session_label(const struct session *s, char *text, size_t cap);
 
+/* For verbose: what it does now, and with which server. */
+void session_trace(const struct session *s, const char *what);
+
 #endif
