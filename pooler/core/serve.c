@@ -23,11 +23,11 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/cancel.h"
-#include "core/overlong.h"
 #include "core/refuse.h"
 #include "core/registry.h"
 #include "core/relay.h"
 #include "core/replicate.h"
+#include "core/serve_front.h"
 #include "core/serve_pool.h"
 #include "core/serve_prefix.h"
 #include "core/server.h"
@@ -42,12 +42,6 @@ static void server_event(struct conn *c, int revents);
 static void client_event(struct conn *c, int revents);
 static void post_grant(struct pool_waiter *w);
 
-static int64_t
-max_statement(const struct session *s)
-{
-	return s->limits->now.max_statement_length;
-}
-
 static void
 attach(struct session *s, struct server *server)
 {
@@ -55,7 +49,7 @@ attach(struct session *s, struct server *server)
 	s->relay.request_us = s->relay.xact_us = 0;
 	s->relay.cancelled = NULL;
 	s->relay.cancel_sent = s->relay.held = false;
-	s->relay.max_statement = max_statement(s);
+	s->relay.max_statement = s->limits->now.max_statement_length;
 	s->relay.stats->server_assignment_count++;
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
@@ -157,8 +151,10 @@ after_relay(struct session *s, enum relay_end end)
 static void
 client_input(struct session *s, const uint8_t *p, size_t n)
 {
+	if (serve_front_asks(s) && !serve_front_rest(s, &p, &n))
+		return;
 	s->request_wall_us = clock_turn_wall_us();
-	s->relay.max_statement = max_statement(s);
+	s->relay.max_statement = s->limits->now.max_statement_length;
 	after_relay(
 		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
 }
@@ -212,64 +208,6 @@ take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n, bool 
 	}
 }
 
-/*
- * Takes in front of a request what needs no server. Late CopyData, CopyDone and CopyFail of a COPY
- * that has ended are dropped, as PostgreSQL does (X8), and so are a Flush with nothing before it
- * and what is refused: the rest of a batch, an overlong statement. True: *m is the request that
- * stands at *p. False: more must come first, or the session is gone (*gone).
- */
-static bool
-drop_in_front(struct session *s, const uint8_t **p, size_t *n, struct pgmsg *m, bool *gone)
-{
-	struct relay *r = &s->relay;
-	char text[OVERLONG_TEXT_MAX];
-
-	*gone = true;
-	while (*n > 0)
-	{
-		size_t take;
-
-		if (r->client_left == 0)
-		{
-			enum pgmsg_result result = pgmsg_peek(*p, *n, m);
-
-			if (result == PGMSG_NEED_MORE)
-				break;
-			if (result == PGMSG_BAD || !pgmsg_frontend_type(m->type))
-			{
-				session_fatal(s, "08P01", "invalid message from client");
-				return false;
-			}
-			if (m->type == 'X')
-			{
-				session_end(s, NULL, "client close request");
-				return false;
-			}
-			if (refuse_drops(s, m) || m->type == 'd' || m->type == 'c' || m->type == 'f' ||
-				m->type == 'H')
-				; /* dropped */
-			else if (overlong_is(m, max_statement(s)))
-			{
-				const struct pgw_error e = overlong_error(max_statement(s), text);
-
-				if (!refuse_request(s, m, &e))
-					return false;
-			}
-			else
-				return true;
-			r->client_left = m->total;
-		}
-		take = *n < r->client_left ? *n : r->client_left;
-		r->client_left -= (uint32_t) take;
-		*p += take;
-		*n -= take;
-		if (r->client_left == 0 && !refuse_message_over(s))
-			return false;
-	}
-	*gone = false;
-	return false;
-}
-
 /* Bytes of a client that has no server. */
 static void
 idle_input(struct session *s, const uint8_t *p, size_t n)
@@ -279,7 +217,7 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 	bool gone;
 	bool full;
 
-	while (drop_in_front(s, &p, &n, &m, &gone))
+	while (serve_front_request(s, &p, &n, &m, &gone))
 	{
 		s->request_wall_us = clock_turn_wall_us();
 		if (s->conf_serial != s->shard->conf_serial)

@@ -227,6 +227,8 @@ leave(struct session *s)
 	conn_close(&s->conn);
 	if (s->pool != NULL)
 		pool_session_count(s->pool, -1);
+	throttle_leave(&s->throttle, s->limits == NULL ? NULL : &s->limits->now, shard->conf_serial,
+				   s->relay.n_queries);
 	client_limits_leave(&shard->client_limits, &s->limits);
 	for (int i = 0; i < 2; i++)
 		if (s->client_of[i] != NULL)

@@ -21,6 +21,7 @@
 #include "core/pool.h"
 #include "core/registry.h"
 #include "core/relay.h"
+#include "core/throttle.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/peer_addr.h"
@@ -69,6 +70,7 @@ struct session
 	enum pool_mode mode;
 	bool counted;               /* in max_client_conn */
 	struct quota *client_of[2]; /* where it is counted as a client: its database and its user */
+	struct throttle throttle;   /* rates of its user and its address */
 	bool admin;                 /* console: may change things */
 	bool skipping;              /* console: extended protocol messages up to Sync */
 	bool said_goodbye;          /* by Terminate: what it asked for before is done */
