@@ -4,7 +4,7 @@
  * conf_load() reads pgbouncer.ini's dialect, %include and auth_file into one arena; a snapshot
  * never changes and is shared by all threads without locks (P9). RELOAD loads a new one and keeps
  * the old when anything in the file is wrong. The option table conf/options.def is the one source
- * for the parser, SHOW CONFIG, the sample file and docs/pooler-settings.md.
+ * for the parser, SHOW CONFIG, the sample file and docs/pooler.md.
  *
  * Every option is a field of struct conf with the key's name; times are microseconds in uint64_t
  * and carry the suffix _us (but tcp_keepidle and tcp_keepintvl, which the kernel wants in whole
