@@ -102,7 +102,7 @@ check_shell()
 
 check_python()
 {
-    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tools/pooler_docs.py
+    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tests/clients tools/pooler_docs.py
 }
 
 check_meta()
