@@ -213,6 +213,23 @@ open_sockets(const struct conf *conf)
 	}
 }
 
+/* Those that core/housekeep takes: until it is there they would end the process, although its port
+ * already answers, so they wait. */
+static void
+hold_signals(int how)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGHUP);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	sigaddset(&held, SIGQUIT);
+	sigaddset(&held, SIGUSR1);
+	sigaddset(&held, SIGUSR2);
+	sigprocmask(how, &held, NULL);
+}
+
 static void
 seed(void)
 {
@@ -260,6 +277,7 @@ main(int argc, char **argv)
 	registry_encrypt(&registry, encryption);
 	registry.start_login = server_login_start;
 	become_user(a.user != NULL ? a.user : conf->user);
+	hold_signals(SIG_BLOCK);
 	open_sockets(conf);
 	if (!logging_apply(conf))
 		die(conf->logfile, strerror(errno));
@@ -268,6 +286,7 @@ main(int argc, char **argv)
 	if (!worker_start_all(&registry))
 		die("threads", strerror(errno));
 	housekeep_start(&registry);
+	hold_signals(SIG_UNBLOCK);
 	log_info("perfkit-pooler " PERFKIT_VERSION " is up: %d threads, pid %d", n, (int) getpid());
 	systemd_ready();
 	background_ready();

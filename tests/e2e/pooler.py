@@ -148,7 +148,7 @@ class Pooler:
             self.port = free_port()
             self.write()
             self._spawn()
-            wait_until(lambda: self.listens() or self._ended(), "the pooler to listen")
+            wait_until(lambda: self.is_up() or self._ended(), "the pooler to be up")
             if not self._ended():
                 return self
             if "in use" not in self.log():
@@ -172,6 +172,11 @@ class Pooler:
     def listens(self):
         """Whether it can be connected to."""
         return is_listening(self.port) and is_listening_on_unix(self.socket_path)
+
+    def is_up(self):
+        """Whether it has done all that it does at its start; it listens a moment before."""
+        quiet = is_rival() or "-q" in self.options
+        return self.listens() and (quiet or " is up: " in self.log())
 
     def _ended(self):
         return self.process.poll() is not None
