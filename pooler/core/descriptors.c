@@ -41,6 +41,7 @@ descriptors_wanted(const struct conf *conf, int n_threads)
 void
 descriptors_raise(const struct conf *conf, int n_threads)
 {
+	static int64_t told; /* not again after a reload that changes nothing about it */
 	struct rlimit limit;
 	int64_t wanted = descriptors_wanted(conf, n_threads);
 
@@ -52,9 +53,10 @@ descriptors_raise(const struct conf *conf, int n_threads)
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
 			return;
 	}
-	if (limit.rlim_cur < (rlim_t) wanted)
+	if (limit.rlim_cur < (rlim_t) wanted && wanted != told)
 		log_warning("only %llu file descriptors are allowed; max_client_conn = %lld and the pools "
 					"may need %lld: raise the limit (LimitNOFILE, ulimit -n)",
 					(unsigned long long) limit.rlim_cur, (long long) conf->max_client_conn,
 					(long long) wanted);
+	told = limit.rlim_cur < (rlim_t) wanted ? wanted : 0;
 }

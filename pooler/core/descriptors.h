@@ -13,7 +13,7 @@ struct conf;
 int64_t descriptors_wanted(const struct conf *conf, int n_threads);
 
 /* Raises the soft limit as far as the hard one lets us, and warns when that is less than wanted. At
- * start and after every reload. */
+ * start and after every reload; main thread. */
 void descriptors_raise(const struct conf *conf, int n_threads);
 
 #endif

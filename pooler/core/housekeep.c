@@ -224,7 +224,7 @@ adopted(struct gather *g)
 		encryption_free(old_encryption);
 	userwatch_start(r->main_loop.ev, r->conf->auth_file, reload_users);
 	log_info("configuration reloaded from %s", r->conf->path);
-	systemd_ready();
+	systemd_reloaded();
 	hk.reloading = false;
 	hk.reload = NULL;
 	answer(o, NULL);
@@ -274,7 +274,7 @@ reload(struct order *o)
 		conf_free((struct conf *) hk.next_conf);
 		apply_log_settings(hk.registry->conf); /* whoever rotates logs sends HUP */
 		log_error("reload failed, the old configuration stays in force: %s", error.text);
-		systemd_ready();
+		systemd_reloaded();
 		answer(o, error.text);
 		next_reload();
 		return;

@@ -26,6 +26,7 @@ static struct
 	struct sockaddr_un manager;
 	socklen_t manager_len; /* 0: nobody wants to know */
 	int n_sockets;
+	bool reloading;
 } systemd;
 
 static void
@@ -113,6 +114,15 @@ systemd_reloading(void)
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
 			 (long long) now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	notify(text);
+	systemd.reloading = true;
+}
+
+void
+systemd_reloaded(void)
+{
+	if (systemd.reloading)
+		notify("READY=1");
+	systemd.reloading = false;
 }
 
 void

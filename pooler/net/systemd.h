@@ -19,7 +19,9 @@ void systemd_start(void);
 int systemd_sockets(int *first);
 
 void systemd_ready(void);
-void systemd_reloading(void); /* until systemd_ready() */
+void systemd_reloading(void);
+/* Ready again, if a reload was announced. */
+void systemd_reloaded(void);
 void systemd_stopping(void);
 
 #endif

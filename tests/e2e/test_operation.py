@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -230,8 +231,8 @@ def test_log_pooler_errors(make_pooler):
 @pytest.fixture
 def dev_with_log(base_folder, make_pooler):
     """A folder to stand in for /dev, with a syslog socket that we read."""
-    dev = Path(base_folder) / "dev"
-    dev.mkdir()
+    dev = Path(tempfile.mkdtemp(dir=base_folder))
+    dev.chmod(0o755)
     for name in ("null", "zero", "urandom", "random"):
         (dev / name).touch()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
