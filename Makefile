@@ -31,11 +31,19 @@ pooler: ## build the pooler only; VARIANT=asan or tsan for a sanitizer build
 install: all ## install both into the PostgreSQL that pg_config names
 	@pg=$(PG) && $(SUB) -C pg_ext install PG_CONFIG="$$pg" && \
 		bin=$$("$$pg" --bindir) && install -d "$(DESTDIR)$$bin" && \
-		install -m 755 pooler/perfkit-pooler "$(DESTDIR)$$bin/perfkit-pooler"
+		install -m 755 pooler/perfkit-pooler "$(DESTDIR)$$bin/perfkit-pooler" && \
+		share=$$("$$pg" --sharedir)/perfkit && install -d "$(DESTDIR)$$share" && \
+		install -m 644 contrib/perfkit-pooler.socket contrib/perfkit-pooler.logrotate "$(DESTDIR)$$share" && \
+		sed "s|@bindir@|$$bin|" contrib/perfkit-pooler.service.in > "$(DESTDIR)$$share/perfkit-pooler.service" && \
+		man=$$("$$pg" --mandir) && install -d "$(DESTDIR)$$man/man1" "$(DESTDIR)$$man/man5" && \
+		install -m 644 docs/man/perfkit-pooler.1 "$(DESTDIR)$$man/man1" && \
+		install -m 644 docs/man/perfkit-pooler.ini.5 "$(DESTDIR)$$man/man5"
 
 uninstall: ## remove what install installed
 	@pg=$(PG) && $(SUB) -C pg_ext uninstall PG_CONFIG="$$pg" && \
-		rm -f "$(DESTDIR)$$("$$pg" --bindir)/perfkit-pooler"
+		rm -f "$(DESTDIR)$$("$$pg" --bindir)/perfkit-pooler" && \
+		rm -rf "$(DESTDIR)$$("$$pg" --sharedir)/perfkit" && man=$$("$$pg" --mandir) && \
+		rm -f "$(DESTDIR)$$man/man1/perfkit-pooler.1" "$(DESTDIR)$$man/man5/perfkit-pooler.ini.5"
 
 installcheck: ## run the SQL tests against a running server with perfkit installed and preloaded
 	@pg=$(PG) && "$$(dirname "$$("$$pg" --pgxs)")/../test/regress/pg_regress" \

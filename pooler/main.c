@@ -1,13 +1,13 @@
 /*
  * main.c - command line, user, process: then everything is up to the loops.
  *
- *   perfkit-pooler [-d] [-q] [-v] [-u user] [-V] [-h] config.ini
+ *   perfkit-pooler [-d] [-q] [-v] [-R] [-u user] [-V] [-h] config.ini
  *
- * Start order: configuration, log, sockets (so that a taken port is told on stderr and by the exit
- * code), user, background, threads.
+ * Start order: configuration, background, user, sockets, log file, pidfile, threads; then the
+ * service manager and the starter of a background process are told that it is up. All that can fail
+ * comes before that, so it is told on stderr and by the exit code (base/background.h).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <openssl/rand.h>
@@ -16,20 +16,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/background.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/pidfile.h"
 #include "conf/conf.h"
+#include "core/descriptors.h"
 #include "core/encryption.h"
 #include "core/housekeep.h"
+#include "core/logging.h"
 #include "core/registry.h"
 #include "core/server_login.h"
 #include "core/worker.h"
 #include "net/listen.h"
 #include "net/resolve.h"
+#include "net/systemd.h"
 
 #ifndef PERFKIT_VERSION
 #define PERFKIT_VERSION "0.1.0"
@@ -40,6 +44,7 @@ struct arguments
 	bool daemon;
 	bool quiet;
 	bool verbose;
+	bool reboot;
 	const char *user;
 	const char *path;
 };
@@ -49,19 +54,21 @@ static struct registry registry;
 static void
 usage(FILE *to)
 {
-	fputs("perfkit-pooler: connection pooler for PostgreSQL\n"
-		  "\n"
-		  "Usage: perfkit-pooler [-d] [-q] [-v] [-u user] config.ini\n"
-		  "       perfkit-pooler -V | -h | --sample-config\n"
-		  "\n"
-		  "  -d, --daemon         run in the background (needs logfile)\n"
-		  "  -q, --quiet          do not log to stderr\n"
-		  "  -v, --verbose        log more\n"
-		  "  -u, --user=NAME      run as this user\n"
-		  "  -V, --version        show the version\n"
-		  "  -h, --help           show this\n"
-		  "      --sample-config  print a commented configuration file\n",
-		  to);
+	fputs(
+		"perfkit-pooler: connection pooler for PostgreSQL\n"
+		"\n"
+		"Usage: perfkit-pooler [-d] [-q] [-v] [-R] [-u user] config.ini\n"
+		"       perfkit-pooler -V | -h | --sample-config\n"
+		"\n"
+		"  -d, --daemon         run in the background (needs pidfile, and logfile or syslog)\n"
+		"  -q, --quiet          do not log to stderr\n"
+		"  -v, --verbose        log more\n"
+		"  -R, --reboot         as without it: connections are not taken over (see so_reuseport)\n"
+		"  -u, --user=NAME      run as this user\n"
+		"  -V, --version        show the version\n"
+		"  -h, --help           show this\n"
+		"      --sample-config  print a commented configuration file\n",
+		to);
 }
 
 static void
@@ -76,14 +83,19 @@ static void
 parse_arguments(int argc, char **argv, struct arguments *a)
 {
 	static const struct option options[] = {
-		{"daemon", no_argument, NULL, 'd'},        {"quiet", no_argument, NULL, 'q'},
-		{"verbose", no_argument, NULL, 'v'},       {"user", required_argument, NULL, 'u'},
-		{"version", no_argument, NULL, 'V'},       {"help", no_argument, NULL, 'h'},
-		{"sample-config", no_argument, NULL, 's'}, {NULL, 0, NULL, 0},
+		{"daemon", no_argument, NULL, 'd'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"user", required_argument, NULL, 'u'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{"sample-config", no_argument, NULL, 's'},
+		{"reboot", no_argument, NULL, 'R'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "dqvu:Vh", options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "dqvRu:Vh", options, NULL)) != -1)
 	{
 		switch (c)
 		{
@@ -95,6 +107,9 @@ parse_arguments(int argc, char **argv, struct arguments *a)
 				break;
 			case 'v':
 				a->verbose = true;
+				break;
+			case 'R':
+				a->reboot = true;
 				break;
 			case 'u':
 				a->user = optarg;
@@ -129,27 +144,6 @@ die(const char *what, const char *why)
 	exit(1);
 }
 
-/* One descriptor per client and server; the soft limit is raised as far as the hard one lets us. */
-static void
-raise_descriptor_limit(const struct conf *conf)
-{
-	struct rlimit limit;
-	rlim_t wanted = (rlim_t) conf->max_client_conn + 1000;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	if (limit.rlim_cur < limit.rlim_max)
-	{
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-		getrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (limit.rlim_cur < wanted)
-		log_warning("only %llu file descriptors are allowed; max_client_conn=%lld may need %llu",
-					(unsigned long long) limit.rlim_cur, (long long) conf->max_client_conn,
-					(unsigned long long) wanted);
-}
-
 static void
 become_user(const char *name)
 {
@@ -164,62 +158,24 @@ become_user(const char *name)
 	pw = getpwnam(name);
 	if (pw == NULL)
 		die(name, "no such user");
+	if (pw->pw_uid == 0)
+		die("will not run as root", "give another user with -u or the option \"user\"");
 	if (pw->pw_uid == geteuid())
 		return;
 	if (initgroups(name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
 		die(name, strerror(errno));
-	if (geteuid() == 0)
-		die("will not run as root", "give a user with -u or the option \"user\"");
 }
 
+/* As PgBouncer: what runs unseen must be found again, by its pid and by its log. */
 static void
 go_to_background(const struct conf *conf)
 {
-	int null;
-
-	if (conf->logfile[0] == '\0')
-		die("cannot run in the background", "logfile must be set");
-	switch (fork())
-	{
-		case -1:
-			die("fork", strerror(errno));
-		case 0:
-			break;
-		default:
-			_exit(0);
-	}
-	setsid();
-	null = open("/dev/null", O_RDWR);
-	if (null >= 0)
-	{
-		dup2(null, 0);
-		dup2(null, 1);
-		dup2(null, 2);
-		if (null > 2)
-			close(null);
-	}
-	log_set_stderr(false);
-}
-
-/* False when another process that still runs has written it. */
-static void
-write_pidfile(const char *path)
-{
-	FILE *f;
-	long pid = 0;
-
-	if (path[0] == '\0')
-		return;
-	f = fopen(path, "r");
-	if (f != NULL)
-	{
-		if (fscanf(f, "%ld", &pid) == 1 && pid > 0 && pid != getpid() && kill((pid_t) pid, 0) == 0)
-			die(path, "pidfile exists and its process runs");
-		fclose(f);
-	}
-	f = fopen(path, "w");
-	if (f == NULL || fprintf(f, "%ld\n", (long) getpid()) < 0 || fclose(f) != 0)
-		die(path, strerror(errno));
+	if (conf->pidfile[0] == '\0')
+		die("cannot run in the background", "pidfile must be set");
+	if (conf->logfile[0] == '\0' && !conf->syslog)
+		die("cannot run in the background", "logfile or syslog must be set");
+	if (!background_start())
+		die("cannot run in the background", strerror(errno));
 }
 
 static void
@@ -235,7 +191,7 @@ accepted(int fd, const struct peer_addr *peer, void *arg)
 static void
 open_sockets(const struct conf *conf)
 {
-	const struct listen_where where = {
+	struct listen_where where = {
 		.addr = conf->listen_addr,
 		.port = (int) conf->listen_port,
 		.unix_dir = conf->unix_socket_dir,
@@ -245,11 +201,33 @@ open_sockets(const struct conf *conf)
 	};
 	char error[512];
 
+	where.n_ready = systemd_sockets(&where.first_ready);
+	if (where.n_ready > 0)
+		log_info("listening on %d sockets of the service manager, instead of listen_addr and "
+				 "unix_socket_dir",
+				 where.n_ready);
 	if (!listen_open(&registry.main_loop, &where, accepted, &registry, error, sizeof(error)))
 	{
 		log_error("%s", error);
 		exit(1);
 	}
+}
+
+/* Those that core/housekeep takes: until it is there they would end the process, although its port
+ * already answers, so they wait. */
+static void
+hold_signals(int how)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGHUP);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	sigaddset(&held, SIGQUIT);
+	sigaddset(&held, SIGUSR1);
+	sigaddset(&held, SIGUSR2);
+	sigprocmask(how, &held, NULL);
 }
 
 static void
@@ -274,6 +252,7 @@ main(int argc, char **argv)
 	parse_arguments(argc, argv, &a);
 	log_set_stderr(!a.quiet);
 	seed();
+	systemd_start();
 	signal(SIGPIPE, SIG_IGN); /* OpenSSL's writes to those who have left */
 	conf = conf_load(a.path, true, &error);
 	encryption = conf == NULL ? NULL : encryption_new(conf, &error);
@@ -284,30 +263,38 @@ main(int argc, char **argv)
 		conf_free(conf);
 		return 1;
 	}
-	log_set_level(a.verbose || conf->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-	raise_descriptor_limit(conf);
+	if (a.verbose)
+		log_set_least(LOG_LEVEL_DEBUG);
+	if (a.reboot)
+		log_warning("-R: the connections of a running process are not taken over; for a restart "
+					"without an interruption see so_reuseport and SHUTDOWN WAIT_FOR_CLIENTS");
 	n = conf->threads > 0 ? (int) conf->threads : (int) sysconf(_SC_NPROCESSORS_ONLN);
 	if (a.daemon)
 		go_to_background(conf);
+	descriptors_raise(conf, n);
 	if (!registry_init(&registry, n, conf))
 		die("event loops", strerror(errno));
 	registry_encrypt(&registry, encryption);
 	registry.start_login = server_login_start;
 	become_user(a.user != NULL ? a.user : conf->user);
+	hold_signals(SIG_BLOCK);
 	open_sockets(conf);
-	if (!log_open_file(conf->logfile))
+	if (!logging_apply(conf))
 		die(conf->logfile, strerror(errno));
-	write_pidfile(conf->pidfile);
+	if (!pidfile_take(conf->pidfile, error.text, sizeof(error.text)))
+		die("cannot start", error.text);
 	if (!worker_start_all(&registry))
 		die("threads", strerror(errno));
 	housekeep_start(&registry);
+	hold_signals(SIG_UNBLOCK);
 	log_info("perfkit-pooler " PERFKIT_VERSION " is up: %d threads, pid %d", n, (int) getpid());
+	systemd_ready();
+	background_ready();
 	loop_run(&registry.main_loop);
 
 	worker_join_all(&registry);
 	housekeep_stop();
-	if (registry.conf->pidfile[0] != '\0')
-		unlink(registry.conf->pidfile);
+	pidfile_release();
 	log_info("bye");
 	conf = (struct conf *) registry.conf;
 	encryption = registry.encryption;

@@ -2,7 +2,7 @@
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
 # Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz, stress, pool_stress,
-# pgsuite, capsuite, which --long runs too, and newer, for PostgreSQL 17 and later. Servers run as
+# clients, pgsuite, capsuite, which --long runs too, and newer, for PostgreSQL 17 and later. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -12,7 +12,7 @@
 . "$TOP/tools/cluster.sh"
 
 ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
-OTHER_SUITES=(fuzz stress pool_stress pgsuite capsuite newer) # named by check-asan, check-long and check-17
+OTHER_SUITES=(fuzz stress pool_stress clients pgsuite capsuite newer) # named by check-asan, check-long and check-17
 FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
 STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
 SUITE_SECONDS=900 # a suite that takes longer hangs, even on a busy machine; sanitizer builds get twice that
@@ -257,6 +257,12 @@ suite_newer()
     run_pytest "$SRC/tests/e2e/test_newer.py"
 }
 
+# clients: all real clients, also those that take long to build
+suite_clients()
+{
+    PERFKIT_CLIENTS=all PERFKIT_TEST_PATIENCE=5 run_pytest "$SRC/tests/e2e/test_clients.py"
+}
+
 # pool_stress: the pool alone, four loops at once; for the ThreadSanitizer build
 suite_pool_stress()
 {
@@ -440,7 +446,7 @@ run_long()
     run_suites
     VARIANT=tsan SUITES=(unit e2e pool_stress)
     run_suites
-    VARIANT=default SUITES=(stress pgsuite capsuite)
+    VARIANT=default SUITES=(stress clients pgsuite capsuite)
     run_suites
     SUITES=(regress isolation tap e2e crash)
     for round in $(seq "${PERFKIT_LONG_ROUNDS:-5}"); do
@@ -467,7 +473,10 @@ while [ $# -gt 0 ]; do
 done
 [ ${#SUITES[@]} -gt 0 ] || SUITES=("${ALL_SUITES[@]}")
 
-"$TOP/tools/setup.sh" check || exit 1
+case "$LONG ${SUITES[*]}" in
+    yes* | *clients*) "$TOP/tools/setup.sh" check clients || exit 1 ;;
+    *) "$TOP/tools/setup.sh" check || exit 1 ;;
+esac
 mkdir -p "$TOP/build"
 use_cluster
 use_programs

@@ -102,7 +102,7 @@ check_shell()
 
 check_python()
 {
-    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite
+    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tests/clients tools/pooler_docs.py tools/pooler_console.py
 }
 
 check_meta()
@@ -118,6 +118,14 @@ check_layers()
 check_sizes()
 {
     tests/check_sizes.sh
+}
+
+check_docs()
+{
+    local code=0
+    /usr/bin/python3 tools/pooler_docs.py --check || code=1
+    /usr/bin/python3 tools/pooler_console.py --check || code=1
+    return "$code"
 }
 
 check_settings()
@@ -155,6 +163,7 @@ mkdir -p "$LOGS"
 run_check format "clang-format"
 run_check layers "the include law"
 run_check sizes "functions <= 100 lines, files <= 600"
+run_check docs "the pooler's pages are what its tables say"
 run_check settings "each setting of the pooler stands in a test"
 run_check meta "META.json is PGXN meta-spec 1.0"
 run_check shell "shellcheck"

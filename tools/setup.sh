@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh [build|run|check|lint]... - installs what the named targets need and the system lacks.
+# setup.sh [build|run|check|clients|lint]... - installs what the named targets need and the system lacks.
 #
 # Debian and Ubuntu packages through apt-get, nothing else; sudo only when not root and only when
 # something is missing. The server package would create and start a cluster of its own: that is
@@ -10,6 +10,7 @@
 
 NEEDED=()  # packages, in the order of installation
 MISSING=() # those of NEEDED that are not there
+WISHED=()  # packages whose tests are left out where they cannot be had
 SUDO=()    # what to put before a command that needs root
 
 # -- what is needed --------------------------------------------------------------------------------
@@ -27,6 +28,15 @@ need()
         return 0
     fi
     NEEDED+=("$1")
+}
+
+# wish <package> [command]: as need, but nothing fails without it
+wish()
+{
+    if [ $# -gt 1 ] && have "$2"; then
+        return 0
+    fi
+    WISHED+=("$1")
 }
 
 # offered_postgresql: prints the major version that this system's packages offer, or nothing
@@ -101,6 +111,19 @@ need_for_check()
     need python3-pytest-xdist
     need python3-psycopg
     need python3-croniter
+    wish node-pg
+}
+
+# real clients of make check-long: tests/clients
+need_for_clients()
+{
+    need_for_check
+    wish python3-asyncpg
+    wish default-jdk-headless javac
+    wish libpostgresql-jdbc-java
+    wish golang-go go
+    wish golang-github-jackc-pgx-v4-dev
+    wish pg-activity pg_activity
 }
 
 need_for_lint()
@@ -195,6 +218,21 @@ install_missing()
     apt install -y --no-install-recommends "${MISSING[@]}"
 }
 
+# install_wishes: each by itself, so that one that does not fit here stands in no other's way
+install_wishes()
+{
+    local package
+    for package in "${WISHED[@]}"; do
+        is_installed "$package" && continue
+        if apt-get -qq -s install "$package" > /dev/null 2>&1; then
+            say "installing $package"
+            become_root
+            apt install -y --no-install-recommends "$package" && continue
+        fi
+        say "$package cannot be installed here: its tests are left out"
+    done
+}
+
 # -- main ------------------------------------------------------------------------------------------
 
 [ $# -gt 0 ] || set -- build
@@ -215,8 +253,8 @@ LOG=$(mktemp "${TMPDIR:-/tmp}/perfkit-setup-XXXXXX.log")
 trap leave EXIT
 for group in "$@"; do
     case $group in
-        build | run | check | lint) "need_for_$group" ;;
-        *) die "usage: setup.sh [build|run|check|lint]..." ;;
+        build | run | check | clients | lint) "need_for_$group" ;;
+        *) die "usage: setup.sh [build|run|check|clients|lint]..." ;;
     esac
 done
 for package in "${NEEDED[@]}"; do
@@ -237,4 +275,5 @@ if [ ${#MISSING[@]} -gt 0 ]; then
     [ "${PG_CONFIG:-}" ] || find_pg_config > /dev/null ||
         die "PostgreSQL was installed, but no pg_config of $OLDEST_POSTGRESQL or newer is there (log: $LOG)"
 fi
+[ ${#WISHED[@]} = 0 ] || install_wishes
 : > "$LOG"

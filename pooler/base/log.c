@@ -24,15 +24,33 @@
 #include "base/clock.h"
 
 static _Atomic(int) shown_level = LOG_LEVEL_INFO;
+static _Atomic(int) least_level = LOG_LEVEL_ERROR;
 static _Atomic(bool) to_stderr = true;
 static _Atomic(int) file_fd = -1;
+static void (*_Atomic sink)(enum log_level level, const char *line, size_t len);
 
 static const char *const level_names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
 
 void
 log_set_level(enum log_level level)
 {
-	atomic_store_explicit(&shown_level, (int) level, memory_order_relaxed);
+	int least = atomic_load(&least_level);
+
+	atomic_store_explicit(&shown_level, (int) level > least ? (int) level : least,
+						  memory_order_relaxed);
+}
+
+void
+log_set_least(enum log_level level)
+{
+	atomic_store(&least_level, (int) level);
+	log_set_level((enum log_level) atomic_load(&shown_level));
+}
+
+void
+log_set_sink(void (*to)(enum log_level level, const char *line, size_t len))
+{
+	atomic_store(&sink, to);
 }
 
 bool
@@ -130,6 +148,7 @@ log_line(enum log_level level, const char *fmt, ...)
 	size_t len;
 	int wanted;
 	int fd;
+	void (*also)(enum log_level, const char *, size_t);
 	va_list args;
 
 	if (!log_wants(level))
@@ -145,6 +164,9 @@ log_line(enum log_level level, const char *fmt, ...)
 	if (len > LOG_LINE_MAX - 1)
 		len = cut_before_partial_char(line, LOG_LINE_MAX - 1);
 	replace_control_chars(line + prefix, len - prefix);
+	also = atomic_load(&sink);
+	if (also != NULL)
+		also(level, line + prefix, len - prefix);
 	line[len++] = '\n';
 
 	fd = atomic_load(&file_fd);

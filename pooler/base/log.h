@@ -11,6 +11,7 @@
 #define PERFKIT_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define LOG_LINE_MAX 2048
 
@@ -25,6 +26,10 @@ enum log_level
 /* What is shown: everything up to this level. Callable from any thread at any time. */
 void log_set_level(enum log_level level);
 
+/* At least this much is shown, whatever log_set_level() says from now on: -v on the command line.
+ */
+void log_set_least(enum log_level level);
+
 /* False when the level is hidden: spares building arguments. */
 bool log_wants(enum log_level level);
 
@@ -36,6 +41,12 @@ void log_set_stderr(bool on);
  * the file. Returns false with errno set and keeps the old file when the new one cannot be opened.
  */
 bool log_open_file(const char *path);
+
+/*
+ * Where lines go besides (NULL: nowhere else): called by every thread, with a line that has neither
+ * a date nor an end of line. It must not log.
+ */
+void log_set_sink(void (*sink)(enum log_level level, const char *line, size_t len));
 
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

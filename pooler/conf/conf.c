@@ -37,39 +37,67 @@ first_policy(enum state_policy user, enum state_policy database, enum state_poli
 	return database != STATE_POLICY_UNSET ? database : global;
 }
 
+/* Somebody about whom no entry says anything. */
+static const struct conf_database any_database = {
+	.pool_mode = POOL_MODE_UNSET,
+	.session_state = STATE_POLICY_UNSET,
+	.pool_size = -1,
+	.min_pool_size = -1,
+	.reserve_pool_size = -1,
+	.max_db_connections = -1,
+	.max_db_client_connections = -1,
+	.max_client_waiting = -1,
+	.max_statement_length = -1,
+	.max_user_connection_rate = -1,
+	.max_user_query_rate = -1,
+	.max_address_connection_rate = -1,
+	.max_address_query_rate = -1,
+	.rate_burst_us = -1,
+	.server_lifetime_us = -1,
+	.query_wait_timeout_us = -1,
+};
+static const struct conf_user any_user = {
+	.pool_mode = POOL_MODE_UNSET,
+	.session_state = STATE_POLICY_UNSET,
+	.pool_size = -1,
+	.reserve_pool_size = -1,
+	.max_user_connections = -1,
+	.max_user_client_connections = -1,
+	.max_client_waiting = -1,
+	.max_statement_length = -1,
+	.max_user_connection_rate = -1,
+	.max_user_query_rate = -1,
+	.max_address_connection_rate = -1,
+	.max_address_query_rate = -1,
+	.rate_burst_us = -1,
+	.query_timeout_us = -1,
+	.query_wait_timeout_us = -1,
+	.idle_transaction_timeout_us = -1,
+	.transaction_timeout_us = -1,
+	.client_idle_timeout_us = -1,
+};
+
+static void
+rate_limits(const struct conf *c, const struct conf_database *db, const struct conf_user *u,
+			struct conf_limits *out)
+{
+	out->max_user_connection_rate = first_given(
+		u->max_user_connection_rate, db->max_user_connection_rate, c->max_user_connection_rate);
+	out->max_user_query_rate =
+		first_given(u->max_user_query_rate, db->max_user_query_rate, c->max_user_query_rate);
+	out->max_address_connection_rate =
+		first_given(u->max_address_connection_rate, db->max_address_connection_rate,
+					c->max_address_connection_rate);
+	out->max_address_query_rate = first_given(u->max_address_query_rate, db->max_address_query_rate,
+											  c->max_address_query_rate);
+	out->rate_burst_us = first_given_us(u->rate_burst_us, db->rate_burst_us, c->rate_burst_us);
+	out->query_rates = out->max_user_query_rate > 0 || out->max_address_query_rate > 0;
+}
+
 void
 conf_limits(const struct conf *c, const struct conf_database *db, const char *user,
 			struct conf_limits *out)
 {
-	/* Somebody about whom no entry says anything. */
-	static const struct conf_database any_database = {
-		.pool_mode = POOL_MODE_UNSET,
-		.session_state = STATE_POLICY_UNSET,
-		.pool_size = -1,
-		.min_pool_size = -1,
-		.reserve_pool_size = -1,
-		.max_db_connections = -1,
-		.max_db_client_connections = -1,
-		.max_client_waiting = -1,
-		.max_statement_length = -1,
-		.server_lifetime_us = -1,
-		.query_wait_timeout_us = -1,
-	};
-	static const struct conf_user any_user = {
-		.pool_mode = POOL_MODE_UNSET,
-		.session_state = STATE_POLICY_UNSET,
-		.pool_size = -1,
-		.reserve_pool_size = -1,
-		.max_user_connections = -1,
-		.max_user_client_connections = -1,
-		.max_client_waiting = -1,
-		.max_statement_length = -1,
-		.query_timeout_us = -1,
-		.query_wait_timeout_us = -1,
-		.idle_transaction_timeout_us = -1,
-		.transaction_timeout_us = -1,
-		.client_idle_timeout_us = -1,
-	};
 	const struct conf_user *u = user != NULL ? conf_find_user(c, user) : NULL;
 	const struct conf_user *pool_user = u;
 
@@ -112,6 +140,7 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.client_idle_timeout_us =
 			first_given_us(u->client_idle_timeout_us, -1, c->client_idle_timeout_us),
 	};
+	rate_limits(c, db, u, out);
 }
 
 static bool

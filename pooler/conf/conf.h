@@ -4,7 +4,7 @@
  * conf_load() reads pgbouncer.ini's dialect, %include and auth_file into one arena; a snapshot
  * never changes and is shared by all threads without locks (P9). RELOAD loads a new one and keeps
  * the old when anything in the file is wrong. The option table conf/options.def is the one source
- * for the parser, SHOW CONFIG, the sample file and docs/pooler-settings.md.
+ * for the parser, SHOW CONFIG, the sample file and docs/pooler.md.
  *
  * Every option is a field of struct conf with the key's name; times are microseconds in uint64_t
  * and carry the suffix _us (but tcp_keepidle and tcp_keepintvl, which the kernel wants in whole
@@ -86,6 +86,11 @@ struct conf_database
 	int64_t max_db_client_connections;
 	int64_t max_client_waiting;
 	int64_t max_statement_length;
+	int64_t max_user_connection_rate;
+	int64_t max_user_query_rate;
+	int64_t max_address_connection_rate;
+	int64_t max_address_query_rate;
+	int64_t rate_burst_us;
 	int64_t server_lifetime_us;
 	int64_t query_wait_timeout_us;
 	int load_balance_hosts; /* 0 disable, 1 round-robin, -1 not given */
@@ -104,6 +109,11 @@ struct conf_user
 	int64_t max_user_client_connections;
 	int64_t max_client_waiting;
 	int64_t max_statement_length;
+	int64_t max_user_connection_rate;
+	int64_t max_user_query_rate;
+	int64_t max_address_connection_rate;
+	int64_t max_address_query_rate;
+	int64_t rate_burst_us;
 	int64_t query_timeout_us;
 	int64_t query_wait_timeout_us;
 	int64_t idle_transaction_timeout_us;
@@ -212,6 +222,12 @@ struct conf_limits
 	uint64_t transaction_timeout_us;
 	uint64_t client_idle_timeout_us;
 	enum state_policy session_state;
+	int64_t max_user_connection_rate; /* per second, 0: none; like the next three */
+	int64_t max_user_query_rate;
+	int64_t max_address_connection_rate;
+	int64_t max_address_query_rate;
+	uint64_t rate_burst_us;
+	bool query_rates; /* one of queries is there */
 };
 void conf_limits(const struct conf *c, const struct conf_database *db, const char *user,
 				 struct conf_limits *out);

@@ -427,7 +427,7 @@ conf_load_from(const struct conf_source *source, const char *path, struct conf_e
 		conf_free(load.conf);
 		return NULL;
 	}
-	if (load.conf->conffile == NULL)
+	if (load.conf->conffile == NULL || *load.conf->conffile == '\0')
 		load.conf->conffile = load.conf->path;
 	return load.conf;
 }

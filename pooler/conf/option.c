@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 
 #define US_PER_SECOND UINT64_C(1000000)
 #define US_PER_MS UINT64_C(1000)
@@ -32,6 +33,7 @@
 #define OPTION_AT_STATE_POLICY(key) offsetof(struct conf, key)
 #define OPTION_AT_AUTH_TYPE(key) offsetof(struct conf, key)
 #define OPTION_AT_SSLMODE(key) offsetof(struct conf, key)
+#define OPTION_AT_FACILITY(key) offsetof(struct conf, key)
 
 #define OPTION_CHANGE_RELOAD false
 #define OPTION_CHANGE_RESTART true
@@ -86,6 +88,17 @@ static const struct value_word sslmodes[] = {
 	{NULL, 0},
 };
 
+/* syslog(3)'s codes; the names are those of every syslog.conf. */
+static const struct value_word facilities[] = {
+	{"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"cron", LOG_CRON},
+	{"daemon", LOG_DAEMON}, {"ftp", LOG_FTP},           {"kern", LOG_KERN},
+	{"lpr", LOG_LPR},       {"mail", LOG_MAIL},         {"news", LOG_NEWS},
+	{"syslog", LOG_SYSLOG}, {"user", LOG_USER},         {"uucp", LOG_UUCP},
+	{"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1},     {"local2", LOG_LOCAL2},
+	{"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},     {"local5", LOG_LOCAL5},
+	{"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7},     {NULL, 0},
+};
+
 static const struct value_word hosts_modes[] = {
 	{"disable", 0},
 	{"round-robin", 1},
@@ -122,6 +135,8 @@ words_of(enum option_type type)
 			return sslmodes;
 		case OPTION_STATE_POLICY:
 			return state_policies;
+		case OPTION_FACILITY:
+			return facilities;
 		case OPTION_HOSTS:
 			return hosts_modes;
 		default:

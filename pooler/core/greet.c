@@ -151,6 +151,32 @@ negotiate(struct session *s, const struct startup *packet, struct pgwriter *w)
 		pgw_negotiate(w, PROTOCOL(s->minor), packet->pq_options, packet->n_pq_options);
 }
 
+/* False: one too many; the session has been ended. */
+static bool
+within_rate(struct session *s, const struct conf_limits *limits, enum rate_kind kind)
+{
+	struct throttle_error error;
+
+	if (throttle_connection(&s->throttle, limits, kind, &error))
+		return true;
+	session_end(s, &error.e, error.message);
+	return false;
+}
+
+/* Before anything is looked up or proved. */
+static bool
+address_may_come(struct session *s)
+{
+	const struct conf *conf = s->shard->conf;
+	struct conf_limits limits;
+
+	if (admin_is_console(conf, s->database))
+		return true;
+	throttle_init(&s->throttle, &s->shard->registry->rates, s->user, s->port == 0 ? NULL : s->addr);
+	conf_limits(conf, conf_find_database(conf, s->database), s->user, &limits);
+	return within_rate(s, &limits, RATE_ADDRESS);
+}
+
 /* A place among max_client_conn; the console has room always. */
 static bool
 take_place(struct session *s)
@@ -237,7 +263,7 @@ authenticated(struct session *s)
 		return;
 	}
 	conf_limits(conf, db, s->user, &limits);
-	if (!take_shared_places(s, conf, &limits))
+	if (!within_rate(s, &limits, RATE_USER) || !take_shared_places(s, conf, &limits))
 		return;
 	pool = s->replicate != NULL
 			   ? registry_replication_pool(s->shard->registry, conf, db, s->database, s->user)
@@ -327,7 +353,7 @@ started(struct session *s, const struct startup *packet)
 	struct pgwriter w;
 	struct pgw_error e;
 
-	if (!greet_tls_enough(s) || !take_names(s, packet) || !take_place(s))
+	if (!greet_tls_enough(s) || !take_names(s, packet) || !address_may_come(s) || !take_place(s))
 		return;
 	if (!replicate_asked(packet, &s->replicate, &e))
 	{

@@ -21,27 +21,28 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "core/descriptors.h"
 #include "core/encryption.h"
 #include "core/forget.h"
 #include "core/gather.h"
+#include "core/logging.h"
 #include "core/operate.h"
 #include "core/order.h"
-#include "core/past.h"
+#include "core/period.h"
 #include "core/registry.h"
 #include "core/userwatch.h"
+#include "net/systemd.h"
 
 static struct
 {
 	struct registry *registry;
 	ev_signal signals[6];
-	ev_timer stats;
 	struct list waiting;  /* RELOAD and SET behind another one */
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
 	bool users_changed; /* auth_file, while another reload was under way */
 	const struct conf *next_conf;
 	struct encryption *next_encryption; /* of it */
-	uint64_t period_started_us;
 } hk;
 
 static void carry_out(struct order *o);
@@ -52,8 +53,7 @@ static void reload_users(void);
 static void
 apply_log_settings(const struct conf *conf)
 {
-	log_set_level(conf->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-	if (!log_open_file(conf->logfile))
+	if (!logging_apply(conf))
 		log_error("logfile \"%s\" cannot be opened; the old one is kept", conf->logfile);
 }
 
@@ -156,6 +156,7 @@ adopted(struct gather *g)
 	forget_start(r);
 	operate_trim();
 	apply_log_settings(r->conf);
+	descriptors_raise(r->conf, r->n_shards);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
@@ -165,6 +166,7 @@ adopted(struct gather *g)
 		log_info("setting \"%s\" changed on the console", o->name);
 	else
 		log_info("configuration reloaded from %s", r->conf->path);
+	systemd_reloaded();
 	hk.reloading = false;
 	hk.reload = NULL;
 	order_done(o);
@@ -207,7 +209,9 @@ reload_failed(struct order *o, const struct conf_error *error)
 	}
 	else
 	{
+		apply_log_settings(hk.registry->conf); /* whoever rotates logs sends HUP */
 		log_error("reload failed, the old configuration stays in force: %s", error->text);
+		systemd_reloaded();
 		order_failed(o, "55000", "%s", error->text);
 	}
 	next_reload();
@@ -226,8 +230,10 @@ reload(struct order *o)
 			list_append(&hk.waiting, &o->node);
 		return;
 	}
+	if (o == NULL || o->kind == ORDER_RELOAD)
+		systemd_reloading();
 	hk.next_conf = o != NULL && o->kind == ORDER_SET ? conf_load_set(old, o->name, o->value, &error)
-													 : conf_load(old->path, true, &error);
+													 : conf_load(old->conffile, true, &error);
 	hk.next_encryption = hk.next_conf == NULL ? NULL : encryption_new(hk.next_conf, &error);
 	if (hk.next_encryption == NULL)
 	{
@@ -287,75 +293,23 @@ signal_event(struct ev_loop *ev, ev_signal *w, int revents)
 	}
 }
 
-/* ---- statistics ---- */
-
-static void
-end_period(struct stats_kept *k, int64_t count[4])
-{
-	stats_end_period(k);
-	count[0] += (int64_t) k->last_period.xact_count;
-	count[1] += (int64_t) k->last_period.query_count;
-	count[2] += (int64_t) k->last_period.query_time;
-	count[3] += (int64_t) k->last_period.wait_time;
-}
-
-static void
-period_work(struct gather_part *part)
-{
-	registry_foreach_pool(e, part->shard->registry)
-		end_period(&e->local[part->shard->loop.index].stats, part->count);
-	for (struct past *p = part->shard->past; p != NULL; p = p->hh.next)
-		end_period(&p->kept, part->count);
-}
-
-static void
-period_done(struct gather *g)
-{
-	uint64_t now = clock_now_us();
-	uint64_t length = now - hk.period_started_us;
-	int64_t sum[4] = {0};
-
-	for (int i = 0; i < g->n; i++)
-		for (int k = 0; k < 4; k++)
-			sum[k] += g->parts[i].count[k];
-	atomic_store(&hk.registry->stats_period_us, length);
-	hk.period_started_us = now;
-	if (hk.registry->conf->log_stats && length > 0)
-		log_info("stats: %.0f xacts/s, %.0f queries/s, query %.0f us, wait %.0f us on average",
-				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
-				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
-				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
-}
-
-static void
-stats_event(struct ev_loop *ev, ev_timer *w, int revents)
-{
-	double period = (double) hk.registry->conf->stats_period_us / 1e6;
-
-	(void) revents;
-	gather_start(hk.registry, &hk.registry->main_loop, period_work, period_done, NULL);
-	ev_timer_set(w, period > 0 ? period : 60., 0.);
-	ev_timer_start(ev, w);
-}
+/* ---- life ---- */
 
 void
 housekeep_start(struct registry *r)
 {
 	static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2};
 	struct ev_loop *ev = r->main_loop.ev;
-	double period = (double) r->conf->stats_period_us / 1e6;
 
 	hk.registry = r;
 	list_init(&hk.waiting);
-	hk.period_started_us = clock_now_us();
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 	{
 		ev_signal_init(&hk.signals[i], signal_event, signals[i]);
 		ev_signal_start(ev, &hk.signals[i]);
 	}
 	operate_start(r);
-	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
-	ev_timer_start(ev, &hk.stats);
+	period_start(r);
 	r->take_order = order_arrived;
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	forget_start(r);
@@ -369,7 +323,7 @@ housekeep_stop(void)
 
 	for (size_t i = 0; i < sizeof(hk.signals) / sizeof(hk.signals[0]); i++)
 		ev_signal_stop(ev, &hk.signals[i]);
-	ev_timer_stop(ev, &hk.stats);
+	period_stop();
 	forget_stop(hk.registry);
 	userwatch_stop();
 	operate_stop();

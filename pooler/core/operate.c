@@ -32,6 +32,7 @@
 #include "core/registry.h"
 #include "core/worker.h"
 #include "net/listen.h"
+#include "net/systemd.h"
 
 #define WATCH_S 0.01
 
@@ -165,6 +166,7 @@ stop_now(void)
 	if (op.shutdown == OPERATE_AT_ONCE)
 		return;
 	op.shutdown = OPERATE_AT_ONCE;
+	systemd_stopping();
 	log_info("shutting down");
 	listen_close();
 	ev_timer_stop(op.registry->main_loop.ev, &op.watch);
@@ -454,6 +456,7 @@ operate_shutdown(enum operate_shutdown how)
 		return;
 	}
 	op.shutdown = how;
+	systemd_stopping();
 	atomic_store(&op.registry->shutting_down, true);
 	listen_close();
 	log_info("shutting down when %s",

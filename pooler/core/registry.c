@@ -148,6 +148,7 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 	params_track(conf->track_extra_parameters);
 	lock_init(&r->pools_lock);
 	registry_init_quotas(r, conf);
+	rates_init(&r->rates);
 	if (RAND_bytes(r->mock_key, sizeof(r->mock_key)) != 1 ||
 		!loop_init(&r->main_loop, POOL_NO_LOOP, r))
 		return false;
@@ -188,6 +189,7 @@ registry_fini(struct registry *r)
 	while (r->disabled != NULL)
 		unmark(&r->disabled, r->disabled->name);
 	registry_free_quotas(r);
+	rates_fini(&r->rates);
 	loop_fini(&r->main_loop);
 	lock_fini(&r->pools_lock);
 }

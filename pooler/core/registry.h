@@ -26,6 +26,7 @@
 #include "core/client_limits.h"
 #include "core/credentials.h"
 #include "core/pool.h"
+#include "core/rates.h"
 #include "core/stats.h"
 #include "core/welcome.h"
 #include "net/loop.h"
@@ -81,6 +82,7 @@ struct registry
 	_Atomic bool shutting_down;         /* no new clients */
 	struct quota *quotas[QUOTA_LOGINS]; /* by name: of databases, of users; pools_lock */
 	struct quota logins;                /* max_server_logins */
+	struct rates rates;                 /* of users and addresses */
 	struct marked_database *paused;     /* PAUSE db: their new pools start paused too; pools_lock */
 	struct marked_database *disabled;   /* DISABLE db: nobody logs in; pools_lock */
 	_Atomic bool paused_all;            /* new pools start paused */

@@ -41,8 +41,9 @@ struct relay
 	struct buf large;       /* a client's message that must be whole but outgrows the read buffer */
 	uint8_t fakes[RELAY_FAKES]; /* answers of ours, in front of the next bytes to the client */
 	int n_fakes;
-	bool held;        /* what the client has saved waits for the server's answers (rewrite W7) */
-	bool client_lost; /* its socket is broken */
+	uint64_t n_queries; /* answered by ReadyForQuery; since core/throttle asked last */
+	bool held;          /* what the client has saved waits for the server's answers (rewrite W7) */
+	bool client_lost;   /* its socket is broken */
 	bool refused_setting; /* a setting that was put in front failed: its error is below */
 	char sqlstate[6];
 	char text[200];

@@ -41,6 +41,7 @@ count(struct relay *r, const struct tx_reply *reply)
 	uint64_t now = clock_turn_us();
 
 	r->stats->query_count++;
+	r->n_queries++;
 	if (r->request_us != 0)
 		r->stats->query_time += now - r->request_us;
 	r->request_us = txstate_quiet(&r->server->tx) ? 0 : now;

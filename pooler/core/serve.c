@@ -44,12 +44,6 @@ static void client_event(struct conn *c, int revents);
 static void post_grant(struct pool_waiter *w);
 static void go_on_with_saved(struct session *s);
 
-static int64_t
-max_statement(const struct session *s)
-{
-	return s->limits->now.max_statement_length;
-}
-
 static void
 attach(struct session *s, struct server *server)
 {
@@ -57,11 +51,12 @@ attach(struct session *s, struct server *server)
 	s->relay.request_us = s->relay.xact_us = 0;
 	s->relay.cancelled = NULL;
 	s->relay.cancel_sent = s->relay.held = false;
-	s->relay.max_statement = max_statement(s);
+	s->relay.max_statement = s->limits->now.max_statement_length;
 	s->relay.no_simple = s->shard->conf->disable_pqexec;
 	s->relay.stats->server_assignment_count++;
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
+	session_trace(s, "has");
 }
 
 static void
@@ -79,6 +74,7 @@ give_server(struct session *s)
 {
 	struct server *server = s->relay.server;
 
+	session_trace(s, "gives back");
 	s->relay.server = NULL;
 	cancel_drop_held(s->shard, server);
 	server_release(server, s->shard->conf->server_reset_query_always);
@@ -166,8 +162,10 @@ after_relay(struct session *s, enum relay_end end)
 static void
 client_input(struct session *s, const uint8_t *p, size_t n)
 {
+	if (serve_front_asks(s) && !serve_front_rest(s, &p, &n))
+		return;
 	s->request_wall_us = clock_turn_wall_us();
-	s->relay.max_statement = max_statement(s);
+	s->relay.max_statement = s->limits->now.max_statement_length;
 	after_relay(
 		s, relay_from_client(&s->relay, p, n, NULL, (uint32_t) s->shard->conf->max_packet_size));
 }
@@ -233,6 +231,7 @@ checked(void *arg, bool alive)
 	s->checking = NULL;
 	if (!alive)
 	{
+		throttle_again(&s->throttle);
 		session_set_state(s, SESSION_IDLE);
 		go_on_with_saved(s);
 		return;
@@ -262,7 +261,7 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 	bool gone;
 	bool full;
 
-	while (serve_front(s, &p, &n, &m, &gone))
+	while (serve_front_request(s, &p, &n, &m, &gone))
 	{
 		s->request_wall_us = clock_turn_wall_us();
 		if (s->conf_serial != s->shard->conf_serial)

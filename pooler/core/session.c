@@ -59,6 +59,20 @@ session_label(const struct session *s, char *text, size_t cap)
 }
 
 void
+session_trace(const struct session *s, const char *what)
+{
+	char label[200];
+
+	if (!log_wants(LOG_LEVEL_DEBUG))
+		return;
+	session_label(s, label, sizeof(label));
+	if (s->relay.server != NULL)
+		log_debug("%s: %s s%llu", label, what, (unsigned long long) s->relay.server->id);
+	else
+		log_debug("%s: %s", label, what);
+}
+
+void
 session_set_state(struct session *s, enum session_state state)
 {
 	static const uint8_t legal[SESSION_STATES] = {
@@ -222,6 +236,8 @@ leave(struct session *s)
 	conn_close(&s->conn);
 	if (s->pool != NULL)
 		pool_session_count(s->pool, -1);
+	throttle_leave(&s->throttle, s->limits == NULL ? NULL : &s->limits->now, shard->conf_serial,
+				   s->relay.n_queries);
 	client_limits_leave(&shard->client_limits, &s->limits);
 	for (int i = 0; i < 2; i++)
 	{
@@ -455,5 +471,6 @@ session_new(struct shard *shard, int fd, const struct peer_addr *peer,
 	s->timer.data = s;
 	list_append(&shard->sessions, &s->node);
 	conn_open(&s->conn, &shard->loop, fd, on_event);
+	session_trace(s, "connected");
 	return s;
 }

@@ -21,6 +21,7 @@
 #include "core/pool.h"
 #include "core/registry.h"
 #include "core/relay.h"
+#include "core/throttle.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/peer_addr.h"
@@ -71,6 +72,7 @@ struct session
 	enum pool_mode mode;
 	bool counted;               /* in max_client_conn */
 	struct quota *client_of[2]; /* where it is counted as a client: its database and its user */
+	struct throttle throttle;   /* rates of its user and its address */
 	bool said_goodbye;          /* by Terminate: what it asked for before is done */
 	bool asked_ssl;             /* greeting */
 	bool asked_gss;
@@ -142,5 +144,8 @@ const char *session_state_name(const struct session *s);
 
 /* "c42 app/orders 10.0.0.7:51234" for log lines. */
 const char *session_label(const struct session *s, char *text, size_t cap);
+
+/* For verbose: what it does now, and with which server. */
+void session_trace(const struct session *s, const char *what);
 
 #endif

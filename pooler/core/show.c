@@ -22,6 +22,7 @@
 #include "core/show_mem.h"
 #include "core/show_parts.h"
 #include "core/show_pins.h"
+#include "core/show_rates.h"
 #include "core/show_sessions.h"
 #include "core/show_stats.h"
 #include "proto/pgwrite.h"

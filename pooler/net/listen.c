@@ -17,6 +17,7 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -412,6 +413,34 @@ open_unix(const struct listen_where *where, const struct report *report)
 	return true;
 }
 
+/* One of the service manager's: bound, and not ours to remove. */
+static bool
+open_ready(int fd, const struct report *report)
+{
+	struct peer_addr a = {.len = sizeof(a.ss)};
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens ||
+		getsockname(fd, (struct sockaddr *) &a.ss, &a.len) < 0)
+		return fail(report, "descriptor %d of the service manager is not a listening socket", fd);
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return fail(report, "descriptor %d of the service manager: %s", fd, strerror(errno));
+	add(fd, &a);
+	return true;
+}
+
+static bool
+open_all(const struct listen_where *where, const struct report *report)
+{
+	for (int i = 0; i < where->n_ready; i++)
+		if (!open_ready(where->first_ready + i, report))
+			return false;
+	if (where->n_ready > 0)
+		return true;
+	return open_tcp_list(where, report) && (where->unix_dir[0] == '\0' || open_unix(where, report));
+}
+
 bool
 listen_open(struct loop *loop, const struct listen_where *where, listen_accept_cb cb, void *arg,
 			char *error, size_t cap)
@@ -428,8 +457,7 @@ listen_open(struct loop *loop, const struct listen_where *where, listen_accept_c
 	list_init(&listening.listeners);
 	ev_timer_init(&listening.rest, rest_over, REST_S, 0.);
 
-	if (!open_tcp_list(where, &report) ||
-		(where->unix_dir[0] != '\0' && !open_unix(where, &report)))
+	if (!open_all(where, &report))
 	{
 		listen_close();
 		return false;

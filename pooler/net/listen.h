@@ -26,6 +26,10 @@ struct listen_where
 	int unix_mode;          /* permission bits */
 	const char *unix_group; /* name or number; NULL or "": the process's own */
 	int backlog;
+	/* Sockets that the service manager has opened: n_ready descriptors from first_ready on. If
+	 * there are any, they are what is listened on and the names above are not looked at. */
+	int first_ready;
+	int n_ready;
 };
 
 /*

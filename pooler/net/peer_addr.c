@@ -116,3 +116,20 @@ peer_addr_set_port(struct peer_addr *a, int port)
 	else if (a->ss.ss_family == AF_INET6)
 		((struct sockaddr_in6 *) &a->ss)->sin6_port = htons((uint16_t) port);
 }
+
+void
+peer_addr_network(const char *text, char network[PEER_ADDR_TEXT_MAX])
+{
+	struct in6_addr v6;
+	size_t len;
+
+	if (inet_pton(AF_INET6, text, &v6) != 1)
+	{
+		str_copy(network, PEER_ADDR_TEXT_MAX, text);
+		return;
+	}
+	memset(&v6.s6_addr[8], 0, 8);
+	inet_ntop(AF_INET6, &v6, network, PEER_ADDR_TEXT_MAX);
+	len = strlen(network);
+	str_copy(network + len, PEER_ADDR_TEXT_MAX - len, "/64");
+}

@@ -29,6 +29,10 @@ bool peer_addr_unix(struct peer_addr *a, const char *dir, int port);
  * a name. */
 bool peer_addr_literal(struct peer_addr *a, const char *text, int port);
 
+/* What an address is counted under: itself, and the /64 of an IPv6 address, since whoever has one
+ * has all of it. From text to text. */
+void peer_addr_network(const char *text, char network[PEER_ADDR_TEXT_MAX]);
+
 /* Sets the port of an IPv4 or IPv6 address. */
 void peer_addr_set_port(struct peer_addr *a, int port);
 

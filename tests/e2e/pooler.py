@@ -62,6 +62,8 @@ class Pooler:
     settings: keys of the main section, None leaves one out; databases: name -> what its line says
     beside the cluster's host, port and the name itself (a dictionary), or the whole line (text);
     users: name -> line; userlist: name -> password or secret; tail: text at the end of the file.
+    options: of the command line; wrapper: a command in front of it; popen: more for Popen, what is
+    in its env coming on top.
     Change any of them and write() before a reload."""
 
     def __init__(
@@ -74,6 +76,9 @@ class Pooler:
         users=None,
         userlist=None,
         tail="",
+        options=(),
+        wrapper=(),
+        popen=None,
         **settings,
     ):
         self.binary = binary
@@ -92,6 +97,9 @@ class Pooler:
         self.users = users or {}
         self.userlist = {**ROLES, ADMIN: "ops-secret", VIEWER: "viewer-secret", **(userlist or {})}
         self.tail = tail
+        self.options = options
+        self.wrapper = wrapper
+        self.popen = popen or {}
         self.settings = {
             "listen_addr": self.host,
             "unix_socket_dir": str(folder),
@@ -140,7 +148,7 @@ class Pooler:
             self.port = free_port()
             self.write()
             self._spawn()
-            wait_until(lambda: self.listens() or self._ended(), "the pooler to listen")
+            wait_until(lambda: self.is_up() or self._ended(), "the pooler to be up")
             if not self._ended():
                 return self
             if "in use" not in self.log():
@@ -150,20 +158,25 @@ class Pooler:
         )
 
     def _spawn(self):
+        more = {"cwd": self.folder, **self.account.popen_arguments(), **self.popen}
+        more["env"] = {**os.environ, **SANITIZER_OPTIONS, **more.get("env", {})}
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [str(self.binary), str(self.ini)],
+                [*self.wrapper, str(self.binary), *self.options, str(self.ini)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self.folder,
-                env={**os.environ, **SANITIZER_OPTIONS},
-                **self.account.popen_arguments(),
+                **more,
             )
 
     def listens(self):
         """Whether it can be connected to."""
         return is_listening(self.port) and is_listening_on_unix(self.socket_path)
+
+    def is_up(self):
+        """Whether it has done all that it does at its start; it listens a moment before."""
+        quiet = is_rival() or "-q" in self.options
+        return self.listens() and (quiet or " is up: " in self.log())
 
     def _ended(self):
         return self.process.poll() is not None

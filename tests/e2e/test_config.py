@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
+import sys
 
 import psycopg
 import pytest
 
 import wire
 from conftest import unnoticed
-from pooler import SANITIZER_OPTIONS, Pooler
+from pooler import CHECKOUT, SANITIZER_OPTIONS, Pooler
 from test_pooling import busy, pid_of
 from waiting import DEADLINE, wait_until
 
@@ -287,6 +289,37 @@ def test_dialect(make_pooler, cluster, base_folder):
     )
     shown = {row["key"]: row["value"] for row in pooler.show("config")}
     assert (shown["default_pool_size"], shown["max_client_conn"]) == ("3", "50")
+
+
+def test_pages_are_in_step():
+    """docs/pooler.md, the manual pages and the tables of from-pgbouncer.md are what the program's own
+    tables say; so each key and command of PgBouncer's stands there with what becomes of it here."""
+    if not (CHECKOUT / "pooler" / "conf").exists():
+        pytest.skip("the sources are not here")
+    tool = CHECKOUT / "tools" / "pooler_docs.py"
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (CHECKOUT / "docs" / "from-pgbouncer.md").read_text()
+    assert [key for key in KEYS if f"| `{key}` |" not in page] == []
+
+
+def test_sample_file(make_pooler, binary, cluster, base_folder):
+    """The sample in docs/ and what --sample-config prints are configurations that can be used."""
+    sample = CHECKOUT / "docs" / "perfkit-pooler.ini.sample"
+    if not sample.exists():
+        pytest.skip("the documentation is not here")
+    pooler = make_pooler()
+    printed = run(binary, cluster, "--sample-config")
+    for text in (sample.read_text(), printed.stdout):
+        # Where it listens is not changed by a reload, and its files are not ours.
+        text = re.sub(r"^(logfile|pidfile|auth_file|auth_type) =.*$", "", text, flags=re.M)
+        pooler.ini.write_text(text + f"auth_type = trust\nlogfile = {pooler.folder / 'sample.log'}\n")
+        before = pooler.log().count("configuration reloaded")
+        pooler.signal(signal.SIGHUP)
+        wait_until(lambda: pooler.log().count("configuration reloaded") > before or "failed" in pooler.log(),
+                   "the reload")  # fmt: skip
+        assert "reload failed" not in pooler.log(), pooler.log()
+        assert "no effect" not in pooler.log(), pooler.log()
 
 
 def test_section_of_our_own_name(binary, cluster, make_pooler, monkeypatch):

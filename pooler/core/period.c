@@ -1,0 +1,84 @@
+/*
+ * period.c - see period.h.
+ */
+#include "core/period.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/gather.h"
+#include "core/past.h"
+#include "core/registry.h"
+
+static struct
+{
+	struct registry *registry;
+	ev_timer timer;
+	uint64_t started_us;
+} period;
+
+static void
+end_one(struct stats_kept *k, int64_t count[4])
+{
+	stats_end_period(k);
+	count[0] += (int64_t) k->last_period.xact_count;
+	count[1] += (int64_t) k->last_period.query_count;
+	count[2] += (int64_t) k->last_period.query_time;
+	count[3] += (int64_t) k->last_period.wait_time;
+}
+
+static void
+period_work(struct gather_part *part)
+{
+	registry_foreach_pool(e, part->shard->registry)
+		end_one(&e->local[part->shard->loop.index].stats, part->count);
+	for (struct past *p = part->shard->past; p != NULL; p = p->hh.next)
+		end_one(&p->kept, part->count);
+}
+
+static void
+period_done(struct gather *g)
+{
+	uint64_t now = clock_now_us();
+	uint64_t length = now - period.started_us;
+	int64_t sum[4] = {0};
+
+	for (int i = 0; i < g->n; i++)
+		for (int k = 0; k < 4; k++)
+			sum[k] += g->parts[i].count[k];
+	atomic_store(&period.registry->stats_period_us, length);
+	period.started_us = now;
+	if (period.registry->conf->log_stats && length > 0)
+		log_info("stats: %.0f xacts/s, %.0f queries/s, query %.0f us, wait %.0f us on average",
+				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
+				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
+				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
+}
+
+static void
+stats_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	double length = (double) period.registry->conf->stats_period_us / 1e6;
+
+	(void) revents;
+	gather_start(period.registry, &period.registry->main_loop, period_work, period_done, NULL);
+	ev_timer_set(w, length, 0.);
+	ev_timer_start(ev, w);
+}
+
+void
+period_start(struct registry *r)
+{
+	double length = (double) r->conf->stats_period_us / 1e6;
+
+	period.registry = r;
+	period.started_us = clock_now_us();
+	ev_timer_init(&period.timer, stats_event, length, 0.);
+	ev_timer_start(r->main_loop.ev, &period.timer);
+}
+
+void
+period_stop(void)
+{
+	ev_timer_stop(period.registry->main_loop.ev, &period.timer);
+}

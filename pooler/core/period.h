@@ -1,0 +1,15 @@
+/*
+ * period.h - the periods of stats_period: at the end of each, what was added in it is put aside on
+ * every loop, for the averages of SHOW STATS, and log_stats has its line.
+ *
+ * A new stats_period counts from the end of the one under way. Main thread.
+ */
+#ifndef PERFKIT_CORE_PERIOD_H
+#define PERFKIT_CORE_PERIOD_H
+
+struct registry;
+
+void period_start(struct registry *r);
+void period_stop(void);
+
+#endif

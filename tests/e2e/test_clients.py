@@ -1,0 +1,205 @@
+"""Real clients do their usual work through transaction pooling, unchanged: tests/clients.
+
+Fewer server connections than clients, several threads. PERFKIT_CLIENTS=all runs those of make
+check-long too; a client that is not installed is skipped, and the reason says so."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from waiting import PATIENCE, wait_until
+
+CLIENTS = Path(__file__).resolve().parents[1] / "clients"
+LONG = pytest.mark.skipif(os.environ.get("PERFKIT_CLIENTS") != "all", reason="in make check-long")
+JDBC = Path("/usr/share/java/postgresql.jar")
+GOPATH = Path("/usr/share/gocode")
+# Ours where npm has put it, Debian's in a place that node knows by itself.
+NODE_PATH = ":".join(filter(None, [os.environ.get("NODE_PATH"), "/usr/share/nodejs"]))
+
+
+def installed(*programs):
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture
+def pooler(make_pooler):
+    """Four servers for a dozen clients or two, on four threads; as in docs/perfkit-pooler.ini.sample,
+    pgJDBC's extra_float_digits is let go."""
+    return make_pooler(
+        threads=4, default_pool_size=4, ignore_startup_parameters="extra_float_digits"
+    )
+
+
+def environment(pooler, **more):
+    """What a client finds its database by."""
+    return {
+        "PATH": f"{pooler.cluster.bindir}:{os.environ['PATH']}",
+        "HOME": str(pooler.folder),
+        "LC_ALL": "C.UTF-8",
+        "PGHOST": pooler.host,
+        "PGPORT": str(pooler.port),
+        "PGUSER": "alice",
+        "PGDATABASE": "bench",
+        **more,
+    }
+
+
+def run(pooler, *command, seconds=60, **more):
+    """Run a client to its end, as an ordinary user; its output."""
+    # What it needs must be where that user can read it.
+    done = subprocess.run(
+        [str(part) for part in command], env=environment(pooler, **more), cwd=pooler.folder,
+        capture_output=True, text=True, check=False, timeout=seconds * PATIENCE,
+        stdin=subprocess.DEVNULL, **pooler.account.popen_arguments(),
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
+
+
+def program(pooler, name):
+    """A copy of a program of tests/clients in the pooler's folder."""
+    copy = pooler.folder / name
+    shutil.copy(CLIENTS / name, copy)
+    pooler.account.take(copy)
+    return copy
+
+
+def nothing_is_left(pooler):
+    """No pin, nobody who waits; servers are shared and well."""
+    wait_until(lambda: pooler.pool("bench")["cl_active"] == 0, "the clients to be gone")
+    assert pooler.show("pins") == []
+    assert 1 <= len(pooler.server_pids("bench")) <= 4
+    assert all(row["value"] in ("0", "yes", "no") for row in pooler.show("state"))
+
+
+# ---- in every make check
+
+
+def test_psql(pooler):
+    said = run(pooler, "psql", "-X", "-f", program(pooler, "usual.sql"))
+    assert "from a block" in said and "duplicate key" in said
+    nothing_is_left(pooler)
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
+def test_pgbench(pooler, protocol):
+    run(pooler, "pgbench", "-i", "-q", "-s", "1")
+    said = run(pooler, "pgbench", "-n", "-M", protocol, "-c", "10", "-j", "10", "-t", "20")
+    assert "200/200" in said and "number of failed transactions: 0" in said
+    nothing_is_left(pooler)
+
+
+def test_psycopg3(pooler):
+    run(pooler, sys.executable, program(pooler, "psycopg3.py"))
+    nothing_is_left(pooler)
+
+
+def test_libpq_pipelines(pooler):
+    installed("cc")
+    built = pooler.folder / "pipeline"
+    paths = [
+        subprocess.run([pooler.cluster.bindir / "pg_config", f"--{what}dir"], check=True,
+                       capture_output=True, text=True).stdout.strip()
+        for what in ("include", "lib")
+    ]  # fmt: skip
+    subprocess.run(
+        ["cc", "-O1", f"-I{paths[0]}", CLIENTS / "pipeline.c", "-o", built, f"-L{paths[1]}", "-lpq"],
+        check=True,
+    )
+    run(pooler, built)
+    nothing_is_left(pooler)
+
+
+def test_node_postgres(pooler):
+    installed("node")
+    known = subprocess.run(
+        ["node", "-e", "require('pg')"], env={**os.environ, "NODE_PATH": NODE_PATH},
+        capture_output=True, check=False, cwd="/",
+    )  # fmt: skip
+    if known.returncode != 0:
+        pytest.skip("not installed: node-postgres")
+    run(pooler, "node", program(pooler, "node_pg.js"), NODE_PATH=NODE_PATH)
+    nothing_is_left(pooler)
+
+
+# ---- in make check-long
+
+
+@LONG
+def test_asyncpg(pooler):
+    pytest.importorskip("asyncpg")
+    run(pooler, sys.executable, program(pooler, "asyncpg_client.py"))
+    nothing_is_left(pooler)
+
+
+@LONG
+def test_jdbc(pooler):
+    installed("java")
+    if not JDBC.exists():
+        pytest.skip("not installed: libpostgresql-jdbc-java")
+    run(pooler, "java", "-cp", JDBC, program(pooler, "Jdbc.java"), seconds=120)
+    nothing_is_left(pooler)
+
+
+@LONG
+def test_pgx(pooler):
+    installed("go")
+    if not (GOPATH / "src/github.com/jackc/pgx/v4").exists():
+        pytest.skip("not installed: golang-github-jackc-pgx-v4-dev")
+    run(
+        pooler, "go", "run", program(pooler, "pgx.go"), seconds=300, GO111MODULE="off",
+        GOPATH=str(GOPATH), GOCACHE=str(pooler.folder / "go-cache"), GOFLAGS="-p=2",
+    )  # fmt: skip
+    nothing_is_left(pooler)
+
+
+@LONG
+def test_pg_activity(pooler):
+    """It looks at a server through the pooler, in a terminal, until it is told to stop."""
+    installed("pg_activity")
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    os.set_blocking(master, False)
+    process = subprocess.Popen(
+        ["pg_activity", f"--host={pooler.host}", f"--port={pooler.port}", "--username=alice",
+         "--dbname=bench", "--no-db-size", "--no-tempfiles", "--refresh=0.5"],
+        env=environment(pooler, TERM="xterm"), cwd=pooler.folder, stdin=terminal, stdout=terminal,
+        stderr=terminal, start_new_session=True, **pooler.account.popen_arguments(),
+    )  # fmt: skip
+    os.close(terminal)
+    shown = bytearray()
+
+    def shows(text):
+        with contextlib.suppress(BlockingIOError, OSError):
+            shown.extend(os.read(master, 65536))
+        return text in shown
+
+    try:
+        for text in (b"RUNNING QUERIES", b"PostgreSQL 1"):
+            wait_until(lambda: shows(text), lambda: shown[-3000:].decode(errors="replace"))
+        # Through the pooler it comes again and again.
+        queries = total_queries(pooler)
+        wait_until(lambda: [shows(b""), total_queries(pooler)][1] > queries + 5, "more queries")
+        os.write(master, b"q")
+        wait_until(lambda: [shows(b""), process.poll()][1] is not None, "its end")
+        assert process.returncode == 0, shown[-3000:].decode(errors="replace")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def total_queries(pooler):
+    (row,) = [row for row in pooler.show("stats_totals") if row["database"] == "bench"]
+    return row["query_count"]
