@@ -25,11 +25,13 @@
 #include "conf/conf.h"
 #include "core/encryption.h"
 #include "core/gather.h"
+#include "core/moved.h"
 #include "core/order.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/userwatch.h"
 #include "core/worker.h"
+#include "net/dns.h"
 #include "net/listen.h"
 
 #define WATCH_S 0.01
@@ -216,6 +218,8 @@ adopted(struct gather *g)
 	registry_foreach_pool(e, r) update_pool(e, old, r->conf, same_tls);
 	trim_all();
 	apply_log_settings(r->conf);
+	listen_defer_accept(r->conf->tcp_defer_accept);
+	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
@@ -570,6 +574,8 @@ housekeep_start(struct registry *r)
 	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
 	ev_timer_start(ev, &hk.stats);
 	r->take_order = order_arrived;
+	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
+	moved_start(r);
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	trim_all(); /* min_pool_size */
 }

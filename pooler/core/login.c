@@ -91,6 +91,17 @@ login_startup(struct login *l, const struct params *settings, struct pgwriter *o
 	pgw_startup_end(out);
 }
 
+bool
+login_hopeless(const char *sqlstate)
+{
+	static const char *const classes[] = {"28", "3D", "42", "22"};
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 static enum login_result
 bad(struct login *l, const char *text)
 {

@@ -8,6 +8,7 @@
 #ifndef PERFKIT_CORE_LOGIN_H
 #define PERFKIT_CORE_LOGIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -62,6 +63,10 @@ void login_free(struct login *l);
 
 /* The first packet. settings: values to log in with (NULL ones are left to the server). */
 void login_startup(struct login *l, const struct params *settings, struct pgwriter *out);
+
+/* Whether an error of PostgreSQL is one that no second attempt will cure: authentication,
+ * authorisation, unknown database or role. */
+bool login_hopeless(const char *sqlstate);
 
 /* One whole message of the server; what is to be sent back is appended to reply. params collects
  * what the server reports. */

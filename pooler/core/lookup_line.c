@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "core/hosts.h"
 #include "core/login.h"
 #include "core/params.h"
 #include "core/reach.h"
@@ -28,7 +29,6 @@
 
 #define MESSAGE_MAX 65536
 #define SECRET_MAX 4096 /* bytes of a secret, with its terminator */
-#define DEFAULT_SOCKET_DIR "/var/run/postgresql"
 
 enum line_state
 {
@@ -46,6 +46,8 @@ struct lookup_line
 	char *database;
 	char *as;
 	uint32_t serial; /* of the configuration that it was connected with */
+	struct hosts hosts;
+	_Atomic uint32_t host_turn;
 	struct conn conn;
 	struct reach *reach;
 	struct login *login;
@@ -65,6 +67,7 @@ struct lookup_line
 };
 
 static void connect_line(struct lookup_line *l, enum reach_how how);
+static void connect_anew(struct lookup_line *l);
 static void lost(struct lookup_line *l, const char *error);
 
 /* ---- endings ---- */
@@ -126,6 +129,7 @@ static void
 fail(struct lookup_line *l, const char *error)
 {
 	char text[LOGIN_TEXT_MAX];
+	bool connecting;
 
 	str_copy(text, sizeof(text), error);
 	if (l->state == LINE_IDLE)
@@ -134,7 +138,14 @@ fail(struct lookup_line *l, const char *error)
 		return;
 	}
 	log_warning("auth_query in %s as %s: %s", l->database, l->as, text);
+	connecting = l->state == LINE_REACHING ||
+				 (l->state == LINE_LOGIN && !login_hopeless(l->login->sqlstate));
 	go_down(l);
+	if (connecting && l->cb != NULL && hosts_next(&l->hosts))
+	{
+		connect_line(l, reach_first(l->shard, hosts_current(&l->hosts)));
+		return;
+	}
 	l->found = false;
 	l->has_secret = false;
 	memcpy(l->error, text, sizeof(text));
@@ -279,33 +290,14 @@ answer(struct lookup_line *l, const struct pgmsg *m)
 	return true;
 }
 
-static const char *
-host_of(const struct conf *conf, const struct conf_database *db)
-{
-	return db->host != NULL                   ? db->host
-		   : conf->unix_socket_dir[0] != '\0' ? conf->unix_socket_dir
-											  : DEFAULT_SOCKET_DIR;
-}
-
-static enum reach_how
-first_way(const struct lookup_line *l)
-{
-	const struct conf *conf = l->shard->conf;
-	const struct conf_database *db = conf_find_database(conf, l->database);
-
-	return db == NULL ? REACH_PLAIN : reach_first(l->shard, host_of(conf, db));
-}
-
 /* With TLS or without: perhaps pg_hba.conf lets us in the other way. */
 static void
 refused(struct lookup_line *l)
 {
-	const struct conf *conf = l->shard->conf;
-	const struct conf_database *db = conf_find_database(conf, l->database);
 	enum reach_how how;
 
-	if (!l->second && db != NULL && strcmp(l->login->sqlstate, "28000") == 0 &&
-		reach_second(l->shard, host_of(conf, db), l->conn.tls != NULL, &how))
+	if (!l->second && strcmp(l->login->sqlstate, "28000") == 0 &&
+		reach_second(l->shard, hosts_current(&l->hosts), l->conn.tls != NULL, &how))
 	{
 		go_down(l);
 		l->second = true;
@@ -332,6 +324,7 @@ login_step(struct lookup_line *l, const struct pgmsg *m)
 		case LOGIN_OK:
 			login_free(l->login);
 			l->login = NULL;
+			hosts_worked(&l->hosts);
 			send_question(l);
 			return l->state == LINE_ASKING;
 		default:
@@ -347,7 +340,7 @@ lost(struct lookup_line *l, const char *error)
 	if (l->state == LINE_ASKING && l->used && !l->found && l->error[0] == '\0')
 	{
 		go_down(l);
-		connect_line(l, first_way(l));
+		connect_anew(l);
 		return;
 	}
 	/* A server that ends says so before it closes. */
@@ -447,12 +440,24 @@ connect_line(struct lookup_line *l, enum reach_how how)
 		set_timer(l, 1);
 		return;
 	}
-	to.host = to.name = host_of(conf, db);
-	to.port = db->port;
+	to.host = to.name = hosts_current(&l->hosts);
+	to.port = l->hosts.port;
 	l->login = login_new(l->as, db->dbname != NULL ? db->dbname : l->database,
 						 secret != NULL && scram_is_verifier(secret) ? NULL : secret);
-	set_timer(l, conf->server_connect_timeout_us);
+	set_timer(l, hosts_time_us(&l->hosts, conf));
 	l->reach = reach_start(l->shard, &to, reached, l);
+}
+
+static void
+connect_anew(struct lookup_line *l)
+{
+	const struct conf *conf = l->shard->conf;
+	const struct conf_database *db = conf_find_database(conf, l->database);
+
+	hosts_fini(&l->hosts);
+	if (db != NULL)
+		hosts_begin(&l->hosts, conf, db, &l->host_turn);
+	connect_line(l, reach_first(l->shard, hosts_current(&l->hosts)));
 }
 
 /* ---- life ---- */
@@ -488,7 +493,7 @@ lookup_line_ask(struct lookup_line *l, const char *query, const char *user, look
 		return;
 	}
 	go_down(l);
-	connect_line(l, first_way(l));
+	connect_anew(l);
 }
 
 void
@@ -499,6 +504,7 @@ lookup_line_free(struct lookup_line *l)
 	l->cb = NULL;
 	go_down(l);
 	params_fini(&l->params);
+	hosts_fini(&l->hosts);
 	OPENSSL_cleanse(l->secret, sizeof(l->secret));
 	free(l->query);
 	free(l->user);

@@ -6,12 +6,9 @@
  */
 #include "core/registry.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -334,6 +331,12 @@ registry_credentials(struct pool *p)
 	return &list_entry(p, struct pool_entry, pool)->credentials;
 }
 
+_Atomic uint32_t *
+registry_host_turn(struct pool *p)
+{
+	return &list_entry(p, struct pool_entry, pool)->host_turn;
+}
+
 struct pool_local *
 registry_local(struct shard *s, struct pool *p)
 {
@@ -402,31 +405,4 @@ struct shard *
 registry_shard(struct registry *r, uint32_t pid)
 {
 	return &r->shards[pid % (uint32_t) r->n_shards];
-}
-
-void
-registry_socket_options(int fd, const struct conf *conf)
-{
-	const struct
-	{
-		int option;
-		int64_t value;
-	} more[] = {
-		{TCP_KEEPCNT, conf->tcp_keepcnt},
-		{TCP_KEEPIDLE, conf->tcp_keepidle},
-		{TCP_KEEPINTVL, conf->tcp_keepintvl},
-	};
-	int on = 1;
-
-	/* On a unix socket the first one fails, and there is nothing to set. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 || !conf->tcp_keepalive)
-		return;
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
-	{
-		int value = (int) more[i].value;
-
-		if (value > 0)
-			setsockopt(fd, IPPROTO_TCP, more[i].option, &value, sizeof(value));
-	}
 }

@@ -111,6 +111,7 @@ struct pool_entry
 	UT_hash_handle hh;
 	char *name;                     /* hash key: database, zero byte, user */
 	struct credentials credentials; /* for its servers, where no file has any */
+	_Atomic uint32_t host_turn;     /* core/hosts: where its list of hosts stands */
 };
 
 bool registry_init(struct registry *r, int n_shards, const struct conf *conf);
@@ -171,6 +172,9 @@ struct welcome_box *registry_welcome(struct pool *p);
 /* What its clients have shown to know. */
 struct credentials *registry_credentials(struct pool *p);
 
+/* Where the list of its hosts stands. */
+_Atomic uint32_t *registry_host_turn(struct pool *p);
+
 /* This loop's part of a pool. */
 struct pool_local *registry_local(struct shard *s, struct pool *p);
 
@@ -179,9 +183,6 @@ void registry_encrypt(struct registry *r, struct encryption *e);
 
 /* A loop takes over a new snapshot: its limits of every pool follow. */
 void registry_adopt(struct shard *s, const struct conf *conf, const struct encryption *encryption);
-
-/* TCP_NODELAY and the keep-alive settings, for sockets of clients and servers. */
-void registry_socket_options(int fd, const struct conf *conf);
 
 /* Gives a session's slot a pid that names its shard, unique among live sessions. */
 void registry_add(struct shard *s, struct slot *slot);

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/registry.h"
+#include "net/dns.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
@@ -224,6 +225,18 @@ too_old(const struct server *s, uint64_t now)
 		   now >= s->member.born_us + local->limits.server_lifetime_us;
 }
 
+/* The name of its host stands for other addresses than the one it is connected to. */
+static bool
+has_moved(struct server *s)
+{
+	uint32_t moves = dns_moves();
+
+	if (s->moves_seen == moves)
+		return false;
+	s->moves_seen = moves;
+	return s->host_name != NULL && !dns_stands_for(s->host_name, s->host);
+}
+
 static void
 give_back(struct server *s)
 {
@@ -235,6 +248,11 @@ give_back(struct server *s)
 	if (too_old(s, now))
 	{
 		server_close(s, "server_lifetime", true);
+		return;
+	}
+	if (has_moved(s))
+	{
+		server_close(s, "its host has moved to another address", true);
 		return;
 	}
 	ev_timer_stop(shard->loop.ev, &s->reset_timer);

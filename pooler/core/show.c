@@ -63,8 +63,8 @@ show_config(struct show *show)
 static const char *
 balance(const struct conf_database *db)
 {
-	if (db == NULL || db->load_balance_hosts < 0)
-		return NULL;
+	if (db == NULL || db->host == NULL || strchr(db->host, ',') == NULL)
+		return NULL; /* there is nothing to balance */
 	return db->load_balance_hosts == 0 ? "disable" : "round-robin";
 }
 
