@@ -28,6 +28,7 @@
 #include "core/moved.h"
 #include "core/order.h"
 #include "core/registry.h"
+#include "core/retire.h"
 #include "core/server.h"
 #include "core/userwatch.h"
 #include "core/worker.h"
@@ -348,8 +349,13 @@ start_shutdown(enum shutdown_wait wait)
 		return;
 	}
 	hk.shutdown = wait;
-	atomic_store(&hk.registry->shutting_down, true);
-	listen_close();
+	if (wait == SHUTDOWN_CLIENTS)
+		retire_start(hk.registry);
+	else
+	{
+		atomic_store(&hk.registry->shutting_down, true);
+		listen_close();
+	}
 	log_info("shutting down when %s",
 			 wait == SHUTDOWN_SERVERS ? "no server is in use" : "the last client has left");
 	if (wait == SHUTDOWN_SERVERS)
@@ -378,7 +384,7 @@ watch_event(struct ev_loop *ev, ev_timer *w, int revents)
 			more = true;
 	}
 	if ((hk.shutdown == SHUTDOWN_SERVERS && drained("")) ||
-		(hk.shutdown == SHUTDOWN_CLIENTS && atomic_load(&hk.registry->n_clients) == 0))
+		(hk.shutdown == SHUTDOWN_CLIENTS && retire_done(hk.registry)))
 	{
 		stop_now();
 		return;

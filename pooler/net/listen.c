@@ -482,41 +482,52 @@ listen_close(void)
 	listening.generation++;
 }
 
+/* Whether others may listen where it does. */
+static bool
+is_shared(const struct listener *l)
+{
+	return listening.reuse_port && l->addr.ss.ss_family != AF_UNIX;
+}
+
 static void
 retire_over(struct ev_loop *ev, ev_timer *w, int revents)
 {
 	(void) ev;
 	(void) w;
 	(void) revents;
-	listen_close();
+	list_foreach(n, tmp, &listening.listeners)
+	{
+		struct listener *l = list_entry(n, struct listener, node);
+
+		if (is_shared(l))
+			listener_free(l);
+	}
 }
 
 void
 listen_retire(void)
 {
-	bool wait = false;
-
-	if (listening.loop == NULL || ev_is_active(&listening.retire))
+	if (listening.loop == NULL)
 		return;
+	if (!listening.reuse_port)
+	{
+		listen_close();
+		return;
+	}
 	list_foreach(n, tmp, &listening.listeners)
 	{
 		struct listener *l = list_entry(n, struct listener, node);
 
-		if (listening.reuse_port && sockopt_drop_new(l->io.fd))
-			wait = true;
-		else
+		if (is_shared(l) && !sockopt_drop_new(l->io.fd))
 			listener_free(l);
 	}
-	if (wait)
-		ev_timer_start(listening.loop->ev, &listening.retire);
-	else
-		listen_close();
+	ev_timer_start(listening.loop->ev, &listening.retire);
 }
 
 bool
-listen_is_open(void)
+listen_is_retiring(void)
 {
-	return listening.loop != NULL;
+	return listening.loop != NULL && ev_is_active(&listening.retire);
 }
 
 void

@@ -46,13 +46,15 @@ bool listen_open(struct loop *loop, const struct listen_where *where, listen_acc
 void listen_close(void);
 
 /*
- * The same for one who goes while others listen on: where the port is shared, new clients are left
- * to them and those whose connection is half-made are still accepted, for LISTEN_RETIRE_S; a client
- * that is turned away at the wrong moment would see a reset connection. Everything else is closed at
- * once. listen_is_open() is true until then.
+ * The same for one who goes while others listen on the same port (reuse_port). New clients are left
+ * to them, and those whose connection is half made are still accepted, for LISTEN_RETIRE_S: else
+ * they would see a reset connection. Unix sockets stay open until listen_close(). Without
+ * reuse_port it is listen_close().
  */
 void listen_retire(void);
-bool listen_is_open(void);
+
+/* During that time. */
+bool listen_is_retiring(void);
 
 /* A new tcp_defer_accept. */
 void listen_defer_accept(int64_t seconds);
