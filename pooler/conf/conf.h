@@ -59,7 +59,8 @@ enum sslmode
 	SSLMODE_VERIFY_FULL
 };
 
-#define CONF_HOSTS_MAX 32 /* hosts of one list */
+#define CONF_HOSTS_MAX 32           /* hosts of one list */
+#define CONF_CONNECT_QUERY_MAX 8000 /* bytes of connect_query */
 
 /* One entry of [databases]. Strings are "" or NULL when not given (NULL where "" would mean
  * something). */

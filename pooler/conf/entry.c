@@ -110,17 +110,6 @@ fail_value(const struct entry *e, const struct option *o, const char *value, str
 }
 
 static bool
-refuse_entry(const struct entry *e, const char *key, struct conf_error *err)
-{
-	/* A session would start without what the query sets: role, search_path, a lock on what it may
-	 * see. */
-	if (strcmp(key, "connect_query") == 0)
-		return ini_fail(err, e->at, "%s \"%.100s\": connect_query is not supported yet", e->section,
-						e->name);
-	return true;
-}
-
-static bool
 set_pair(struct entry *e, const char *key, const char *value, struct conf_error *err)
 {
 	int i = option_find(e->keys, e->n_keys, key);
@@ -137,8 +126,6 @@ set_pair(struct entry *e, const char *key, const char *value, struct conf_error 
 		e->after_password = true;
 	if (o->effect)
 		return true;
-	if (!refuse_entry(e, key, err))
-		return false;
 	e->reader->ignored(e->reader->arg, e->at, e->section, o->key);
 	return true;
 }
@@ -186,9 +173,8 @@ check_hosts(const struct entry *e, const char *list, struct conf_error *err)
 							e->section, e->name);
 		item = comma == NULL ? NULL : comma + 1;
 	}
-	return n <= CONF_HOSTS_MAX ||
-		   ini_fail(err, e->at, "%s \"%.100s\": more than %d hosts", e->section, e->name,
-					CONF_HOSTS_MAX);
+	return n <= CONF_HOSTS_MAX || ini_fail(err, e->at, "%s \"%.100s\": more than %d hosts",
+										   e->section, e->name, CONF_HOSTS_MAX);
 }
 
 bool
@@ -214,6 +200,9 @@ entry_database(const struct entry_reader *r, const struct ini_place *at, const c
 	drop_empty(&db.host);
 	if (db.host != NULL && !check_hosts(&e, db.host, err))
 		return false;
+	if (db.connect_query != NULL && strlen(db.connect_query) > CONF_CONNECT_QUERY_MAX)
+		return ini_fail(err, at, "database \"%.100s\": connect_query is longer than %d bytes", name,
+						CONF_CONNECT_QUERY_MAX);
 	drop_empty(&db.dbname);
 	drop_empty(&db.user);
 

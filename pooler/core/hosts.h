@@ -20,9 +20,9 @@
 
 struct hosts
 {
-	char *text;                    /* the list, cut into its items; owned */
+	char *text;                       /* the list, cut into its items; owned */
 	const char *item[CONF_HOSTS_MAX]; /* into text */
-	uint8_t order[CONF_HOSTS_MAX]; /* indexes of items */
+	uint8_t order[CONF_HOSTS_MAX];    /* indexes of items */
 	int n;
 	int at; /* into order: the one being tried */
 	int port;

@@ -168,7 +168,7 @@ same_target(const struct conf_database *a, const struct conf_database *b)
 {
 	return a != NULL && b != NULL && same_text(a->host, b->host) && a->port == b->port &&
 		   same_text(a->dbname, b->dbname) && same_text(a->user, b->user) &&
-		   same_text(a->password, b->password) &&
+		   same_text(a->password, b->password) && same_text(a->connect_query, b->connect_query) &&
 		   same_text(a->client_encoding, b->client_encoding) &&
 		   same_text(a->datestyle, b->datestyle) && same_text(a->timezone, b->timezone) &&
 		   same_text(a->application_name, b->application_name);

@@ -3,8 +3,8 @@
  * that come to the wrong one of them.
  *
  * The kernel gives a connection to any of the processes; a cancel request is a connection of its
- * own. So a process that has a peer_id puts it into the cancel keys of its clients, and whoever gets
- * a request that is another's sends it on, to where [peers] says that one is:
+ * own. So a process that has a peer_id puts it into the cancel keys of its clients, and whoever
+ * gets a request that is another's sends it on, to where [peers] says that one is:
  *
  *     client --CancelRequest(pid, key)--> this one --CancelRequest(pid, key, hops)--> the peer
  *
@@ -44,8 +44,8 @@ void peers_receive(struct peers_request *r);
 bool peers_knows(const struct conf *conf, const struct peers_request *r);
 
 /*
- * Sends it on. done(arg) is called on the loop of `from` when the peer has closed the connection, or
- * when that took longer than cancel_wait_timeout; never from within. Copies the request.
+ * Sends it on. done(arg) is called on the loop of `from` when the peer has closed the connection,
+ * or when that took longer than cancel_wait_timeout; never from within. Copies the request.
  */
 void peers_send(struct shard *from, const struct peers_request *r, void (*done)(void *arg),
 				void *arg);

@@ -1,9 +1,9 @@
 /*
  * registry.c - see registry.h.
  *
- * The remainder of the pid in a cancel key by the number of shards is the shard's index, so that any
- * loop that receives a CancelRequest knows at once whom to mail; the key itself is random and is
- * compared there. The rest of the pid is a serial number, or a peer_id and something random.
+ * The remainder of the pid in a cancel key by the number of shards is the shard's index, so that
+ * any loop that receives a CancelRequest knows at once whom to mail; the key itself is random and
+ * is compared there. The rest of the pid is a serial number, or a peer_id and something random.
  */
 #include "core/registry.h"
 

@@ -46,6 +46,7 @@ struct server
 	bool left_swallow;   /* and they are not the client's */
 	bool partial_in;     /* a message towards the server stands half-sent */
 	bool reset_wanted;   /* run the reset query once no cancel is in flight */
+	bool connects_anew;  /* connect_query was sent behind the reset query */
 	const char *spoiled; /* why it must not be handed on, or NULL (P8) */
 	bool closed;         /* only waits for its cancels to end */
 	int n_cancels;       /* cancel connections in flight (P8) */
@@ -65,7 +66,7 @@ struct server
 	char *host;              /* where it is connected: an address or a socket directory; owned */
 	char *host_name;         /* the same as configured: whom its certificate is for; owned */
 	int port;
-	uint32_t moves_seen; /* dns_moves() when its address was last compared with its name's */
+	uint32_t moves_seen;      /* dns_moves() when its address was last compared with its name's */
 	struct settings settings; /* what its clients have set beside `params` (core/sticky) */
 	bool state_doubt; /* what else they have left is not known: DISCARD ALL before anyone else */
 };

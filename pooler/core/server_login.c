@@ -52,7 +52,7 @@ struct attempt
 	struct params params;   /* as reported so far */
 	struct params settings; /* asked for in the startup packet */
 	struct hosts hosts;     /* none: the database is not configured any more */
-	ev_timer timer; /* server_connect_timeout */
+	ev_timer timer;         /* server_connect_timeout */
 	uint64_t id;
 	uint64_t started_us;
 	uint32_t generation;         /* of the pool then */
@@ -99,8 +99,8 @@ pass_over(struct attempt *a, const char *text)
 	str_copy(host, sizeof(host), hosts_current(&a->hosts));
 	if (!hosts_next(&a->hosts))
 		return false;
-	log_warning("s%llu %s/%s: %s is passed over: %s", (unsigned long long) a->id,
-				a->pool->database, a->pool->user, host, text);
+	log_warning("s%llu %s/%s: %s is passed over: %s", (unsigned long long) a->id, a->pool->database,
+				a->pool->user, host, text);
 	a->second = false;
 	limit_time(a);
 	try(a, reach_first(a->shard, hosts_current(&a->hosts)));
@@ -296,7 +296,7 @@ static void
 login_event(struct conn *c, int revents)
 {
 	struct attempt *a = list_entry(c, struct attempt, conn);
-	uint8_t mem[4096];
+	uint8_t mem[4096 + CONF_CONNECT_QUERY_MAX];
 	struct pgwriter reply;
 	uint8_t *p;
 	size_t n;
@@ -429,6 +429,9 @@ try(struct attempt *a, enum reach_how how)
 	params_init(&a->params);
 	a->login = login_new(user, a->own != NULL && a->own->physical ? NULL : dbname,
 						 db == NULL ? NULL : password_of(conf, db, user));
+	/* A replicating server runs no SQL before it is asked to. */
+	if (db != NULL && a->own == NULL)
+		login_then_run(a->login, db->connect_query);
 	if (a->login->password == NULL && (db == NULL || db->user == NULL))
 		know_as_client(a);
 	if (a->own != NULL)

@@ -18,10 +18,12 @@
 #include "core/registry.h"
 #include "core/rows.h"
 #include "core/session.h"
+#include "core/show_hosts.h"
 #include "core/show_parts.h"
 #include "core/show_pins.h"
 #include "core/show_sessions.h"
 #include "core/show_stats.h"
+#include "net/dns.h"
 #include "proto/pgwrite.h"
 
 #ifndef PERFKIT_VERSION
@@ -266,6 +268,31 @@ show_users(struct show *show)
 }
 
 static void
+show_dns_hosts(struct show *show)
+{
+	rows_head(&show->answer, "hostname #ttl addrs");
+	show_hosts_dns(&show->answer);
+	show_finish(show);
+}
+
+static void
+show_peers(struct show *show)
+{
+	rows_head(&show->answer, "#peer_id host #port #pool_size");
+	show_hosts_peers(show->session->shard->conf, &show->answer);
+	show_finish(show);
+}
+
+static void
+show_peer_pools(struct show *show)
+{
+	rows_head(&show->answer, "#peer_id #cl_active_cancel_req #cl_waiting_cancel_req "
+							 "#sv_active_cancel #sv_login");
+	show_hosts_peer_pools(show->session->shard->conf, &show->answer);
+	show_finish(show);
+}
+
+static void
 item(struct show *show, const char *name, int64_t n)
 {
 	struct row r;
@@ -311,15 +338,15 @@ lists_finish(struct gather *g)
 	rows_head(&show->answer, "list #items");
 	item(show, "databases", (int64_t) conf->n_databases + 1); /* and the console */
 	item(show, "users", (int64_t) conf->n_users);
-	item(show, "peers", 0);
+	item(show, "peers", (int64_t) conf->n_peers);
 	item(show, "pools", pools);
-	item(show, "peer_pools", 0);
+	item(show, "peer_pools", (int64_t) conf->n_peers);
 	item(show, "free_clients", 0);
 	item(show, "used_clients", clients[0]);
 	item(show, "login_clients", clients[1]);
 	item(show, "free_servers", idle);
 	item(show, "used_servers", used);
-	item(show, "dns_names", 0);
+	item(show, "dns_names", dns_count());
 	item(show, "dns_zones", 0);
 	item(show, "dns_queries", 0);
 	item(show, "dns_pending", 0);

@@ -35,7 +35,8 @@
 
 #define DIAL_RETRY_S 0.02
 #define DIAL_ERROR_MAX 512
-#define DIAL_REST_US 15000000 /* an address of a name that does not answer is tried last for so long */
+#define DIAL_REST_US                                                                               \
+	15000000 /* an address of a name that does not answer is tried last for so long */
 
 enum dial_state
 {

@@ -19,8 +19,8 @@
 
 struct dns_answer
 {
-	int n;             /* 0: none, error tells */
-	const char *error; /* static text */
+	int n;                                /* 0: none, error tells */
+	const char *error;                    /* static text */
 	struct peer_addr addr[DNS_MAX_ADDRS]; /* in the order in which to try them; port 0 */
 };
 

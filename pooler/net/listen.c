@@ -237,8 +237,7 @@ tcp_socket(const struct peer_addr *a, const struct listen_where *where)
 	if (a->ss.ss_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		goto err_close_fd;
-	if (bind(fd, (const struct sockaddr *) &a->ss, a->len) < 0 ||
-		listen(fd, where->backlog) < 0)
+	if (bind(fd, (const struct sockaddr *) &a->ss, a->len) < 0 || listen(fd, where->backlog) < 0)
 		goto err_close_fd;
 	sockopt_defer_accept(fd, where->defer_accept);
 	return fd;

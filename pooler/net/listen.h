@@ -29,7 +29,7 @@ struct listen_where
 	int unix_mode;          /* permission bits */
 	const char *unix_group; /* name or number; NULL or "": the process's own */
 	int backlog;
-	bool reuse_port;     /* other processes may listen on the same TCP addresses */
+	bool reuse_port;      /* other processes may listen on the same TCP addresses */
 	int64_t defer_accept; /* tcp_defer_accept, as in net/sockopt */
 };
 

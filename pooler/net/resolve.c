@@ -46,7 +46,8 @@ struct resolver
 	int under_way;  /* look-ups that are `asked` */
 	ev_timer timer; /* R2 */
 	struct list sockets;
-	struct list looking; /* look-ups without an answer, those that are `asked` first of their name */
+	struct list
+		looking; /* look-ups without an answer, those that are `asked` first of their name */
 };
 
 /* A socket of c-ares. */

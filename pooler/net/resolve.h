@@ -1,9 +1,9 @@
 /*
  * resolve.h - host names to addresses by c-ares on the loop.
  *
- * What net/dns still knows is not asked again, and look-ups of one name on one loop share a question.
- * One c-ares channel per loop, made at the first question. /etc/hosts counts before DNS, as
- * nsswitch.conf says. Address literals never come here: dial knows them itself.
+ * What net/dns still knows is not asked again, and look-ups of one name on one loop share a
+ * question. One c-ares channel per loop, made at the first question. /etc/hosts counts before DNS,
+ * as nsswitch.conf says. Address literals never come here: dial knows them itself.
  *
  * c-ares cannot cancel one look-up: a cancelled one runs on unheard and is freed when its answer or
  * the resolver's time limit comes.

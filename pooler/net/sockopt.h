@@ -10,9 +10,9 @@
 struct conf;
 
 /*
- * TCP_NODELAY, buffers, keep-alive and the time limit of unacknowledged data, for a connected socket
- * of a client or a server; of a unix socket the buffers alone. What the kernel does not grant is
- * left as it is: none of it decides whether the connection works.
+ * TCP_NODELAY, buffers, keep-alive and the time limit of unacknowledged data, for a connected
+ * socket of a client or a server; of a unix socket the buffers alone. What the kernel does not
+ * grant is left as it is: none of it decides whether the connection works.
  */
 void sockopt_tune(int fd, const struct conf *conf);
 

@@ -62,7 +62,8 @@ class Pooler:
     settings: keys of the main section, None leaves one out; databases: name -> what its line says
     beside the cluster's host, port and the name itself (a dictionary), or the whole line (text);
     users: name -> line; userlist: name -> password or secret; tail: text at the end of the file;
-    shared_port: where another one listens already (so_reuseport). Change any of them and write() before a reload."""
+    shared_port: where another one listens already (so_reuseport). Change any of them and write()
+    before a reload."""
 
     def __init__(
         self,
@@ -225,7 +226,7 @@ class Pooler:
 
     @property
     def socket_path(self):
-        return self.folder / f".s.PGSQL.{self.port}"
+        return Path(self.settings["unix_socket_dir"]) / f".s.PGSQL.{self.port}"
 
     def connect(self, dbname="app", user="alice", **more):
         """A psycopg connection in autocommit, closed with the pooler."""

@@ -248,6 +248,21 @@ def test_addresses_by_turns(make_pooler, make_names, threads):
     assert 1 <= names.asked("db.test") <= threads
 
 
+def test_dns_hosts(make_pooler, make_names):
+    """What is known, for how many seconds yet, and the addresses; nothing of what is no name."""
+    names = make_names(db_test=[HERE, THERE])
+    pooler = make_pooler(**named(names), dns_max_ttl=3600)
+    assert pooler.show("dns_hosts") == []
+    place_of(pooler.connect())
+    assert place_of(pooler.connect("other")) == HERE
+    (row,) = pooler.show("dns_hosts")
+    assert list(row) == ["hostname", "ttl", "addrs"]
+    assert row["hostname"] == "db.test"
+    assert 30 < row["ttl"] <= 60
+    assert sorted(row["addrs"].split(",")) == [HERE, THERE]
+    assert {r["list"]: r["items"] for r in pooler.show("lists")}["dns_names"] == 1
+
+
 def test_address_that_refuses_is_passed_over(make_pooler, make_names):
     names = make_names(db_test=[NOWHERE, HERE])
     pooler = make_pooler(**named(names), default_pool_size=3)

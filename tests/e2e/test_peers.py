@@ -12,6 +12,7 @@ import pytest
 import wire
 from fake_server import FakeServer
 from limits import reload
+from machine import free_port
 from test_cancel import SLEEP, Background, cancel_by, running, wait_running
 from waiting import wait_until
 
@@ -142,12 +143,19 @@ def test_peer_pool_size(make_pooler):
         for client in clients:
             client.send(wire.cancel_request(2 << 17 | 5, b"abcd"))
         wait_until(lambda: len(fake.heard) == 2, "two requests")
+        (row,) = pooler.show("peers")
+        assert list(row.values()) == [2, "127.0.0.1", fake.port, 2]
+        wait_until(
+            lambda: list(pooler.show("peer_pools")[0].values()) == [2, 2, 1, 2, 0],
+            lambda: f"two on their way and one waiting in {pooler.show('peer_pools')}",
+        )
         fake.connections[0].shutdown(2)
         wait_until(lambda: len(fake.heard) == 3, "the third")
         for conn in list(fake.connections[1:]):
             conn.shutdown(2)
         for client in clients:
             assert client.read_all() == []
+        assert list(pooler.show("peer_pools")[0].values()) == [2, 0, 0, 0, 0]
 
 
 def test_peer_that_does_not_answer(make_pooler):
@@ -163,9 +171,7 @@ def test_peer_that_does_not_answer(make_pooler):
 
 
 def test_peer_that_is_down(make_pooler):
-    with contextlib.closing(FakeServer()) as fake:
-        port = fake.port
-    pooler = make_pooler(tail=peer_at(port), **PEER_SETTINGS)
+    pooler = make_pooler(tail=peer_at(free_port()), **PEER_SETTINGS)
     cancel_at(pooler, (2 << 17 | 5, b"abcd"))
     assert "cancel request not forwarded to peer 2" in pooler.log()
 
@@ -183,10 +189,12 @@ def test_bad_peers(make_pooler, line):
 # ---- the port
 
 
-def test_port_is_not_shared_without_so_reuseport(make_pooler):
+def test_port_is_not_shared_without_so_reuseport(make_pooler, request):
+    """Both must want it."""
     first = make_pooler()
     with pytest.raises(AssertionError, match="in use"):
         make_pooler(shared_port=first.port, so_reuseport=1)
+    request.node.poolers[1].process = None  # it has ended as it should
 
 
 # ---- a restart
