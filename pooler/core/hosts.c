@@ -52,7 +52,8 @@ put_in_order(struct hosts *h, uint32_t first)
 		else
 			h->order[n++] = k;
 	}
-	memcpy(h->order + n, away, (size_t) n_away);
+	for (int i = 0; i < n_away; i++)
+		h->order[n++] = away[i];
 }
 
 void

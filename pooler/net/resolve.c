@@ -284,7 +284,8 @@ put_in_order(struct resolve *r)
 		else
 			a->addr[n++] = one;
 	}
-	memcpy(a->addr + n, away, (size_t) n_away * sizeof(away[0]));
+	for (int i = 0; i < n_away; i++)
+		a->addr[n++] = away[i];
 }
 
 static void
