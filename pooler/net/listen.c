@@ -239,7 +239,9 @@ tcp_socket(const struct peer_addr *a, const struct listen_where *where)
 		goto err_close_fd;
 	if (bind(fd, (const struct sockaddr *) &a->ss, a->len) < 0 || listen(fd, where->backlog) < 0)
 		goto err_close_fd;
-	sockopt_defer_accept(fd, where->defer_accept);
+	/* A connection that is put off would be lost when the process retires (listen_retire). */
+	if (!where->reuse_port)
+		sockopt_defer_accept(fd, where->defer_accept);
 	return fd;
 
 err_close_fd:
@@ -498,8 +500,13 @@ retire_over(struct ev_loop *ev, ev_timer *w, int revents)
 	{
 		struct listener *l = list_entry(n, struct listener, node);
 
-		if (is_shared(l))
-			listener_free(l);
+		if (!is_shared(l))
+			continue;
+		/* This thread may not have come round to those who are there. */
+		accept_burst(ev, &l->io, EV_READ);
+		if (listening.loop == NULL) /* L2 */
+			return;
+		listener_free(l);
 	}
 }
 
@@ -532,7 +539,7 @@ listen_is_retiring(void)
 void
 listen_defer_accept(int64_t seconds)
 {
-	if (listening.loop == NULL)
+	if (listening.loop == NULL || listening.reuse_port)
 		return;
 	list_foreach(n, tmp, &listening.listeners)
 		sockopt_defer_accept(list_entry(n, struct listener, node)->io.fd, seconds);

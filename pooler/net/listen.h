@@ -56,7 +56,7 @@ void listen_retire(void);
 /* During that time. */
 bool listen_is_retiring(void);
 
-/* A new tcp_defer_accept. */
+/* A new tcp_defer_accept; with reuse_port nothing is ever put off. */
 void listen_defer_accept(int64_t seconds);
 
 /* Pauses and resumes accepting without closing; clients queue in the kernel meanwhile. */

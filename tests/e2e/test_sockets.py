@@ -158,7 +158,10 @@ def test_silent_client_is_not_accepted(make_pooler):
 
 
 def test_so_reuseport(make_pooler):
+    """Nothing is put off there: a process that goes would take such a connection with it."""
     pooler = make_pooler(so_reuseport=1)
+    pooler.connect()
     for sock in sockets(pooler):
         assert bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)) == is_listening(sock)
+        assert option(sock, "TCP_DEFER_ACCEPT") == 0
         sock.close()
