@@ -57,7 +57,8 @@ KEY = '#define KEY(type, key, field, effect, min, max, doc) (KIND, #type, #key, 
 SOURCE = '#define NULL None\n' + OPTION + '#include "conf/options.def"\n' \
     '#define ENTRY_COUNT_MAX 1000000\n#define ENTRY_TIME_MAX 1000000000\n' \
     '#define KIND "database"\n' + KEY + '#include "conf/database_keys.def"\n' \
-    '#undef KIND\n#define KIND "user"\n' + KEY + '#include "conf/user_keys.def"\n'
+    '#undef KIND\n#define KIND "user"\n' + KEY + '#include "conf/user_keys.def"\n' \
+    '#undef KIND\n#define KIND "peer"\n' + KEY + '#include "conf/peer_keys.def"\n'
 
 INTRO = """# Settings of perfkit-pooler
 
@@ -75,7 +76,7 @@ This page is made from the tables that the program itself reads (`pooler/conf/*.
 - **no effect yet**: accepted, so that a file made for PgBouncer can be used as it is; one warning in the log when the value
   is not the default.
 - These values are refused because ignoring them would open a door or break a promise: `auth_type` other than `trust`, `any`
-  and `scram-sha-256`; `client_tls_sslmode` and `server_tls_sslmode` from `require` on; `connect_query`; a list of hosts.
+  and `scram-sha-256`; `client_tls_sslmode` and `server_tls_sslmode` from `require` on.
 
 """
 
@@ -85,7 +86,7 @@ def read_rows():
     text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-x", "c", "-I", str(ROOT / "pooler"), "-"],
                           input=SOURCE, capture_output=True, text=True, check=True).stdout
     rows = []
-    for row in re.findall(r'\("(?:option|database|user)",.*?"\)', text, re.S):
+    for row in re.findall(r'\("(?:option|database|user|peer)",.*?"\)', text, re.S):
         rows.append(ast.literal_eval(row.replace("\n", " ")))
     if len(rows) < 100:
         sys.exit(f"pooler_settings.py: only {len(rows)} rows were read from pooler/conf/*.def")
@@ -121,7 +122,8 @@ def page(rows):
                 _, kind, key, dflt, change, effect, _, _, _, doc = row
                 out.append(f"| `{key}` | {default_cell(dflt)} | {TYPES[kind]} | {cell(doc)} | {remarks(change, effect)} |\n")
         out.append("\n")
-    for table, title in (("database", "[databases]: `name = key=value …`"), ("user", "[users]: `name = key=value …`")):
+    for table, title in (("database", "[databases]: `name = key=value …`"), ("user", "[users]: `name = key=value …`"),
+                         ("peer", "[peers]: `peer_id = key=value …`")):
         out.append(f"## {title}\n\n| key | value | what it does | |\n|---|---|---|---|\n")
         for row in rows:
             if row[0] == table:
@@ -130,8 +132,7 @@ def page(rows):
         out.append("\n")
     out.append("A value with blanks stands in single quotes, a quote inside is written twice. A name with unusual characters\n"
                "stands in double quotes. The database `*` stands for every database that is not listed. What is set for a user\n"
-               "wins over what is set for a database, and that over the main section.\n\n"
-               "## [peers]\n\nRead and checked (`id = host=… port=… pool_size=…`), no effect yet.\n")
+               "wins over what is set for a database, and that over the main section.\n")
     return "".join(out)
 
 

@@ -24,11 +24,14 @@
 #include "core/encryption.h"
 #include "core/forget.h"
 #include "core/gather.h"
+#include "core/moved.h"
 #include "core/operate.h"
 #include "core/order.h"
 #include "core/past.h"
 #include "core/registry.h"
 #include "core/userwatch.h"
+#include "net/dns.h"
+#include "net/listen.h"
 
 static struct
 {
@@ -99,7 +102,7 @@ same_target(const struct conf_database *a, const struct conf_database *b)
 {
 	return a != NULL && b != NULL && same_text(a->host, b->host) && a->port == b->port &&
 		   same_text(a->dbname, b->dbname) && same_text(a->user, b->user) &&
-		   same_text(a->password, b->password) &&
+		   same_text(a->password, b->password) && same_text(a->connect_query, b->connect_query) &&
 		   same_text(a->client_encoding, b->client_encoding) &&
 		   same_text(a->datestyle, b->datestyle) && same_text(a->timezone, b->timezone) &&
 		   same_text(a->application_name, b->application_name);
@@ -156,6 +159,8 @@ adopted(struct gather *g)
 	forget_start(r);
 	operate_trim();
 	apply_log_settings(r->conf);
+	listen_defer_accept(r->conf->tcp_defer_accept);
+	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
@@ -357,6 +362,8 @@ housekeep_start(struct registry *r)
 	ev_timer_init(&hk.stats, stats_event, period > 0 ? period : 60., 0.);
 	ev_timer_start(ev, &hk.stats);
 	r->take_order = order_arrived;
+	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
+	moved_start(r);
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	forget_start(r);
 	operate_trim(); /* min_pool_size */

@@ -61,8 +61,9 @@ class Pooler:
 
     settings: keys of the main section, None leaves one out; databases: name -> what its line says
     beside the cluster's host, port and the name itself (a dictionary), or the whole line (text);
-    users: name -> line; userlist: name -> password or secret; tail: text at the end of the file.
-    Change any of them and write() before a reload."""
+    users: name -> line; userlist: name -> password or secret; tail: text at the end of the file;
+    shared_port: where another one listens already (so_reuseport). Change any of them and write()
+    before a reload."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Pooler:
         users=None,
         userlist=None,
         tail="",
+        shared_port=None,
         **settings,
     ):
         self.binary = binary
@@ -84,6 +86,7 @@ class Pooler:
         self.userlist_path = folder / "userlist.txt"
         self.log_path = folder / "log"
         self.host = "127.0.0.1"
+        self.shared_port = shared_port
         self.port = None
         self.process = None
         self.clients = []
@@ -137,7 +140,7 @@ class Pooler:
 
     def start(self):
         for _ in range(PORT_ATTEMPTS):
-            self.port = free_port()
+            self.port = self.shared_port or free_port()
             self.write()
             self._spawn()
             wait_until(lambda: self.listens() or self._ended(), "the pooler to listen")
@@ -223,7 +226,7 @@ class Pooler:
 
     @property
     def socket_path(self):
-        return self.folder / f".s.PGSQL.{self.port}"
+        return Path(self.settings["unix_socket_dir"]) / f".s.PGSQL.{self.port}"
 
     def connect(self, dbname="app", user="alice", **more):
         """A psycopg connection in autocommit, closed with the pooler."""
