@@ -490,6 +490,17 @@ is_shared(const struct listener *l)
 	return listening.reuse_port && l->addr.ss.ss_family != AF_UNIX;
 }
 
+/* This thread may not have come round to those who are in the queue; false: all is closed (L2). */
+static bool
+accept_rest(struct listener *l)
+{
+	accept_burst(listening.loop->ev, &l->io, EV_READ);
+	if (listening.loop == NULL)
+		return false;
+	listener_free(l);
+	return true;
+}
+
 static void
 retire_over(struct ev_loop *ev, ev_timer *w, int revents)
 {
@@ -500,13 +511,8 @@ retire_over(struct ev_loop *ev, ev_timer *w, int revents)
 	{
 		struct listener *l = list_entry(n, struct listener, node);
 
-		if (!is_shared(l))
-			continue;
-		/* This thread may not have come round to those who are there. */
-		accept_burst(ev, &l->io, EV_READ);
-		if (listening.loop == NULL) /* L2 */
+		if (is_shared(l) && !accept_rest(l))
 			return;
-		listener_free(l);
 	}
 }
 
@@ -520,14 +526,19 @@ listen_retire(void)
 		listen_close();
 		return;
 	}
+	ev_timer_start(listening.loop->ev, &listening.retire);
 	list_foreach(n, tmp, &listening.listeners)
 	{
 		struct listener *l = list_entry(n, struct listener, node);
 
-		if (is_shared(l) && !sockopt_drop_new(l->io.fd))
-			listener_free(l);
+		if (!is_shared(l) || sockopt_drop_new(l->io.fd))
+			continue;
+		log_info("listener: new connections cannot be left to others (%s): one that is being made "
+				 "at this moment may be reset",
+				 strerror(errno));
+		if (!accept_rest(l))
+			return;
 	}
-	ev_timer_start(listening.loop->ev, &listening.retire);
 }
 
 bool

@@ -48,8 +48,9 @@ void listen_close(void);
 /*
  * The same for one who goes while others listen on the same port (reuse_port). New clients are left
  * to them, and those whose connection is half made are still accepted, for LISTEN_RETIRE_S: else
- * they would see a reset connection. Unix sockets stay open until listen_close(). Without
- * reuse_port it is listen_close().
+ * they would see a reset connection. Where the kernel does not permit that (sockopt_drop_new) the
+ * queue is emptied and the socket closed at once. Unix sockets stay open until listen_close().
+ * Without reuse_port it is listen_close().
  */
 void listen_retire(void);
 
