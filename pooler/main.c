@@ -31,9 +31,12 @@
 #include "core/registry.h"
 #include "core/server_login.h"
 #include "core/worker.h"
+#include "net/dns.h"
 #include "net/listen.h"
+#include "net/outage.h"
 #include "net/resolve.h"
 #include "net/systemd.h"
+#include "net/sockopt.h"
 
 #ifndef PERFKIT_VERSION
 #define PERFKIT_VERSION "0.1.0"
@@ -183,8 +186,7 @@ accepted(int fd, const struct peer_addr *peer, void *arg)
 {
 	struct registry *r = arg;
 
-	if (peer->ss.ss_family != AF_UNIX)
-		registry_socket_options(fd, r->conf);
+	sockopt_tune(fd, r->conf);
 	worker_hand_over(r, fd, peer);
 }
 
@@ -198,6 +200,8 @@ open_sockets(const struct conf *conf)
 		.unix_mode = (int) conf->unix_socket_mode,
 		.unix_group = conf->unix_socket_group,
 		.backlog = (int) conf->listen_backlog,
+		.reuse_port = conf->so_reuseport,
+		.defer_accept = conf->tcp_defer_accept,
 	};
 	char error[512];
 
@@ -268,6 +272,8 @@ main(int argc, char **argv)
 	if (a.reboot)
 		log_warning("-R: the connections of a running process are not taken over; for a restart "
 					"without an interruption see so_reuseport and SHUTDOWN WAIT_FOR_CLIENTS");
+	if (conf->resolv_conf[0] != '\0')
+		resolve_set_conf(mem_strdup(conf->resolv_conf)); /* for as long as the process runs */
 	n = conf->threads > 0 ? (int) conf->threads : (int) sysconf(_SC_NPROCESSORS_ONLN);
 	if (a.daemon)
 		go_to_background(conf);
@@ -299,6 +305,8 @@ main(int argc, char **argv)
 	conf = (struct conf *) registry.conf;
 	encryption = registry.encryption;
 	resolve_fini(&registry.main_loop);
+	dns_fini();
+	outage_fini();
 	registry_fini(&registry);
 	encryption_free(encryption);
 	conf_free(conf);

@@ -17,7 +17,7 @@ UNSEEN = {}
 
 def settings():
     """The keys with an effect."""
-    for name in ("options", "database_keys", "user_keys"):
+    for name in ("options", "database_keys", "user_keys", "peer_keys"):
         text = (ROOT / "pooler" / "conf" / f"{name}.def").read_text()
         for row in re.split(r"^(?=(?:OPTION|KEY)\()", text, flags=re.M)[1:]:
             if re.search(r"\bEFFECT\b", row):

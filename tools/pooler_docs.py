@@ -63,7 +63,8 @@ KEY = '#define KEY(type, key, field, effect, min, max, doc) (KIND, #type, #key, 
 SOURCE = '#define NULL None\n' + OPTION + '#include "conf/options.def"\n' \
     '#define ENTRY_COUNT_MAX 1000000\n#define ENTRY_TIME_MAX 1000000000\n' \
     '#define KIND "database"\n' + KEY + '#include "conf/database_keys.def"\n' \
-    '#undef KIND\n#define KIND "user"\n' + KEY + '#include "conf/user_keys.def"\n'
+    '#undef KIND\n#define KIND "user"\n' + KEY + '#include "conf/user_keys.def"\n' \
+    '#undef KIND\n#define KIND "peer"\n' + KEY + '#include "conf/peer_keys.def"\n'
 
 INTRO = """# perfkit-pooler: settings
 
@@ -93,7 +94,11 @@ ENTRY_RULES = (
     "double quotes. The database `*` stands for every database that is not listed. What is set for a user wins over what is "
     "set for a database, and that over the main section."
 )
-SECTIONS = (("database", "[databases]", "name = key=value …"), ("user", "[users]", "name = key=value …"))
+SECTIONS = (
+    ("database", "[databases]", "name = key=value …"),
+    ("user", "[users]", "name = key=value …"),
+    ("peer", "[peers]", "peer_id = key=value …"),
+)
 
 # What is PgBouncer 1.26's among the tables' rows: its documentation, config.html and usage.html.
 LAST_PGBOUNCER_OPTION = "verbose"
@@ -103,6 +108,7 @@ PGBOUNCER_KEYS = {
     "max_db_client_connections server_lifetime load_balance_hosts pool_mode connect_query",
     "user": "pool_mode pool_size reserve_pool_size max_user_connections max_user_client_connections query_timeout "
     "query_wait_timeout idle_transaction_timeout transaction_timeout client_idle_timeout",
+    "peer": "host port pool_size",
 }
 PGBOUNCER_COMMANDS = (
     "SHOW ACTIVE_SOCKETS,SHOW CLIENTS,SHOW CONFIG,SHOW DATABASES,SHOW DNS_HOSTS,SHOW DNS_ZONES,SHOW FDS,SHOW HELP,SHOW LISTS,"
@@ -128,17 +134,16 @@ REMARKS = {
     "server_tls_sslmode": "allow and prefer mean what libpq means",
     "syslog": "the daemon is never waited for",
     "track_extra_parameters": "on top of the usual ones and IntervalStyle",
-    "host": "see above for lists",
+    "connect_query": "runs again behind server_reset_query",
+    "dns_max_ttl": "a shorter time to live of the answer counts",
+    "tcp_defer_accept": "not with so_reuseport",
 }
 # Where neglect would be a hole, a key without an effect is refused (conf/check.c, conf/entry.c).
-REFUSED = {"connect_query": "refused"}
+REFUSED = {}
 # The same beside a command.
 COMMAND_REMARKS = {
-    "SHOW DNS_HOSTS": "no rows yet",
     "SHOW DNS_ZONES": "always empty",
     "SHOW FDS": "always empty",
-    "SHOW PEERS": "no rows yet",
-    "SHOW PEER_POOLS": "no rows yet",
     "SUSPEND": "1.25's",
 }
 TABLES_BEGIN = "<!-- from here on made by tools/pooler_docs.py -->\n"
@@ -149,7 +154,7 @@ def read_rows():
     text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-x", "c", "-I", str(ROOT / "pooler"), "-"],
                           input=SOURCE, capture_output=True, text=True, check=True).stdout
     rows = []
-    for row in re.findall(r'\("(?:option|database|user)",.*?"\)', text, re.S):
+    for row in re.findall(r'\("(?:option|database|user|peer)",.*?"\)', text, re.S):
         rows.append(ast.literal_eval(row.replace("\n", " ")))
     if len(rows) < 100:
         sys.exit(f"pooler_docs.py: only {len(rows)} rows were read from pooler/conf/*.def")
@@ -216,7 +221,7 @@ def page(rows):
         for _, kind, key, _, effect, _, _, doc in entry_rows(rows, table):
             out.append(f"| `{key}` | {TYPES[kind]} | {cell(doc)} | {remarks('', effect)} |\n")
         out.append("\n")
-    out.append(ENTRY_RULES + "\n\n## [peers]\n\n`id = host=… port=… pool_size=…`\n")
+    out.append(ENTRY_RULES + "\n")
     return "".join(out)
 
 

@@ -59,6 +59,9 @@ enum sslmode
 	SSLMODE_VERIFY_FULL
 };
 
+#define CONF_HOSTS_MAX 32           /* hosts of one list */
+#define CONF_CONNECT_QUERY_MAX 8000 /* bytes of connect_query */
+
 /* One entry of [databases]. Strings are "" or NULL when not given (NULL where "" would mean
  * something). */
 struct conf_database
@@ -93,7 +96,19 @@ struct conf_database
 	int64_t rate_burst_us;
 	int64_t server_lifetime_us;
 	int64_t query_wait_timeout_us;
-	int load_balance_hosts; /* 0 disable, 1 round-robin, -1 not given */
+	int load_balance_hosts; /* 0 disable, 1 round-robin, -1 not given: round-robin */
+};
+
+#define CONF_PEER_ID_MAX 16383 /* 14 bits of a cancel key */
+#define CONF_PEER_PORT 6432
+
+/* One entry of [peers]. */
+struct conf_peer
+{
+	int id;
+	const char *host; /* NULL: unix socket in unix_socket_dir */
+	int port;
+	int64_t pool_size; /* -1 when not given */
 };
 
 /* One user: an entry of auth_file, of [users], or both. */
@@ -144,6 +159,8 @@ struct conf
 	size_t n_databases;
 	struct conf_user *users;
 	size_t n_users;
+	struct conf_peer *peers;
+	size_t n_peers;
 	struct hba_rule *hba; /* conf/hba; auth_type = hba */
 	size_t n_hba;
 	struct ident_line *ident; /* conf/ident */
@@ -195,6 +212,9 @@ struct conf *conf_load_from(const struct conf_source *source, const char *path,
 /* Entry for a database name, or the "*" entry, or NULL. */
 const struct conf_database *conf_find_database(const struct conf *c, const char *name);
 const struct conf_user *conf_find_user(const struct conf *c, const char *name);
+
+/* The peer of this number, or NULL. */
+const struct conf_peer *conf_find_peer(const struct conf *c, int id);
 
 /*
  * Limits in force for a pool or session: user over database over global. Sizes of pools, of their

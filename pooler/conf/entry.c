@@ -44,14 +44,10 @@ static const struct option user_keys[] = {
 #include "conf/user_keys.def"
 };
 
-/*
- * Peers are read, as databases of which little is known, so that a wrong line is found today;
- * nothing keeps them yet.
- */
 static const struct option peer_keys[] = {
-	ROW(STR, "host", conf_database, host, false, 0, 0, "host name, address or directory"),
-	ROW(PORT, "port", conf_database, port, false, 1, 65535, "port (6432)"),
-	ROW(INT, "pool_size", conf_database, pool_size, false, 0, ENTRY_COUNT_MAX, "cancels at once"),
+#define KEY(type, key, field, effect, min, max, doc)                                               \
+	ROW(type, #key, conf_peer, field, ENTRY_##effect, min, max, doc),
+#include "conf/peer_keys.def"
 };
 
 /* One connection string being read. */
@@ -114,17 +110,6 @@ fail_value(const struct entry *e, const struct option *o, const char *value, str
 }
 
 static bool
-refuse_entry(const struct entry *e, const char *key, struct conf_error *err)
-{
-	/* A session would start without what the query sets: role, search_path, a lock on what it may
-	 * see. */
-	if (strcmp(key, "connect_query") == 0)
-		return ini_fail(err, e->at, "%s \"%.100s\": connect_query is not supported yet", e->section,
-						e->name);
-	return true;
-}
-
-static bool
 set_pair(struct entry *e, const char *key, const char *value, struct conf_error *err)
 {
 	int i = option_find(e->keys, e->n_keys, key);
@@ -141,8 +126,6 @@ set_pair(struct entry *e, const char *key, const char *value, struct conf_error 
 		e->after_password = true;
 	if (o->effect)
 		return true;
-	if (!refuse_entry(e, key, err))
-		return false;
 	e->reader->ignored(e->reader->arg, e->at, e->section, o->key);
 	return true;
 }
@@ -174,6 +157,26 @@ drop_empty(const char **text)
 		*text = NULL;
 }
 
+/* A comma in front of nothing is more likely a lost host than a wish. */
+static bool
+check_hosts(const struct entry *e, const char *list, struct conf_error *err)
+{
+	int n = 0;
+
+	for (const char *item = list; item != NULL; n++)
+	{
+		const char *comma = strchr(item, ',');
+		size_t len = comma == NULL ? strlen(item) : (size_t) (comma - item);
+
+		if (strspn(item, " \t") >= len)
+			return ini_fail(err, e->at, "%s \"%.100s\": an empty name in the list of hosts",
+							e->section, e->name);
+		item = comma == NULL ? NULL : comma + 1;
+	}
+	return n <= CONF_HOSTS_MAX || ini_fail(err, e->at, "%s \"%.100s\": more than %d hosts",
+										   e->section, e->name, CONF_HOSTS_MAX);
+}
+
 bool
 entry_database(const struct entry_reader *r, const struct ini_place *at, const char *name,
 			   char *text, struct conf_error *err)
@@ -194,9 +197,12 @@ entry_database(const struct entry_reader *r, const struct ini_place *at, const c
 	snapshot_clear_database(&db);
 	if (!read_pairs(&e, text, err))
 		return false;
-	if (db.host != NULL && strchr(db.host, ',') != NULL)
-		return ini_fail(err, at, "database \"%.100s\": a list of hosts is not supported yet", name);
 	drop_empty(&db.host);
+	if (db.host != NULL && !check_hosts(&e, db.host, err))
+		return false;
+	if (db.connect_query != NULL && strlen(db.connect_query) > CONF_CONNECT_QUERY_MAX)
+		return ini_fail(err, at, "database \"%.100s\": connect_query is longer than %d bytes", name,
+						CONF_CONNECT_QUERY_MAX);
 	drop_empty(&db.dbname);
 	drop_empty(&db.user);
 
@@ -238,7 +244,7 @@ bool
 entry_peer(const struct entry_reader *r, const struct ini_place *at, const char *name, char *text,
 		   struct conf_error *err)
 {
-	struct conf_database peer = {.name = name};
+	struct conf_peer peer = {.port = CONF_PEER_PORT, .pool_size = -1};
 	int64_t id;
 	struct entry e = {
 		.reader = r,
@@ -250,8 +256,15 @@ entry_peer(const struct entry_reader *r, const struct ini_place *at, const char 
 		.fields = &peer,
 	};
 
-	if (!str_to_int64(name, 1, 16383, &id))
-		return ini_fail(err, at, "bad peer id \"%.100s\"; allowed is an integer from 1 to 16383",
-						name);
-	return read_pairs(&e, text, err);
+	if (!str_to_int64(name, 1, CONF_PEER_ID_MAX, &id))
+		return ini_fail(err, at, "bad peer id \"%.100s\"; allowed is an integer from 1 to %d", name,
+						CONF_PEER_ID_MAX);
+	if (!read_pairs(&e, text, err))
+		return false;
+	drop_empty(&peer.host);
+	if (peer.host != NULL && strchr(peer.host, ',') != NULL)
+		return ini_fail(err, at, "peer \"%.100s\": a peer has one host", name);
+	peer.id = (int) id;
+	*snapshot_peer(r->conf, peer.id) = peer;
+	return true;
 }

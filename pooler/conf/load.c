@@ -127,10 +127,7 @@ warn_ignored(void *arg, const struct ini_place *at, const char *section, const c
 	if (load->source->warn == NULL || load->n_ignored == IGNORED_MAX)
 		return;
 	load->ignored[load->n_ignored++] = key;
-	if (key == section)
-		ini_say(text, sizeof text, at, "[%s] has no effect yet", section);
-	else
-		ini_say(text, sizeof text, at, "%s of a %s has no effect yet", key, section);
+	ini_say(text, sizeof text, at, "%s of a %s has no effect yet", key, section);
 	load->source->warn(load->source->arg, text);
 }
 
@@ -158,24 +155,12 @@ user_entry(struct load *load, const struct ini_place *at, const char *key, char 
 	return entry_user(&r, at, key, value, err);
 }
 
-static void
-ignore_nothing(void *arg, const struct ini_place *at, const char *section, const char *key)
-{
-	(void) arg;
-	(void) at;
-	(void) section;
-	(void) key;
-}
-
-/* One warning for the section says enough. */
 static bool
 peer_entry(struct load *load, const struct ini_place *at, const char *key, char *value,
 		   struct conf_error *err)
 {
-	struct entry_reader r = {.conf = load->conf, .ignored = ignore_nothing};
-	static const char section[] = "peers";
+	struct entry_reader r = reader_for(load);
 
-	warn_ignored(load, at, section, section);
 	return entry_peer(&r, at, key, value, err);
 }
 

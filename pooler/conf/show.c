@@ -74,8 +74,9 @@ print_intro(void (*line)(const char *text, void *arg), void *arg)
 		";; reserve_pool_size max_db_connections max_db_client_connections max_client_waiting "
 		"max_statement_length",
 		";; server_lifetime query_wait_timeout client_encoding datestyle timezone",
-		";; application_name. A value with blanks stands in single quotes. The name * stands for "
-		"every other database.",
+		";; application_name connect_query load_balance_hosts. host may be a list. A value with "
+		"blanks stands in single quotes.",
+		";; The name * stands for every other database.",
 		";forumdb = host=127.0.0.1 port=5432 dbname=forum",
 		";* = host=/var/run/postgresql",
 		"",
@@ -86,6 +87,11 @@ print_intro(void (*line)(const char *text, void *arg), void *arg)
 		";; query_timeout query_wait_timeout idle_transaction_timeout transaction_timeout "
 		"client_idle_timeout.",
 		";report = pool_mode=session query_timeout=600",
+		"",
+		"[peers]",
+		";; peer_id = where another process on the same port (so_reuseport) is reached for cancel "
+		"requests: host port pool_size.",
+		";2 = host=/run/perfkit/2",
 		"",
 		"[perfkit-pooler]",
 	};

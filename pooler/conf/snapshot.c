@@ -115,6 +115,7 @@ conf_free(struct conf *c)
 	}
 	free(c->databases);
 	free(c->users);
+	free(c->peers);
 	free(c->hba);
 	free(c->ident);
 	free(c->files);
@@ -243,6 +244,27 @@ snapshot_user(struct conf *c, const char *name)
 	snapshot_clear_user(user);
 	add_name(&names->users, user->name, c->n_users++);
 	return user;
+}
+
+const struct conf_peer *
+conf_find_peer(const struct conf *c, int id)
+{
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (c->peers[i].id == id)
+			return &c->peers[i];
+	return NULL;
+}
+
+struct conf_peer *
+snapshot_peer(struct conf *c, int id)
+{
+	struct conf_peer *known = (struct conf_peer *) conf_find_peer(c, id);
+
+	if (known != NULL)
+		return known;
+	c->peers = mem_realloc(c->peers, (c->n_peers + 1) * sizeof *c->peers);
+	c->peers[c->n_peers].id = id;
+	return &c->peers[c->n_peers++];
 }
 
 const struct conf_database *

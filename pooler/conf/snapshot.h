@@ -9,6 +9,7 @@
 
 struct conf;
 struct conf_database;
+struct conf_peer;
 struct conf_user;
 
 /* A snapshot with every option at its default and no entries. Freed with conf_free(). */
@@ -20,6 +21,7 @@ char *snapshot_text(struct conf *c, const char *bytes, size_t n);
 /* The entry of that name, added with nothing given when it is new. Valid until the next call. */
 struct conf_database *snapshot_database(struct conf *c, const char *name);
 struct conf_user *snapshot_user(struct conf *c, const char *name);
+struct conf_peer *snapshot_peer(struct conf *c, int id);
 
 /* Sets all but the name to "not given". */
 void snapshot_clear_database(struct conf_database *db);

@@ -6,10 +6,6 @@
  * -> authentication -> AuthenticationOk -> serve_start(), or admin_start() for the console.
  * client_login_timeout covers all of it.
  *
- * A cancel request names a session by pid and key. The pid tells its loop; the request travels
- * there by mail, and the socket it came on is closed when PostgreSQL has been told, which is what
- * clients wait for.
- *
  * The database is looked at after the password: who may not log in does not learn which databases
  * there are.
  */
@@ -28,6 +24,7 @@
 #include "core/admit.h"
 #include "core/auth.h"
 #include "core/credentials.h"
+#include "core/greet_cancel.h"
 #include "core/greet_name.h"
 #include "core/greet_params.h"
 #include "core/greet_tls.h"
@@ -46,67 +43,6 @@
 static void authentication_event(struct conn *c, int revents);
 static void authentication_input(struct session *s, const uint8_t *p, size_t n);
 static enum conn_io receive(struct session *s, uint8_t **p, size_t *n);
-
-/* ---- cancel requests ---- */
-
-struct cancel_request
-{
-	struct mail mail;
-	struct shard *from;
-	struct session *requester; /* lives on `from` */
-	uint32_t pid;
-	uint32_t key_len;
-	uint8_t key[STARTUP_MAX_CANCEL_KEY];
-};
-
-static void
-cancel_answered(struct mail *mail)
-{
-	struct cancel_request *r = list_entry(mail, struct cancel_request, mail);
-
-	session_answered(r->requester);
-	free(r);
-}
-
-static void
-cancel_done(void *arg)
-{
-	struct cancel_request *r = arg;
-
-	loop_post(&r->from->loop, &r->mail, cancel_answered);
-}
-
-/* On the loop of the session that is to be cancelled. */
-static void
-cancel_arrived(struct mail *mail)
-{
-	struct cancel_request *r = list_entry(mail, struct cancel_request, mail);
-	struct shard *shard = registry_shard(r->from->registry, r->pid);
-	struct slot *slot = registry_find(shard, r->pid);
-	struct session *target = slot == NULL ? NULL : list_entry(slot, struct session, slot);
-
-	if (target == NULL || target->key_len != r->key_len ||
-		!str_equal_secret(target->key, r->key, r->key_len) ||
-		!session_cancel(target, cancel_done, r))
-		cancel_done(r);
-}
-
-static void
-cancel_requested(struct session *s, const struct startup *packet)
-{
-	struct cancel_request *r = mem_zalloc(sizeof(*r));
-
-	mail_init(&r->mail);
-	r->from = s->shard;
-	r->requester = s;
-	r->pid = packet->cancel_pid;
-	r->key_len = packet->cancel_key_len;
-	memcpy(r->key, packet->cancel_key, r->key_len);
-	conn_read_stop(&s->conn);
-	session_deadline(s, 0);
-	s->busy++;
-	loop_post(&registry_shard(s->shard->registry, r->pid)->loop, &r->mail, cancel_arrived);
-}
 
 /* ---- startup packet ---- */
 
@@ -185,7 +121,7 @@ take_place(struct session *s)
 
 	if (admin_is_console(s->shard->conf, s->database))
 		return true;
-	if (atomic_load(&r->shutting_down))
+	if (atomic_load(&r->shutting_down) && (s->port == 0 || !atomic_load(&r->serving_arrived)))
 	{
 		session_fatal(s, "57P03", "the pooler is shutting down");
 		return false;
@@ -413,7 +349,7 @@ startup_packet(struct session *s, const uint8_t *p, size_t n)
 			session_end(s, NULL, "client connection lost");
 			return 0;
 		case STARTUP_CANCEL:
-			cancel_requested(s, &packet);
+			greet_cancel(s, &packet);
 			return 0;
 		case STARTUP_PROTOCOL:
 			conn_save(&s->conn, p + packet.total, n - packet.total);

@@ -26,12 +26,15 @@
 #include "core/forget.h"
 #include "core/gather.h"
 #include "core/logging.h"
+#include "core/moved.h"
 #include "core/operate.h"
 #include "core/order.h"
 #include "core/period.h"
 #include "core/registry.h"
 #include "core/userwatch.h"
 #include "net/systemd.h"
+#include "net/dns.h"
+#include "net/listen.h"
 
 static struct
 {
@@ -99,7 +102,7 @@ same_target(const struct conf_database *a, const struct conf_database *b)
 {
 	return a != NULL && b != NULL && same_text(a->host, b->host) && a->port == b->port &&
 		   same_text(a->dbname, b->dbname) && same_text(a->user, b->user) &&
-		   same_text(a->password, b->password) &&
+		   same_text(a->password, b->password) && same_text(a->connect_query, b->connect_query) &&
 		   same_text(a->client_encoding, b->client_encoding) &&
 		   same_text(a->datestyle, b->datestyle) && same_text(a->timezone, b->timezone) &&
 		   same_text(a->application_name, b->application_name);
@@ -157,6 +160,8 @@ adopted(struct gather *g)
 	operate_trim();
 	apply_log_settings(r->conf);
 	descriptors_raise(r->conf, r->n_shards);
+	listen_defer_accept(r->conf->tcp_defer_accept);
+	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
@@ -311,6 +316,8 @@ housekeep_start(struct registry *r)
 	operate_start(r);
 	period_start(r);
 	r->take_order = order_arrived;
+	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
+	moved_start(r);
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	forget_start(r);
 	operate_trim(); /* min_pool_size */

@@ -45,6 +45,7 @@ login_free(struct login *l)
 		return;
 	free(l->user);
 	free(l->database);
+	free(l->connect_query);
 	if (l->password != NULL)
 		OPENSSL_cleanse(l->password, strlen(l->password));
 	free(l->password);
@@ -71,6 +72,13 @@ login_ask(struct login *l, const uint8_t *params, size_t n)
 }
 
 void
+login_then_run(struct login *l, const char *connect_query)
+{
+	if (connect_query != NULL && connect_query[0] != '\0')
+		l->connect_query = mem_strdup(connect_query);
+}
+
+void
 login_startup(struct login *l, const struct params *settings, struct pgwriter *out)
 {
 	pgw_startup_begin(out, PROTOCOL_3_0);
@@ -90,6 +98,17 @@ login_startup(struct login *l, const struct params *settings, struct pgwriter *o
 	}
 	pgw_bytes(out, l->asked, l->asked_len);
 	pgw_startup_end(out);
+}
+
+bool
+login_hopeless(const char *sqlstate)
+{
+	static const char *const classes[] = {"28", "3D", "42", "22"};
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
 }
 
 static enum login_result
@@ -263,9 +282,55 @@ backend_key(struct login *l, const struct pgmsg *m)
 	return LOGIN_MORE;
 }
 
+/* What connect_query is answered with up to ReadyForQuery. */
+static enum login_result
+connect_query_message(struct login *l, const struct pgmsg *m, struct params *params)
+{
+	struct pgerror e;
+
+	switch (m->type)
+	{
+		case 'T':
+		case 'D':
+		case 'C':
+		case 'I':
+		case 'N':
+		case 'A':
+			return LOGIN_MORE;
+		case 'S':
+			return parameter_status(l, m, m->body - PGMSG_HEADER, params);
+		case 'E':
+			if (pgmsg_error_fields(m->body, m->body_len, &e) != PGMSG_OK)
+				return bad(l, "malformed ErrorResponse during login");
+			log_warning("%s/%s: connect_query failed: %s (%s)",
+						l->database == NULL ? "" : l->database, l->user, e.message, e.sqlstate);
+			return LOGIN_MORE;
+		case 'Z':
+			if (m->body_len != 1 || m->body[0] != 'I')
+				return bad(l, "connect_query leaves a transaction open");
+			return LOGIN_OK;
+		default:
+			return bad(l, "connect_query is answered with something else than rows");
+	}
+}
+
+static enum login_result
+ready(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
+{
+	if (!l->authenticated || m->body_len != 1)
+		return bad(l, "server says that it is ready before it let us in");
+	if (l->connect_query == NULL)
+		return LOGIN_OK;
+	pgw_query(reply, l->connect_query);
+	l->connect_query_sent = true;
+	return LOGIN_MORE;
+}
+
 enum login_result
 login_message(struct login *l, const struct pgmsg *m, struct params *params, struct pgwriter *reply)
 {
+	if (l->connect_query_sent)
+		return connect_query_message(l, m, params);
 	switch (m->type)
 	{
 		case 'R':
@@ -280,9 +345,7 @@ login_message(struct login *l, const struct pgmsg *m, struct params *params, str
 		case 'E':
 			return refused(l, m);
 		case 'Z':
-			if (!l->authenticated || m->body_len != 1)
-				return bad(l, "server says that it is ready before it let us in");
-			return LOGIN_OK;
+			return ready(l, m, reply);
 		default:
 			return bad(l, "unexpected message during login: is this a PostgreSQL server?");
 	}

@@ -3,11 +3,14 @@
  *
  * The happy path: StartupMessage -> AuthenticationSASL -> SASLInitialResponse -> …Continue ->
  * SASLResponse -> …Final, AuthenticationOk -> ParameterStatus…, BackendKeyData, ReadyForQuery.
- * Failure: ErrorResponse at any point (REFUSED), or nonsense (BAD).
+ * -> [Query(connect_query) -> its results, ReadyForQuery].
+ * Failure: ErrorResponse at any point (REFUSED), or nonsense (BAD). That connect_query fails is
+ * logged and does no harm, as in PgBouncer, unless it leaves a transaction open.
  */
 #ifndef PERFKIT_CORE_LOGIN_H
 #define PERFKIT_CORE_LOGIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -38,10 +41,12 @@ struct login
 	uint8_t client_key[SCRAM_KEY_LEN];
 	uint8_t server_key[SCRAM_KEY_LEN];
 	struct scram_client scram;
-	struct buf welcome; /* the ParameterStatus messages as they came */
-	bool sasl;          /* a SCRAM exchange was begun … */
-	bool proven;        /* … and the server has proven that it knows the password */
-	bool authenticated; /* AuthenticationOk has come */
+	struct buf welcome;  /* the ParameterStatus messages as they came */
+	bool sasl;           /* a SCRAM exchange was begun … */
+	bool proven;         /* … and the server has proven that it knows the password */
+	bool authenticated;  /* AuthenticationOk has come */
+	char *connect_query; /* NULL: none */
+	bool connect_query_sent;
 	uint32_t backend_pid;
 	uint32_t key_len;
 	uint8_t key[256];
@@ -60,8 +65,16 @@ void login_keys(struct login *l, const uint8_t client_key[SCRAM_KEY_LEN],
 void login_ask(struct login *l, const uint8_t *params, size_t n);
 void login_free(struct login *l);
 
+/* connect_query, to be run when the server has let us in (NULL: none). At most
+ * CONF_CONNECT_QUERY_MAX bytes. */
+void login_then_run(struct login *l, const char *connect_query);
+
 /* The first packet. settings: values to log in with (NULL ones are left to the server). */
 void login_startup(struct login *l, const struct params *settings, struct pgwriter *out);
+
+/* Whether an error of PostgreSQL is one that no second attempt will cure: authentication,
+ * authorisation, unknown database or role. */
+bool login_hopeless(const char *sqlstate);
 
 /* One whole message of the server; what is to be sent back is appended to reply. params collects
  * what the server reports. */

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "core/hosts.h"
 #include "core/login.h"
 #include "core/lookup_answer.h"
 #include "core/params.h"
@@ -29,7 +30,6 @@
 #include "proto/scram.h"
 
 #define MESSAGE_MAX 65536
-#define DEFAULT_SOCKET_DIR "/var/run/postgresql"
 
 enum line_state
 {
@@ -47,14 +47,14 @@ struct lookup_line
 	char *database;
 	char *as;
 	uint32_t serial; /* of the configuration that it was connected with */
+	struct hosts hosts;
+	_Atomic uint32_t host_turn;
 	struct conn conn;
 	struct reach *reach;
 	struct login *login;
 	struct params params;
 	/* Of the connection, for SHOW. */
 	uint64_t id;
-	char *host; /* owned */
-	int port;
 	uint32_t backend_pid;
 	uint64_t connected_wall_us;
 	uint64_t asked_wall_us;
@@ -71,6 +71,7 @@ struct lookup_line
 };
 
 static void connect_line(struct lookup_line *l, enum reach_how how);
+static void connect_anew(struct lookup_line *l);
 static void lost(struct lookup_line *l, const char *error);
 
 /* ---- endings ---- */
@@ -132,6 +133,7 @@ static void
 fail(struct lookup_line *l, const char *error)
 {
 	char text[LOGIN_TEXT_MAX];
+	bool connecting;
 
 	str_copy(text, sizeof(text), error);
 	if (l->state == LINE_IDLE)
@@ -140,8 +142,15 @@ fail(struct lookup_line *l, const char *error)
 		return;
 	}
 	log_warning("auth_query in %s as %s: %s", l->database, l->as, text);
+	connecting = l->state == LINE_REACHING ||
+				 (l->state == LINE_LOGIN && !login_hopeless(l->login->sqlstate));
 	go_down(l);
 	lookup_answer_clear(&l->answer);
+	if (connecting && l->cb != NULL && hosts_next(&l->hosts))
+	{
+		connect_line(l, reach_first(l->shard, hosts_current(&l->hosts)));
+		return;
+	}
 	memcpy(l->error, text, sizeof(text));
 	reply(l);
 }
@@ -236,33 +245,14 @@ answer(struct lookup_line *l, const struct pgmsg *m)
 	return true;
 }
 
-static const char *
-host_of(const struct conf *conf, const struct conf_database *db)
-{
-	return db->host != NULL                   ? db->host
-		   : conf->unix_socket_dir[0] != '\0' ? conf->unix_socket_dir
-											  : DEFAULT_SOCKET_DIR;
-}
-
-static enum reach_how
-first_way(const struct lookup_line *l)
-{
-	const struct conf *conf = l->shard->conf;
-	const struct conf_database *db = conf_find_database(conf, l->database);
-
-	return db == NULL ? REACH_PLAIN : reach_first(l->shard, host_of(conf, db));
-}
-
 /* With TLS or without: perhaps pg_hba.conf lets us in the other way. */
 static void
 refused(struct lookup_line *l)
 {
-	const struct conf *conf = l->shard->conf;
-	const struct conf_database *db = conf_find_database(conf, l->database);
 	enum reach_how how;
 
-	if (!l->second && db != NULL && strcmp(l->login->sqlstate, "28000") == 0 &&
-		reach_second(l->shard, host_of(conf, db), l->conn.tls != NULL, &how))
+	if (!l->second && strcmp(l->login->sqlstate, "28000") == 0 &&
+		reach_second(l->shard, hosts_current(&l->hosts), l->conn.tls != NULL, &how))
 	{
 		go_down(l);
 		l->second = true;
@@ -290,6 +280,7 @@ login_step(struct lookup_line *l, const struct pgmsg *m)
 			l->backend_pid = l->login->backend_pid;
 			login_free(l->login);
 			l->login = NULL;
+			hosts_worked(&l->hosts);
 			send_question(l);
 			return l->state == LINE_ASKING;
 		default:
@@ -305,7 +296,7 @@ lost(struct lookup_line *l, const char *error)
 	if (l->state == LINE_ASKING && l->used && !l->answer.found && l->error[0] == '\0')
 	{
 		go_down(l);
-		connect_line(l, first_way(l));
+		connect_anew(l);
 		return;
 	}
 	/* A server that ends says so before it closes. */
@@ -408,15 +399,24 @@ connect_line(struct lookup_line *l, enum reach_how how)
 		set_timer(l, 1);
 		return;
 	}
-	free(l->host);
-	l->host = mem_strdup(host_of(conf, db));
-	l->port = db->port;
-	to.host = to.name = l->host;
-	to.port = l->port;
+	to.host = to.name = hosts_current(&l->hosts);
+	to.port = l->hosts.port;
 	l->login = login_new(l->as, db->dbname != NULL ? db->dbname : l->database,
 						 secret != NULL && scram_is_verifier(secret) ? NULL : secret);
-	set_timer(l, conf->server_connect_timeout_us);
+	set_timer(l, hosts_time_us(&l->hosts, conf));
 	l->reach = reach_start(l->shard, &to, reached, l);
+}
+
+static void
+connect_anew(struct lookup_line *l)
+{
+	const struct conf *conf = l->shard->conf;
+	const struct conf_database *db = conf_find_database(conf, l->database);
+
+	hosts_fini(&l->hosts);
+	if (db != NULL)
+		hosts_begin(&l->hosts, conf, db, &l->host_turn);
+	connect_line(l, reach_first(l->shard, hosts_current(&l->hosts)));
 }
 
 /* ---- life ---- */
@@ -452,7 +452,7 @@ lookup_line_ask(struct lookup_line *l, const char *query, const char *user, look
 		return;
 	}
 	go_down(l);
-	connect_line(l, first_way(l));
+	connect_anew(l);
 }
 
 void
@@ -464,9 +464,9 @@ lookup_line_free(struct lookup_line *l)
 	go_down(l);
 	params_fini(&l->params);
 	lookup_answer_clear(&l->answer);
+	hosts_fini(&l->hosts);
 	free(l->query);
 	free(l->user);
-	free(l->host);
 	free(l->database);
 	free(l->as);
 	free(l);
@@ -490,8 +490,8 @@ lookup_line_look(const struct lookup_line *l, struct lookup_line_view *out)
 		.as = l->as,
 		.state = names[l->state],
 		.idle = l->state == LINE_IDLE,
-		.host = l->host,
-		.port = l->port,
+		.host = hosts_current(&l->hosts),
+		.port = l->hosts.port,
 		.conn = &l->conn,
 		.application = application != NULL ? application : "",
 		.backend_pid = l->backend_pid,

@@ -30,6 +30,7 @@
 #include "core/operate_work.h"
 #include "core/order.h"
 #include "core/registry.h"
+#include "core/retire.h"
 #include "core/worker.h"
 #include "net/listen.h"
 #include "net/systemd.h"
@@ -192,7 +193,7 @@ watch_event(struct ev_loop *ev, ev_timer *w, int revents)
 		on_all_loops(operate_count_blocked_work, counted, NULL);
 	}
 	if ((op.shutdown == OPERATE_WAIT_FOR_SERVERS && servers_left("", false) == 0) ||
-		(op.shutdown == OPERATE_WAIT_FOR_CLIENTS && atomic_load(&op.registry->n_clients) == 0))
+		(op.shutdown == OPERATE_WAIT_FOR_CLIENTS && retire_done(op.registry)))
 	{
 		stop_now();
 		return;
@@ -457,8 +458,13 @@ operate_shutdown(enum operate_shutdown how)
 	}
 	op.shutdown = how;
 	systemd_stopping();
-	atomic_store(&op.registry->shutting_down, true);
-	listen_close();
+	if (how == OPERATE_WAIT_FOR_CLIENTS)
+		retire_start(op.registry);
+	else
+	{
+		atomic_store(&op.registry->shutting_down, true);
+		listen_close();
+	}
 	log_info("shutting down when %s",
 			 how == OPERATE_WAIT_FOR_SERVERS ? "no server is in use" : "the last client has left");
 	if (how == OPERATE_WAIT_FOR_SERVERS)

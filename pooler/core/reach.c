@@ -18,6 +18,7 @@
 #include "core/registry.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/sockopt.h"
 #include "net/tls.h"
 #include "proto/pgwrite.h"
 
@@ -145,7 +146,7 @@ connected(void *arg, int fd, const char *error)
 		finish(r, error);
 		return;
 	}
-	registry_socket_options(fd, r->shard->conf);
+	sockopt_tune(fd, r->shard->conf);
 	conn_open(&r->conn, &r->shard->loop, fd, answered);
 	if (r->how == REACH_PLAIN)
 	{

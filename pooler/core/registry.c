@@ -1,17 +1,16 @@
 /*
  * registry.c - see registry.h.
  *
- * The pid in a cancel key is serial * shards + shard index, so that any loop that receives a
- * CancelRequest knows at once whom to mail; the key itself is random and is compared there.
+ * The remainder of the pid in a cancel key by the number of shards is the shard's index, so that
+ * any loop that receives a CancelRequest knows at once whom to mail; the key itself is random and
+ * is compared there. The rest of the pid is a serial number, or a peer_id and something random.
  */
 #include "core/registry.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/rand.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -20,6 +19,8 @@
 #include "core/params.h"
 
 #define PID_MAX 0x7fffffffu /* clients read it as a signed integer */
+#define PEER_SHIFT 17       /* a peer_id stands in the bits above; 14 of them */
+#define KEY_LEN (offsetof(struct slot, secret) + sizeof(uint32_t) - offsetof(struct slot, pid))
 
 /* One entry of PAUSE db or DISABLE db. */
 struct marked_database
@@ -393,6 +394,12 @@ registry_credentials(struct pool *p)
 	return &list_entry(p, struct pool_entry, pool)->credentials;
 }
 
+_Atomic uint32_t *
+registry_host_turn(struct pool *p)
+{
+	return &list_entry(p, struct pool_entry, pool)->host_turn;
+}
+
 struct pool_local *
 registry_local(struct shard *s, struct pool *p)
 {
@@ -425,18 +432,51 @@ registry_adopt(struct shard *s, const struct conf *conf, const struct encryption
 	}
 }
 
-void
-registry_add(struct shard *s, struct slot *slot)
+int
+registry_peer_of(uint32_t pid)
+{
+	return (int) (pid >> PEER_SHIFT);
+}
+
+/* Any pid of this peer and shard. */
+static uint32_t
+pid_of_peer(struct shard *s, uint32_t peer)
+{
+	uint32_t n = (uint32_t) s->registry->n_shards;
+	uint32_t low;
+	uint32_t pid;
+
+	if (RAND_bytes((unsigned char *) &low, sizeof(low)) != 1)
+		low = s->next_serial++;
+	/* Room for the next step down, so that it does not leave the peer's range. */
+	low = n + low % ((1u << PEER_SHIFT) - n);
+	pid = peer << PEER_SHIFT | low;
+	pid -= pid % n;
+	return pid + (uint32_t) s->loop.index < (peer + 1) << PEER_SHIFT
+			   ? pid + (uint32_t) s->loop.index
+			   : pid - n + (uint32_t) s->loop.index;
+}
+
+static uint32_t
+next_pid(struct shard *s)
 {
 	uint32_t n = (uint32_t) s->registry->n_shards;
 	uint32_t serials = PID_MAX / n - 1;
 
+	if (s->conf->peer_id > 0)
+		return pid_of_peer(s, (uint32_t) s->conf->peer_id);
+	s->next_serial = s->next_serial % serials + 1;
+	return s->next_serial * n + (uint32_t) s->loop.index;
+}
+
+void
+registry_add(struct shard *s, struct slot *slot, const uint8_t *key)
+{
+	memcpy(&slot->secret, key, sizeof(slot->secret));
 	do
-	{
-		s->next_serial = s->next_serial % serials + 1;
-		slot->pid = s->next_serial * n + (uint32_t) s->loop.index;
-	} while (registry_find(s, slot->pid) != NULL);
-	HASH_ADD(hh, s->by_pid, pid, sizeof(slot->pid), slot);
+		slot->pid = next_pid(s);
+	while (registry_find(s, slot->pid, key) != NULL);
+	HASH_ADD(hh, s->by_key, pid, KEY_LEN, slot);
 }
 
 void
@@ -444,16 +484,18 @@ registry_remove(struct shard *s, struct slot *slot)
 {
 	if (slot->pid == 0)
 		return;
-	HASH_DELETE(hh, s->by_pid, slot);
+	HASH_DELETE(hh, s->by_key, slot);
 	slot->pid = 0;
 }
 
 struct slot *
-registry_find(struct shard *s, uint32_t pid)
+registry_find(struct shard *s, uint32_t pid, const uint8_t *key)
 {
+	struct slot wanted = {.pid = pid};
 	struct slot *slot;
 
-	HASH_FIND(hh, s->by_pid, &pid, sizeof(pid), slot);
+	memcpy(&wanted.secret, key, sizeof(wanted.secret));
+	HASH_FIND(hh, s->by_key, &wanted.pid, KEY_LEN, slot);
 	return slot;
 }
 
@@ -461,31 +503,4 @@ struct shard *
 registry_shard(struct registry *r, uint32_t pid)
 {
 	return &r->shards[pid % (uint32_t) r->n_shards];
-}
-
-void
-registry_socket_options(int fd, const struct conf *conf)
-{
-	const struct
-	{
-		int option;
-		int64_t value;
-	} more[] = {
-		{TCP_KEEPCNT, conf->tcp_keepcnt},
-		{TCP_KEEPIDLE, conf->tcp_keepidle},
-		{TCP_KEEPINTVL, conf->tcp_keepintvl},
-	};
-	int on = 1;
-
-	/* On a unix socket the first one fails, and there is nothing to set. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 || !conf->tcp_keepalive)
-		return;
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
-	{
-		int value = (int) more[i].value;
-
-		if (value > 0)
-			setsockopt(fd, IPPROTO_TCP, more[i].option, &value, sizeof(value));
-	}
 }

@@ -49,7 +49,7 @@ struct shard
 	struct list logins;                  /* attempts of core/server_login.c */
 	struct list abandoned;               /* servers of core/abandon.c */
 	struct list cancels;                 /* connections of core/cancel.c */
-	struct slot *by_pid;                 /* sessions by the pid in their cancel key */
+	struct slot *by_key;                 /* sessions by pid and secret of their cancel key */
 	struct client_limits *client_limits; /* of those who have sessions here */
 	struct past *past;                   /* counters of pools that are gone, by database */
 	uint32_t conf_serial;                /* counts the snapshots */
@@ -64,7 +64,8 @@ struct shard
 struct slot
 {
 	UT_hash_handle hh;
-	uint32_t pid;
+	uint32_t pid;    /* hash key: this and the next; 0: in no table */
+	uint32_t secret; /* the first bytes of the cancel key */
 };
 
 struct registry
@@ -80,6 +81,8 @@ struct registry
 	_Atomic int64_t n_clients;          /* logged in or logging in, against max_client_conn */
 	_Atomic uint64_t next_id;           /* SHOW's id column */
 	_Atomic bool shutting_down;         /* no new clients */
+	_Atomic bool serving_arrived;       /* but those who are connected over TCP: core/retire */
+	_Atomic int64_t n_consoles;         /* sessions on the console */
 	struct quota *quotas[QUOTA_LOGINS]; /* by name: of databases, of users; pools_lock */
 	struct quota logins;                /* max_server_logins */
 	struct rates rates;                 /* of users and addresses */
@@ -125,12 +128,13 @@ struct pool_entry
 	char *name;                     /* hash key: database, zero byte, user */
 	struct credentials credentials; /* for its servers, where no file has any */
 	struct pool_entry *ordinary;    /* of one for replication: that beside it, once it is known */
-	_Atomic int64_t users;  /* who found it and has not left; it rises under pools_lock alone */
-	_Atomic uint64_t uses;  /* how often it was found */
-	_Atomic bool leaving;   /* not found any more */
-	bool last_of_database;  /* leaving, and no other pool of its database is there; likewise */
-	uint64_t idle_since_us; /* core/forget; 0: in use when it was looked at last */
-	uint64_t idle_uses;     /* core/forget: `uses` then */
+	_Atomic int64_t users;      /* who found it and has not left; it rises under pools_lock alone */
+	_Atomic uint64_t uses;      /* how often it was found */
+	_Atomic bool leaving;       /* not found any more */
+	bool last_of_database;      /* leaving, and no other pool of its database is there; likewise */
+	uint64_t idle_since_us;     /* core/forget; 0: in use when it was looked at last */
+	uint64_t idle_uses;         /* core/forget: `uses` then */
+	_Atomic uint32_t host_turn; /* core/hosts: where its list of hosts stands */
 };
 
 bool registry_init(struct registry *r, int n_shards, const struct conf *conf);
@@ -224,6 +228,9 @@ struct welcome_box *registry_welcome(struct pool *p);
 /* What its clients have shown to know. */
 struct credentials *registry_credentials(struct pool *p);
 
+/* Where the list of its hosts stands. */
+_Atomic uint32_t *registry_host_turn(struct pool *p);
+
 /* This loop's part of a pool. */
 struct pool_local *registry_local(struct shard *s, struct pool *p);
 
@@ -233,13 +240,13 @@ void registry_encrypt(struct registry *r, struct encryption *e);
 /* A loop takes over a new snapshot: its limits of every pool follow. */
 void registry_adopt(struct shard *s, const struct conf *conf, const struct encryption *encryption);
 
-/* TCP_NODELAY and the keep-alive settings, for sockets of clients and servers. */
-void registry_socket_options(int fd, const struct conf *conf);
-
-/* Gives a session's slot a pid that names its shard, unique among live sessions. */
-void registry_add(struct shard *s, struct slot *slot);
+/* Gives a session's slot a pid that names its shard, and its peer_id where there is one. key: the
+ * secret of its cancel key, at least 4 bytes. No other live session has the same pid and secret. */
+void registry_add(struct shard *s, struct slot *slot, const uint8_t *key);
 void registry_remove(struct shard *s, struct slot *slot);
-struct slot *registry_find(struct shard *s, uint32_t pid);
+struct slot *registry_find(struct shard *s, uint32_t pid, const uint8_t *key);
+/* The peer whose session a pid belongs to, if that one has a peer_id. */
+int registry_peer_of(uint32_t pid);
 /* The shard that a pid belongs to; any thread. */
 struct shard *registry_shard(struct registry *r, uint32_t pid);
 

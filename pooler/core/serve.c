@@ -325,13 +325,13 @@ greet(struct session *s, const struct buf *own)
 	char label[200];
 	bool sent;
 
-	registry_add(s->shard, &s->slot);
 	s->key_len = s->minor >= 2 ? SESSION_KEY_MAX : 4;
 	if (!random_bytes(s->key, s->key_len))
 	{
 		session_fatal(s, "58000", "no random numbers for the cancel key");
 		return;
 	}
+	registry_add(s->shard, &s->slot, s->key);
 	buf_init(&out);
 	if (own != NULL)
 		buf_append(&out, buf_data(own), buf_len(own));

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/registry.h"
+#include "net/dns.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
@@ -229,6 +230,18 @@ too_old(const struct server *s, uint64_t now)
 		   now >= s->member.born_us + local->limits.server_lifetime_us;
 }
 
+/* The name of its host stands for other addresses than the one it is connected to. */
+static bool
+has_moved(struct server *s)
+{
+	uint32_t moves = dns_moves();
+
+	if (s->moves_seen == moves)
+		return false;
+	s->moves_seen = moves;
+	return s->host_name != NULL && !dns_stands_for(s->host_name, s->host);
+}
+
 static void
 give_back(struct server *s)
 {
@@ -240,6 +253,11 @@ give_back(struct server *s)
 	if (too_old(s, now))
 	{
 		server_close(s, "server_lifetime", true);
+		return;
+	}
+	if (has_moved(s))
+	{
+		server_close(s, "its host has moved to another address", true);
 		return;
 	}
 	ev_timer_stop(shard->loop.ev, &s->reset_timer);
@@ -333,6 +351,13 @@ log_last_words(struct server *s, const struct pgmsg *m)
 				 e.sqlstate);
 }
 
+/* What is being answered is connect_query, which stands last and may fail. */
+static bool
+is_connect_query(const struct server *s)
+{
+	return s->connects_anew && txstate_request(&s->tx, 1) == NULL;
+}
+
 /* Works off what a server says that no session has; when nothing is outstanding and no message
  * stands half-read, it goes back to the pool. */
 static void
@@ -354,7 +379,8 @@ take_in_all(struct server *s, uint8_t *p, size_t n)
 			server_close(s, "unexpected message while not in use", false);
 			return;
 		}
-		if (m.type == 'E' && (s->member.state == MEMBER_RESETTING || s->checked != NULL))
+		if (m.type == 'E' &&
+			((s->member.state == MEMBER_RESETTING && !is_connect_query(s)) || s->checked != NULL))
 		{
 			server_close(
 				s, s->checked != NULL ? "server_check_query failed" : "server_reset_query failed",
@@ -449,14 +475,19 @@ reset_timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 static void
 start_reset(struct server *s)
 {
-	const char *sql = s->state_doubt ? "DISCARD ALL" : s->shard->conf->server_reset_query;
-	uint8_t mem[4096];
+	const struct conf *conf = s->shard->conf;
+	const struct conf_database *db = conf_find_database(conf, s->member.pool->database);
+	uint8_t mem[4096 + CONF_CONNECT_QUERY_MAX];
 	struct pgwriter w;
 
 	/* Whatever the query is, what was set is not what it was, unless it is DISCARD ALL. */
 	settings_spoil(&s->settings);
 	pgw_init(&w, mem, sizeof(mem));
-	pgw_query(&w, sql);
+	pgw_query(&w, s->state_doubt ? "DISCARD ALL" : conf->server_reset_query);
+	/* What it has set is gone too. */
+	s->connects_anew = db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0';
+	if (s->connects_anew)
+		pgw_query(&w, db->connect_query);
 	if (w.overflow)
 	{
 		server_close(s, "server_reset_query is too long", true);
@@ -464,6 +495,8 @@ start_reset(struct server *s)
 	}
 	pool_member_state(&s->member, MEMBER_RESETTING);
 	txstate_frontend(&s->tx, 'Q', TX_SWALLOW, 0);
+	if (s->connects_anew)
+		txstate_frontend(&s->tx, 'Q', TX_SWALLOW, 0);
 	ev_timer_init(&s->reset_timer, reset_timed_out, 0., 0.);
 	s->reset_timer.data = s;
 	loop_after(&s->shard->loop, &s->reset_timer, RESET_LIMIT_US);

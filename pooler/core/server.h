@@ -47,6 +47,7 @@ struct server
 	bool left_swallow;   /* and they are not the client's */
 	bool partial_in;     /* a message towards the server stands half-sent */
 	bool reset_wanted;   /* run the reset query once no cancel is in flight */
+	bool connects_anew;  /* connect_query was sent behind the reset query */
 	const char *spoiled; /* why it must not be handed on, or NULL (P8) */
 	bool closed;         /* only waits for its cancels to end */
 	int n_cancels;       /* cancel connections in flight (P8) */
@@ -68,6 +69,7 @@ struct server
 	char *host;              /* where it is connected: an address or a socket directory; owned */
 	char *host_name;         /* the same as configured: whom its certificate is for; owned */
 	int port;
+	uint32_t moves_seen;      /* dns_moves() when its address was last compared with its name's */
 	struct settings settings; /* what its clients have set beside `params` (core/sticky) */
 	bool state_doubt; /* what else they have left is not known: DISCARD ALL before anyone else */
 };
@@ -124,6 +126,10 @@ void server_want(struct shard *shard, struct pool *pool);
 /* Closes the idle servers whose home is this loop that have no place any more: all of them, or
  * those retired or over the size. */
 void server_trim(struct shard *shard, struct pool *pool, bool all);
+
+/* Idle servers whose home is this loop leave the pool and come back, except those whose host name
+ * stands for other addresses by now. */
+void server_review(struct shard *shard, struct pool *pool);
 
 /* All its prepared statements are gone. */
 void server_forget_statements(struct server *s);

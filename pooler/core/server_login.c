@@ -5,7 +5,8 @@
  * into a server and hands that to the pool.
  *
  * Failure. Nothing to talk to (refused, timeout, nonsense, starting up, too many connections): the
- * waiting sessions keep their place and the pool backs off. PostgreSQL says no (wrong password, no
+ * waiting sessions keep their place, the next host of the list is tried at once, and after the last
+ * one the pool backs off. PostgreSQL says no (wrong password, no
  * such database or role): trying again would not help anybody, so the waiting sessions are told
  * what PostgreSQL said, once, and the pool backs off as well.
  */
@@ -21,7 +22,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "conf/conf.h"
+#include "core/hosts.h"
 #include "core/login.h"
 #include "core/reach.h"
 #include "core/registry.h"
@@ -34,7 +37,7 @@
 #include "proto/pgwrite.h"
 #include "proto/startup.h"
 
-#define DEFAULT_SOCKET_DIR "/var/run/postgresql"
+#define HOST_TEXT_MAX 256 /* in a log line */
 
 /* One attempt; becomes a server or nothing. */
 struct attempt
@@ -48,9 +51,8 @@ struct attempt
 	struct login *login;
 	struct params params;   /* as reported so far */
 	struct params settings; /* asked for in the startup packet */
-	char *host;
-	int port;
-	ev_timer timer; /* server_connect_timeout */
+	struct hosts hosts;     /* none: the database is not configured any more */
+	ev_timer timer;         /* server_connect_timeout */
 	uint64_t id;
 	uint64_t started_us;
 	uint32_t generation;         /* of the pool then */
@@ -58,6 +60,7 @@ struct attempt
 };
 
 static void try(struct attempt *a, enum reach_how how);
+static void limit_time(struct attempt *a);
 
 static void
 free_attempt(struct attempt *a)
@@ -69,7 +72,7 @@ free_attempt(struct attempt *a)
 	login_free(a->login);
 	params_fini(&a->params);
 	params_fini(&a->settings);
-	free(a->host);
+	hosts_fini(&a->hosts);
 	free(a);
 }
 
@@ -87,6 +90,23 @@ failed_own(struct attempt *a, const char *text, const char *sqlstate)
 	free_attempt(a);
 }
 
+/* The next host of the list takes its turn; false: there is none. */
+static bool
+pass_over(struct attempt *a, const char *text)
+{
+	char host[HOST_TEXT_MAX];
+
+	str_copy(host, sizeof(host), hosts_current(&a->hosts));
+	if (!hosts_next(&a->hosts))
+		return false;
+	log_warning("s%llu %s/%s: %s is passed over: %s", (unsigned long long) a->id, a->pool->database,
+				a->pool->user, host, text);
+	a->second = false;
+	limit_time(a);
+	try(a, reach_first(a->shard, hosts_current(&a->hosts)));
+	return true;
+}
+
 /* No server came of it: back-off, and with `refusal` an answer to everyone who waits. */
 static void
 failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
@@ -96,6 +116,8 @@ failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
 	struct pool_waiter *w;
 	struct pool_todo todo;
 
+	if (refusal_sqlstate == NULL && pass_over(a, text))
+		return;
 	log_warning("s%llu %s/%s: server login failed: %s", (unsigned long long) a->id, pool->database,
 				pool->user, text);
 	if (a->own != NULL)
@@ -114,15 +136,6 @@ failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
 	server_todo(shard, pool, NULL, &todo);
 }
 
-/* Errors that no second attempt will cure: authentication, authorisation, unknown database or role.
- */
-static bool
-hopeless(const char *sqlstate)
-{
-	return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 ||
-		   strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "22", 2) == 0;
-}
-
 static void
 quiet(struct conn *c, int revents)
 {
@@ -138,9 +151,9 @@ peer(struct server *s, int fd, struct attempt *a)
 	socklen_t len = sizeof(ss);
 	char host[PEER_ADDR_TEXT_MAX];
 
-	s->port = a->port;
+	s->port = a->hosts.port;
 	if (getpeername(fd, (struct sockaddr *) &ss, &len) != 0 || ss.ss_family == AF_UNIX)
-		s->host = mem_strdup(a->host);
+		s->host = mem_strdup(hosts_current(&a->hosts));
 	else
 	{
 		peer_addr_text(&ss, host, sizeof(host), &s->port);
@@ -185,8 +198,9 @@ hand_over(struct attempt *a, struct server *s)
 	params_init(&a->params);
 	free(s->host);
 	peer(s, a->conn.fd, a);
-	s->host_name = mem_strdup(a->host);
+	s->host_name = mem_strdup(hosts_current(&a->hosts));
 	conn_take(&s->conn, &a->conn, quiet);
+	hosts_worked(&a->hosts);
 	log_info("%s: new connection to %s:%d, backend pid %u", server_label(s, label, sizeof(label)),
 			 s->host, s->port, s->backend_pid);
 }
@@ -221,7 +235,7 @@ static bool
 another_way(const struct attempt *a, enum reach_how *how)
 {
 	return !a->second && strcmp(a->login->sqlstate, "28000") == 0 &&
-		   reach_second(a->shard, a->host, a->conn.tls != NULL, how);
+		   reach_second(a->shard, hosts_current(&a->hosts), a->conn.tls != NULL, how);
 }
 
 static void
@@ -235,8 +249,10 @@ refused(struct attempt *a)
 		try(a, how);
 		return;
 	}
+	if (!login_hopeless(a->login->sqlstate) && pass_over(a, a->login->text))
+		return;
 	failed(a, a->login->text,
-		   a->own != NULL || hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
+		   a->own != NULL || login_hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
 }
 
 /* Works off whole messages; false when the attempt is over. */
@@ -280,7 +296,7 @@ static void
 login_event(struct conn *c, int revents)
 {
 	struct attempt *a = list_entry(c, struct attempt, conn);
-	uint8_t mem[4096];
+	uint8_t mem[4096 + CONF_CONNECT_QUERY_MAX];
 	struct pgwriter reply;
 	uint8_t *p;
 	size_t n;
@@ -333,7 +349,7 @@ timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 
 	(void) ev;
 	(void) revents;
-	if (a->host == NULL)
+	if (a->hosts.n == 0)
 		failed(a, "the database is not configured any more", "3D000");
 	else
 		failed(a, "server_connect_timeout", NULL);
@@ -403,19 +419,33 @@ try(struct attempt *a, enum reach_how how)
 	const struct conf_database *db = conf_find_database(conf, a->pool->database);
 	const char *user = a->pool->user; /* on the server */
 	const char *dbname = db != NULL && db->dbname != NULL ? db->dbname : a->pool->database;
-	const struct reach_to to = {.host = a->host, .name = a->host, .port = a->port, .how = how};
+	const char *host = hosts_current(&a->hosts);
+	const struct reach_to to = {.host = host, .name = host, .port = a->hosts.port, .how = how};
 
+	reach_cancel(&a->reach);
 	conn_close(&a->conn);
 	login_free(a->login);
 	params_fini(&a->params);
 	params_init(&a->params);
 	a->login = login_new(user, a->own != NULL && a->own->physical ? NULL : dbname,
 						 db == NULL ? NULL : password_of(conf, db, user));
+	/* A replicating server runs no SQL before it is asked to. */
+	if (db != NULL && a->own == NULL)
+		login_then_run(a->login, db->connect_query);
 	if (a->login->password == NULL && (db == NULL || db->user == NULL))
 		know_as_client(a);
 	if (a->own != NULL)
 		login_ask(a->login, a->own->params, a->own->len);
 	a->reach = reach_start(a->shard, &to, reached, a);
+}
+
+static void
+limit_time(struct attempt *a)
+{
+	uint64_t limit = hosts_time_us(&a->hosts, a->shard->conf);
+
+	if (limit > 0)
+		loop_after(&a->shard->loop, &a->timer, limit);
 }
 
 /* Failure is never told before this returns. */
@@ -431,16 +461,10 @@ start(struct shard *shard, struct pool *pool, const struct login_own *own)
 		ev_timer_start(shard->loop.ev, &a->timer);
 		return a;
 	}
-	a->host = mem_strdup(db->host != NULL                   ? db->host
-						 : conf->unix_socket_dir[0] != '\0' ? conf->unix_socket_dir
-															: DEFAULT_SOCKET_DIR);
-	a->port = db->port;
+	hosts_begin(&a->hosts, conf, db, registry_host_turn(pool));
 	settings_of(db, &a->settings);
-	if (conf->server_connect_timeout_us > 0)
-	{
-		loop_after(&shard->loop, &a->timer, conf->server_connect_timeout_us);
-	}
-	try(a, reach_first(shard, a->host));
+	limit_time(a);
+	try(a, reach_first(shard, hosts_current(&a->hosts)));
 	return a;
 }
 
@@ -473,5 +497,10 @@ server_login_abandon_all(struct shard *shard)
 	struct list *n;
 
 	while ((n = list_first(&shard->logins)) != NULL)
-		failed(list_entry(n, struct attempt, node), "shutting down", NULL);
+	{
+		struct attempt *a = list_entry(n, struct attempt, node);
+
+		hosts_fini(&a->hosts); /* no other host is tried */
+		failed(a, "shutting down", NULL);
+	}
 }

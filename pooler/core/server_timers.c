@@ -181,3 +181,32 @@ server_trim(struct shard *shard, struct pool *pool, bool all)
 	ev_set_cb(&t->reap, reap_event);
 	reap(t);
 }
+
+void
+server_review(struct shard *shard, struct pool *pool)
+{
+	struct list taken;
+	struct pool_member *m;
+	struct pool_todo todo;
+	struct list *n;
+
+	/* All are taken before the first comes back: else that one would be taken again. */
+	list_init(&taken);
+	while ((m = pool_take_idle(pool, shard->loop.index, UINT64_MAX, &todo)) != NULL)
+	{
+		server_todo(shard, pool, server_of(m), &todo);
+		server_attach(server_of(m), shard, NULL, NULL);
+		list_remove(&server_of(m)->node);
+		list_append(&taken, &server_of(m)->node);
+	}
+	while ((n = list_pop(&taken)) != NULL)
+	{
+		struct server *s = list_entry(n, struct server, node);
+
+		list_append(&shard->servers, n);
+		if (s->member.state == MEMBER_CLOSING)
+			server_close(s, "no place in the pool any more", true);
+		else
+			server_release(s, false);
+	}
+}

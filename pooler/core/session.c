@@ -85,6 +85,10 @@ session_set_state(struct session *s, enum session_state state)
 
 	s->notified = false;
 	INVARIANT(state == SESSION_CLOSING || (legal[s->state] & (1 << state)) != 0, "session state");
+	if (state == SESSION_CONSOLE)
+		atomic_fetch_add(&s->shard->registry->n_consoles, 1);
+	else if (s->state == SESSION_CONSOLE)
+		atomic_fetch_sub(&s->shard->registry->n_consoles, 1);
 	s->state = state;
 }
 

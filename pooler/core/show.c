@@ -19,12 +19,14 @@
 #include "core/registry.h"
 #include "core/rows.h"
 #include "core/session.h"
+#include "core/show_hosts.h"
 #include "core/show_mem.h"
 #include "core/show_parts.h"
 #include "core/show_pins.h"
 #include "core/show_rates.h"
 #include "core/show_sessions.h"
 #include "core/show_stats.h"
+#include "net/dns.h"
 #include "proto/pgwrite.h"
 
 #ifndef PERFKIT_VERSION
@@ -64,8 +66,8 @@ show_config(struct show *show)
 static const char *
 balance(const struct conf_database *db)
 {
-	if (db == NULL || db->load_balance_hosts < 0)
-		return NULL;
+	if (db == NULL || db->host == NULL || strchr(db->host, ',') == NULL)
+		return NULL; /* there is nothing to balance */
 	return db->load_balance_hosts == 0 ? "disable" : "round-robin";
 }
 
@@ -262,6 +264,27 @@ show_users(struct show *show)
 }
 
 static void
+show_dns_hosts(struct show *show)
+{
+	show_hosts_dns(&show->answer);
+	show_finish(show);
+}
+
+static void
+show_peers(struct show *show)
+{
+	show_hosts_peers(show->session->shard->conf, &show->answer);
+	show_finish(show);
+}
+
+static void
+show_peer_pools(struct show *show)
+{
+	show_hosts_peer_pools(show->session->shard->conf, &show->answer);
+	show_finish(show);
+}
+
+static void
 item(struct show *show, const char *name, int64_t n)
 {
 	struct row r;
@@ -320,15 +343,15 @@ lists_finish(struct gather *g)
 	}
 	item(show, "databases", (int64_t) conf->n_databases + 1); /* and the console */
 	item(show, "users", (int64_t) conf->n_users);
-	item(show, "peers", 0);
+	item(show, "peers", (int64_t) conf->n_peers);
 	item(show, "pools", pools);
-	item(show, "peer_pools", 0);
+	item(show, "peer_pools", (int64_t) conf->n_peers);
 	item(show, "free_clients", 0);
 	item(show, "used_clients", clients[0]);
 	item(show, "login_clients", clients[1]);
 	item(show, "free_servers", idle);
 	item(show, "used_servers", used);
-	item(show, "dns_names", 0);
+	item(show, "dns_names", dns_count());
 	item(show, "dns_zones", 0);
 	item(show, "dns_queries", 0);
 	item(show, "dns_pending", 0);
@@ -394,11 +417,8 @@ nothing(struct show *show)
 	show_finish(show);
 }
 
-#define show_dns_hosts nothing
 #define show_dns_zones nothing
 #define show_fds nothing
-#define show_peer_pools nothing
-#define show_peers nothing
 
 #define COLUMNS(fn, names) static const char fn##_columns[] = names;
 #include "core/columns.def"

@@ -18,6 +18,7 @@
 #include "core/greet.h"
 #include "core/lookup.h"
 #include "core/past.h"
+#include "core/peers.h"
 #include "core/registry.h"
 #include "core/server.h"
 #include "core/server_login.h"
@@ -131,6 +132,7 @@ close_servers(struct gather_part *part)
 	}
 	/* What is left is held by a cancel. */
 	cancel_abandon_all(s);
+	peers_abandon_all(s);
 	while ((n = list_first(&s->servers)) != NULL)
 		list_remove(n);
 }
@@ -165,6 +167,7 @@ void
 worker_stop_all(struct registry *r, void (*done)(struct registry *r))
 {
 	atomic_store(&r->shutting_down, true);
+	atomic_store(&r->serving_arrived, false);
 	registry_pause(r, "");
 	gather_start(r, &r->main_loop, end_sessions, sessions_ended, (void *) done);
 }

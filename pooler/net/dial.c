@@ -26,13 +26,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "net/outage.h"
 #include "net/peer_addr.h"
 #include "net/resolve.h"
 
 #define DIAL_RETRY_S 0.02
 #define DIAL_ERROR_MAX 512
+#define DIAL_REST_US                                                                               \
+	15000000 /* an address of a name that does not answer is tried last for so long */
 
 enum dial_state
 {
@@ -52,7 +56,7 @@ struct dial
 	int port;
 	bool by_name;            /* errors name the address too */
 	struct resolve *resolve; /* D2 */
-	struct peer_addr addr[RESOLVE_MAX_ADDRS];
+	struct peer_addr addr[DNS_MAX_ADDRS];
 	int n_addrs;
 	int next; /* index of the address being tried */
 	int fd;   /* D2; else -1 */
@@ -234,6 +238,7 @@ give_up_address(struct dial *d, const char *cause)
 
 		peer_addr_text(&a->ss, text, sizeof(text), &port);
 		say(d, "%s: ", text);
+		outage_note(text, d->port, clock_now_us() + DIAL_REST_US);
 	}
 	say(d, "%s", cause);
 	d->next++;
@@ -305,7 +310,7 @@ on_timer(struct ev_loop *ev, ev_timer *w, int revents)
 }
 
 static void
-on_resolved(void *arg, const struct resolve_result *result)
+on_resolved(void *arg, const struct dns_answer *result)
 {
 	struct dial *d = arg;
 

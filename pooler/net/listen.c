@@ -33,6 +33,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "net/loop.h"
+#include "net/sockopt.h"
 
 #define ACCEPT_BURST 64
 #define REST_S 0.1
@@ -63,6 +64,8 @@ static struct
 	void *arg;
 	struct list listeners;
 	ev_timer rest;
+	ev_timer retire; /* runs while retiring */
+	bool reuse_port;
 	bool suspended;
 	bool resting;
 	ev_tstamp rest_logged;
@@ -189,6 +192,8 @@ accept_burst(struct ev_loop *ev, ev_io *w, int revents)
 
 /* ---- opening ---- */
 
+static void retire_over(struct ev_loop *ev, ev_timer *w, int revents);
+
 /* Takes over fd, which is bound to a. The watcher starts when all sockets are open. */
 static struct listener *
 add(int fd, const struct peer_addr *a)
@@ -217,7 +222,7 @@ have(const struct peer_addr *a)
 
 /* A socket that listens on a TCP address, or -1 with errno set. */
 static int
-tcp_socket(const struct peer_addr *a, int backlog)
+tcp_socket(const struct peer_addr *a, const struct listen_where *where)
 {
 	int on = 1;
 	int cause;
@@ -227,12 +232,17 @@ tcp_socket(const struct peer_addr *a, int backlog)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		goto err_close_fd;
+	if (where->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+		goto err_close_fd;
 	/* Else "*" could not have one socket for each family. */
 	if (a->ss.ss_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		goto err_close_fd;
-	if (bind(fd, (const struct sockaddr *) &a->ss, a->len) < 0 || listen(fd, backlog) < 0)
+	if (bind(fd, (const struct sockaddr *) &a->ss, a->len) < 0 || listen(fd, where->backlog) < 0)
 		goto err_close_fd;
+	/* A connection that is put off would be lost when the process retires (listen_retire). */
+	if (!where->reuse_port)
+		sockopt_defer_accept(fd, where->defer_accept);
 	return fd;
 
 err_close_fd:
@@ -275,7 +285,7 @@ open_tcp(const char *item, const struct listen_where *where, const struct report
 			opened++;
 			continue;
 		}
-		fd = tcp_socket(&a, where->backlog);
+		fd = tcp_socket(&a, where);
 		if (fd >= 0)
 		{
 			add(fd, &a);
@@ -455,7 +465,9 @@ listen_open(struct loop *loop, const struct listen_where *where, listen_accept_c
 	listening.resting = false;
 	listening.rest_logged = 0;
 	list_init(&listening.listeners);
+	listening.reuse_port = where->reuse_port;
 	ev_timer_init(&listening.rest, rest_over, REST_S, 0.);
+	ev_timer_init(&listening.retire, retire_over, LISTEN_RETIRE_S, 0.);
 
 	if (!open_all(where, &report))
 	{
@@ -494,8 +506,82 @@ listen_close(void)
 		return;
 	list_foreach(n, tmp, &listening.listeners) listener_free(list_entry(n, struct listener, node));
 	ev_timer_stop(listening.loop->ev, &listening.rest);
+	ev_timer_stop(listening.loop->ev, &listening.retire);
 	listening.loop = NULL;
 	listening.generation++;
+}
+
+/* Whether others may listen where it does. */
+static bool
+is_shared(const struct listener *l)
+{
+	return listening.reuse_port && l->addr.ss.ss_family != AF_UNIX;
+}
+
+/* This thread may not have come round to those who are in the queue; false: all is closed (L2). */
+static bool
+accept_rest(struct listener *l)
+{
+	accept_burst(listening.loop->ev, &l->io, EV_READ);
+	if (listening.loop == NULL)
+		return false;
+	listener_free(l);
+	return true;
+}
+
+static void
+retire_over(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) w;
+	(void) revents;
+	list_foreach(n, tmp, &listening.listeners)
+	{
+		struct listener *l = list_entry(n, struct listener, node);
+
+		if (is_shared(l) && !accept_rest(l))
+			return;
+	}
+}
+
+void
+listen_retire(void)
+{
+	if (listening.loop == NULL)
+		return;
+	if (!listening.reuse_port)
+	{
+		listen_close();
+		return;
+	}
+	ev_timer_start(listening.loop->ev, &listening.retire);
+	list_foreach(n, tmp, &listening.listeners)
+	{
+		struct listener *l = list_entry(n, struct listener, node);
+
+		if (!is_shared(l) || sockopt_drop_new(l->io.fd))
+			continue;
+		log_info("listener: new connections cannot be left to others (%s): one that is being made "
+				 "at this moment may be reset",
+				 strerror(errno));
+		if (!accept_rest(l))
+			return;
+	}
+}
+
+bool
+listen_is_retiring(void)
+{
+	return listening.loop != NULL && ev_is_active(&listening.retire);
+}
+
+void
+listen_defer_accept(int64_t seconds)
+{
+	if (listening.loop == NULL || listening.reuse_port)
+		return;
+	list_foreach(n, tmp, &listening.listeners)
+		sockopt_defer_accept(list_entry(n, struct listener, node)->io.fd, seconds);
 }
 
 void

@@ -9,8 +9,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "net/peer_addr.h"
+
+#define LISTEN_RETIRE_S 0.5
 
 struct loop;
 
@@ -30,6 +33,8 @@ struct listen_where
 	 * there are any, they are what is listened on and the names above are not looked at. */
 	int first_ready;
 	int n_ready;
+	bool reuse_port;      /* other processes may listen on the same TCP addresses */
+	int64_t defer_accept; /* tcp_defer_accept, as in net/sockopt */
 };
 
 /*
@@ -43,6 +48,21 @@ bool listen_open(struct loop *loop, const struct listen_where *where, listen_acc
 /* Stops accepting and closes; unix sockets are unlinked unless somebody replaced them. Legal in
  * every state. */
 void listen_close(void);
+
+/*
+ * The same for one who goes while others listen on the same port (reuse_port). New clients are left
+ * to them, and those whose connection is half made are still accepted, for LISTEN_RETIRE_S: else
+ * they would see a reset connection. Where the kernel does not permit that (sockopt_drop_new) the
+ * queue is emptied and the socket closed at once. Unix sockets stay open until listen_close().
+ * Without reuse_port it is listen_close().
+ */
+void listen_retire(void);
+
+/* During that time. */
+bool listen_is_retiring(void);
+
+/* A new tcp_defer_accept; with reuse_port nothing is ever put off. */
+void listen_defer_accept(int64_t seconds);
 
 /* Pauses and resumes accepting without closing; clients queue in the kernel meanwhile. */
 void listen_suspend(bool suspended);

@@ -1,7 +1,9 @@
 /*
  * resolve.c - see resolve.h.
  *
- *     resolve_start -> ares_getaddrinfo -> c-ares opens sockets (socket_state) -> readable
+ *     resolve_start -> known (net/dns), or somebody asks already: takes that answer
+ *         |
+ *         `-> ares_getaddrinfo -> c-ares opens sockets (socket_state) -> readable
  * (socket_ready)
  *         -> answered() keeps the result -> a turn of the loop later: the caller's callback
  *
@@ -26,9 +28,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "net/nameservers.h"
+#include "net/outage.h"
 
 #define CHANNEL_MAX_AGE_S 60.0
 
@@ -41,6 +46,8 @@ struct resolver
 	int under_way;  /* look-ups that are `asked` */
 	ev_timer timer; /* R2 */
 	struct list sockets;
+	struct list
+		looking; /* look-ups without an answer, those that are `asked` first of their name */
 };
 
 /* A socket of c-ares. */
@@ -55,12 +62,14 @@ struct resolve
 {
 	struct resolver *owner; /* valid while asked */
 	struct loop *loop;
-	resolve_cb cb; /* NULL: cancelled while asked */
+	struct list node; /* resolver->looking */
+	resolve_cb cb;    /* NULL: cancelled while asked */
 	void *arg;
+	char *host;
 	int port;
-	bool asked;     /* R1 */
+	bool asked;     /* R1; else it takes the answer of another one of its name */
 	ev_timer later; /* calls back */
-	struct resolve_result result;
+	struct dns_answer result;
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
@@ -166,6 +175,7 @@ channel_open(struct resolver *r)
 {
 	struct ares_options options = {.sock_state_cb = socket_state, .sock_state_cb_data = r};
 	int mask = ARES_OPT_SOCK_STATE_CB;
+	char servers[NAMESERVERS_TEXT_MAX];
 	int status;
 
 	if (conf_path != NULL)
@@ -181,6 +191,9 @@ channel_open(struct resolver *r)
 		r->channel = NULL;
 		return false;
 	}
+	if (conf_path != NULL && nameservers_with_ports(conf_path, servers, sizeof(servers)) &&
+		ares_set_servers_ports_csv(r->channel, servers) != ARES_SUCCESS)
+		log_error("resolver: cannot use the name servers of %s", conf_path);
 	r->made = ev_now(r->loop->ev);
 	return true;
 }
@@ -212,6 +225,7 @@ resolver_of(struct loop *loop)
 		r = mem_zalloc(sizeof(*r));
 		r->loop = loop;
 		list_init(&r->sockets);
+		list_init(&r->looking);
 		ev_timer_init(&r->timer, time_passed, 0., 0.);
 		r->timer.data = r;
 		loop->resolver = r;
@@ -239,32 +253,97 @@ resolve_fini(struct loop *loop)
 /* ---- one look-up ---- */
 
 static void
+resolve_free(struct resolve *r)
+{
+	list_remove(&r->node);
+	ev_timer_stop(r->loop->ev, &r->later);
+	free(r->host);
+	free(r);
+}
+
+/* With the port, and the addresses that did not answer last time behind the others. */
+static void
+put_in_order(struct resolve *r)
+{
+	struct dns_answer *a = &r->result;
+	struct peer_addr away[DNS_MAX_ADDRS];
+	uint64_t now = clock_now_us();
+	char text[PEER_ADDR_TEXT_MAX];
+	int n_away = 0;
+	int n = 0;
+	int port;
+
+	for (int i = 0; i < a->n; i++)
+	{
+		struct peer_addr one = a->addr[i];
+
+		peer_addr_set_port(&one, r->port);
+		peer_addr_text(&one.ss, text, sizeof(text), &port);
+		if (outage_is(text, r->port, now))
+			away[n_away++] = one;
+		else
+			a->addr[n++] = one;
+	}
+	for (int i = 0; i < n_away; i++)
+		a->addr[n++] = away[i];
+}
+
+static void
 call_back(struct ev_loop *ev, ev_timer *w, int revents)
 {
 	struct resolve *r = w->data;
 
 	(void) ev;
 	(void) revents;
+	put_in_order(r);
 	r->cb(r->arg, &r->result);
-	free(r);
+	resolve_free(r);
 }
 
+/* The result stands; it is delivered by the next turn of the loop. */
 static void
-keep(struct resolve *r, const struct ares_addrinfo *found)
+have(struct resolve *r)
+{
+	list_remove(&r->node);
+	ev_timer_start(r->loop->ev, &r->later);
+}
+
+/* Returns the time to live of what was found. */
+static uint64_t
+keep(struct dns_answer *answer, const struct ares_addrinfo *found)
 {
 	const struct ares_addrinfo_node *node = found->nodes;
+	int ttl = INT32_MAX;
 
-	for (; node != NULL && r->result.n < RESOLVE_MAX_ADDRS; node = node->ai_next)
+	for (; node != NULL && answer->n < DNS_MAX_ADDRS; node = node->ai_next)
 	{
-		struct peer_addr *a = &r->result.addr[r->result.n];
+		struct peer_addr *a = &answer->addr[answer->n];
 
 		if (node->ai_family != AF_INET && node->ai_family != AF_INET6)
 			continue;
 		memcpy(&a->ss, node->ai_addr, node->ai_addrlen);
 		a->len = (socklen_t) node->ai_addrlen;
-		peer_addr_set_port(a, r->port);
-		r->result.n++;
+		peer_addr_set_port(a, 0);
+		if (node->ai_ttl < ttl)
+			ttl = node->ai_ttl;
+		answer->n++;
 	}
+	return (uint64_t) (ttl < 0 ? 0 : ttl) * 1000000;
+}
+
+/* Puts what c-ares has found out into net/dns. */
+static void
+tell(const char *host, int status, const struct ares_addrinfo *found)
+{
+	struct dns_answer answer = {0};
+	uint64_t ttl = 0;
+
+	if (status == ARES_SUCCESS)
+		ttl = keep(&answer, found);
+	if (answer.n == 0)
+		answer.error = ares_strerror(status == ARES_SUCCESS ? ARES_ENODATA : status);
+	dns_put(host, &answer, ttl,
+			status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND);
 }
 
 /* c-ares is done with the look-up; maybe while resolve_start() or channel_close() is still on the
@@ -273,49 +352,81 @@ static void
 answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct resolve *r = arg;
+	struct resolver *owner = r->owner;
 
 	(void) timeouts;
-	r->owner->under_way--;
-	r->owner = NULL;
+	owner->under_way--;
 	r->asked = false;
-	if (r->cb != NULL && status == ARES_SUCCESS)
-		keep(r, found);
+	/* The loop is going down: the owners still hold their handles and cancel them. */
+	if (status != ARES_EDESTRUCTION)
+		tell(r->host, status, found);
 	if (found != NULL)
 		ares_freeaddrinfo(found);
-	if (r->cb == NULL) /* R1 */
+	list_foreach(n, tmp, &owner->looking)
 	{
-		free(r);
-		return;
+		struct resolve *other = list_entry(n, struct resolve, node);
+
+		if (other->cb == NULL || strcmp(other->host, r->host) != 0)
+			continue;
+		if (status == ARES_EDESTRUCTION)
+			list_remove(&other->node);
+		else if (dns_get_any(other->host, &other->result))
+			have(other);
 	}
-	/* The loop is going down: the owner still holds the handle and cancels it. */
-	if (status == ARES_EDESTRUCTION)
-		return;
-	if (r->result.n == 0)
-		r->result.error = ares_strerror(status == ARES_SUCCESS ? ARES_ENODATA : status);
-	ev_timer_start(r->loop->ev, &r->later);
+	if (r->cb == NULL) /* R1 */
+		resolve_free(r);
+}
+
+static bool
+is_asked(const struct resolver *owner, const char *host)
+{
+	list_foreach(n, tmp, &owner->looking)
+	{
+		const struct resolve *r = list_entry(n, struct resolve, node);
+
+		if (r->asked && strcmp(r->host, host) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+ask(struct resolver *owner, struct resolve *r)
+{
+	struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+
+	r->asked = true;
+	owner->under_way++;
+	ares_getaddrinfo(owner->channel, r->host, NULL, &hints, answered, r);
+	arm(owner);
 }
 
 struct resolve *
 resolve_start(struct loop *loop, const char *host, int port, resolve_cb cb, void *arg)
 {
-	struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct resolver *owner = resolver_of(loop);
 	struct resolve *r;
 
 	if (owner == NULL)
 		return NULL;
 	r = mem_zalloc(sizeof(*r));
+	list_init(&r->node);
 	r->owner = owner;
 	r->loop = loop;
 	r->cb = cb;
 	r->arg = arg;
+	r->host = mem_strdup(host);
 	r->port = port;
-	r->asked = true;
 	ev_timer_init(&r->later, call_back, 0., 0.);
 	r->later.data = r;
-	owner->under_way++;
-	ares_getaddrinfo(owner->channel, host, NULL, &hints, answered, r);
-	arm(owner);
+	if (dns_get(host, &r->result))
+	{
+		have(r);
+		return r;
+	}
+	list_append(&owner->looking, &r->node);
+	if (!is_asked(owner, host))
+		ask(owner, r);
 	return r;
 }
 
@@ -328,8 +439,6 @@ resolve_cancel(struct resolve **handle)
 	if (r == NULL)
 		return;
 	r->cb = NULL;
-	if (r->asked) /* R1 */
-		return;
-	ev_timer_stop(r->loop->ev, &r->later);
-	free(r);
+	if (!r->asked) /* R1 */
+		resolve_free(r);
 }

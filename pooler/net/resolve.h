@@ -1,8 +1,9 @@
 /*
  * resolve.h - host names to addresses by c-ares on the loop.
  *
- * One c-ares channel per loop, made at the first look-up. /etc/hosts counts before DNS, as
- * nsswitch.conf says. Address literals never come here: dial knows them itself.
+ * What net/dns still knows is not asked again, and look-ups of one name on one loop share a
+ * question. One c-ares channel per loop, made at the first question. /etc/hosts counts before DNS,
+ * as nsswitch.conf says. Address literals never come here: dial knows them itself.
  *
  * c-ares cannot cancel one look-up: a cancelled one runs on unheard and is freed when its answer or
  * the resolver's time limit comes.
@@ -10,23 +11,14 @@
 #ifndef PERFKIT_NET_RESOLVE_H
 #define PERFKIT_NET_RESOLVE_H
 
-#include "net/peer_addr.h"
-
-#define RESOLVE_MAX_ADDRS 8
+#include "net/dns.h"
 
 struct loop;
 struct resolve; /* one look-up */
 
-struct resolve_result
-{
-	int n;             /* 0: failed, error tells */
-	const char *error; /* static text */
-	struct peer_addr
-		addr[RESOLVE_MAX_ADDRS]; /* in the order of preference (RFC 6724), with the port */
-};
-
-/* The result is valid within the callback; the look-up is gone after it. */
-typedef void (*resolve_cb)(void *arg, const struct resolve_result *result);
+/* The result is valid within the callback; the look-up is gone after it. Its addresses have the
+ * port, and those that could not be reached a moment ago (net/outage) stand last. */
+typedef void (*resolve_cb)(void *arg, const struct dns_answer *result);
 
 /* Starts a look-up; the callback never runs from within. NULL when c-ares cannot be set up. */
 struct resolve *resolve_start(struct loop *loop, const char *host, int port, resolve_cb cb,
@@ -39,8 +31,10 @@ void resolve_cancel(struct resolve **r);
  * cancelled. */
 void resolve_fini(struct loop *loop);
 
-/* Another resolv.conf than the system's; NULL is the system's. Before the first look-up; the string
- * is not copied. */
+/*
+ * Another resolv.conf than the system's; NULL is the system's. Before the first look-up; the string
+ * is not copied. A name server in it may have a port: "nameserver [127.0.0.1]:8600".
+ */
 void resolve_set_conf(const char *path);
 
 #endif

@@ -1,7 +1,8 @@
 """A private PostgreSQL cluster: made, started, stopped and asked about its backends.
 
 Durability is off (the data never matters), everything else is PostgreSQL's default. It listens on
-a loopback port and on a unix socket. `carol` must log in by SCRAM, everybody else is trusted.
+a loopback port (of 127.0.0.1, 127.0.0.2 and, where there is IPv6, ::1) and on a unix socket.
+`carol` must log in by SCRAM, everybody else is trusted.
 """
 
 import os
@@ -20,7 +21,7 @@ DATABASES = ("app", "other", "bench")
 ROLES = {"alice": "alice-secret", "bob": "bob-secret", "carol": "carol-secret"}
 
 CONFIGURATION = """
-listen_addresses = '127.0.0.1'
+listen_addresses = '127.0.0.1,127.0.0.2,::1'
 max_connections = 100
 superuser_reserved_connections = 10
 fsync = off
@@ -39,6 +40,7 @@ host all carol 127.0.0.1/32 scram-sha-256
 host all hashed 127.0.0.1/32 md5
 host all all 127.0.0.1/32 trust
 host replication all 127.0.0.1/32 trust
+host all all ::1/128 trust
 """
 
 PORT_ATTEMPTS = 5

@@ -61,7 +61,8 @@ class Pooler:
 
     settings: keys of the main section, None leaves one out; databases: name -> what its line says
     beside the cluster's host, port and the name itself (a dictionary), or the whole line (text);
-    users: name -> line; userlist: name -> password or secret; tail: text at the end of the file.
+    users: name -> line; userlist: name -> password or secret; tail: text at the end of the file;
+    shared_port: where another one listens already (so_reuseport).
     options: of the command line; wrapper: a command in front of it; popen: more for Popen, what is
     in its env coming on top.
     Change any of them and write() before a reload."""
@@ -79,6 +80,7 @@ class Pooler:
         options=(),
         wrapper=(),
         popen=None,
+        shared_port=None,
         **settings,
     ):
         self.binary = binary
@@ -89,6 +91,7 @@ class Pooler:
         self.userlist_path = folder / "userlist.txt"
         self.log_path = folder / "log"
         self.host = "127.0.0.1"
+        self.shared_port = shared_port
         self.port = None
         self.process = None
         self.clients = []
@@ -145,7 +148,7 @@ class Pooler:
 
     def start(self):
         for _ in range(PORT_ATTEMPTS):
-            self.port = free_port()
+            self.port = self.shared_port or free_port()
             self.write()
             self._spawn()
             wait_until(lambda: self.is_up() or self._ended(), "the pooler to be up")
@@ -236,7 +239,7 @@ class Pooler:
 
     @property
     def socket_path(self):
-        return self.folder / f".s.PGSQL.{self.port}"
+        return Path(self.settings["unix_socket_dir"]) / f".s.PGSQL.{self.port}"
 
     def connect(self, dbname="app", user="alice", **more):
         """A psycopg connection in autocommit, closed with the pooler."""

@@ -127,7 +127,7 @@ def test_truncated_and_gone(make_pooler, cut):
 )
 def test_silent_client(make_pooler, said_so_far):
     """client_login_timeout ends it, with a word; a client that did log in is not touched."""
-    pooler = make_pooler(client_login_timeout=1)
+    pooler = make_pooler(client_login_timeout=1, tcp_defer_accept=0)
     with unnoticed(pooler):
         client = pooler.wire()
         client.send(said_so_far)

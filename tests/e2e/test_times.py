@@ -117,7 +117,8 @@ def test_client_idle_timeout(make_pooler):
 
 
 def test_client_login_timeout(make_pooler):
-    pooler = make_pooler(client_login_timeout=LIMIT)
+    """From when the client is seen, which tcp_defer_accept puts off until it has said something."""
+    pooler = make_pooler(client_login_timeout=LIMIT, tcp_defer_accept=0)
 
     def attempt():
         began = time.monotonic()

@@ -64,7 +64,7 @@ fake_dns_numbers(const uint8_t *p, const uint8_t *end, uint8_t *numbers, int *n)
 		if (strcmp(label, "test") == 0)
 			return *n > 0 && *n % 4 == 0;
 		value = strtol(label, &rest, 10);
-		if (*rest != '\0' || value < 0 || value > 255 || *n == 64)
+		if (*rest != '\0' || value < 0 || value > 255 || *n == 128)
 			return false;
 		numbers[(*n)++] = (uint8_t) value;
 	}
@@ -79,7 +79,7 @@ fake_dns_answer(struct ev_loop *ev, ev_io *w, int revents)
 	struct sockaddr_in from;
 	socklen_t from_len = sizeof(from);
 	ssize_t got = recvfrom(dns->fd, m, 512, MSG_DONTWAIT, (struct sockaddr *) &from, &from_len);
-	uint8_t numbers[64];
+	uint8_t numbers[128];
 	int n;
 	bool found;
 	uint8_t *p = m + 12;

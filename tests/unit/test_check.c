@@ -67,10 +67,9 @@ mistakes_are_told_with_place_and_remedy(void **state)
 		{TRUST "[databases]\na = host='x\n",
 		 "p.ini:4: database \"a\": the quote of \"host\" is not closed, or something follows it at "
 		 "once; a quote inside is written twice"},
-		{TRUST "[databases]\na = connect_query='set role x'\n",
-		 "p.ini:4: database \"a\": connect_query is not supported yet"},
-		{TRUST "[databases]\na = host=a,b\n",
-		 "p.ini:4: database \"a\": a list of hosts is not supported yet"},
+		{TRUST "[databases]\na = host=a,,b\n",
+		 "p.ini:4: database \"a\": an empty name in the list of hosts"},
+		{TRUST "[peers]\n1 = host=a,b\n", "p.ini:4: peer \"1\": a peer has one host"},
 		{TRUST "[users]\na = pool_mode=none\n", "p.ini:4: user \"a\": bad value \"none\" for "
 												"\"pool_mode\"; allowed is session, transaction, "
 												"statement"},
@@ -134,21 +133,19 @@ a_key_without_effect_gives_one_warning(void **state)
 		 "p.ini:3: auth_type is scram-sha-256 and auth_file is not set: "
 		 "nobody can log in\n"},
 		{"server_tls13_ciphers =\nauth_user =\n", ""}, /* not set, by another spelling */
-		{"so_reuseport = 0\n", ""},                    /* the default: nothing is missed */
+		{"syslog = 0\n", ""},                          /* the default: nothing is missed */
 		{"server_tls_sslmode = disable\n", ""},
 		{"client_tls_sslmode = disable\n", ""},
 		{"default_pool_size = 50\n", ""},
-		{"so_reuseport = 1\n", "p.ini:3: so_reuseport has no effect yet\n"},
-		{"so_reuseport = 1\nso_reuseport = 1\n", "p.ini:4: so_reuseport has no effect yet\n"},
-		{"so_reuseport = 1\nso_reuseport = 0\n", ""},
+		{"syslog = 1\n", "p.ini:3: syslog has no effect yet\n"},
+		{"syslog = 1\nsyslog = 1\n", "p.ini:4: syslog has no effect yet\n"},
+		{"syslog = 1\nsyslog = 0\n", ""},
 		{"client_tls_sslmode = allow\n", ""},
 		{"auth_ldap_options = secret\n", "p.ini:3: auth_ldap_options has no effect yet\n"},
 		{"auth_user = x\nauth_type = scram-sha-256\n", ""},
 		{"auth_type = scram-sha-256\n[databases]\na = auth_user=x\n", ""},
-		{"[databases]\na = load_balance_hosts=disable\nb = load_balance_hosts=disable\n",
-		 "p.ini:4: load_balance_hosts of a database has no effect yet\n"},
-		{"[peers]\n1 = host=/tmp\n2 = host=/tmp port=6432 pool_size=3\n",
-		 "p.ini:4: [peers] has no effect yet\n"},
+		{"[databases]\na = load_balance_hosts=disable\nb = load_balance_hosts=disable\n", ""},
+		{"[peers]\n1 = host=/tmp\n2 = host=/tmp port=6432 pool_size=3\n", ""},
 	};
 
 	(void) state;

@@ -17,6 +17,7 @@
 #define ROUNDS 200
 
 static struct registry registry;
+static const uint8_t key[4] = {1, 2, 3, 4};
 static _Atomic int worked;
 static int finished;
 static uint64_t seen;
@@ -111,6 +112,40 @@ test_many_gathers(void **state)
 	conf_free(conf);
 }
 
+/* With a peer_id they name that too, and sessions may share a pid as long as their keys differ. */
+static void
+test_pids_name_their_peer(void **state)
+{
+	static struct slot slots[SHARDS][500];
+	struct conf *conf = load();
+	uint8_t other[4] = {9, 9, 9, 9};
+
+	(void) state;
+	conf->peer_id = CONF_PEER_ID_MAX;
+	assert_true(registry_init(&registry, SHARDS, conf));
+	for (int i = 0; i < SHARDS; i++)
+	{
+		struct shard *s = &registry.shards[i];
+
+		for (int k = 0; k < 500; k++)
+		{
+			struct slot *slot = &slots[i][k];
+
+			registry_add(s, slot, key);
+			assert_true(slot->pid > 0 && slot->pid <= 0x7fffffffu);
+			assert_int_equal(registry_peer_of(slot->pid), CONF_PEER_ID_MAX);
+			assert_ptr_equal(registry_shard(&registry, slot->pid), s);
+			assert_ptr_equal(registry_find(s, slot->pid, key), slot);
+			assert_null(registry_find(s, slot->pid, other));
+		}
+	}
+	for (int i = 0; i < SHARDS; i++)
+		for (int k = 0; k < 500; k++)
+			registry_remove(&registry.shards[i], &slots[i][k]);
+	registry_fini(&registry);
+	conf_free(conf);
+}
+
 static void
 test_pids_name_their_shard(void **state)
 {
@@ -127,12 +162,12 @@ test_pids_name_their_shard(void **state)
 		s->next_serial = 0x7fffffffu / SHARDS - 250;
 		for (int k = 0; k < 500; k++)
 		{
-			registry_add(s, &slots[i][k]);
+			registry_add(s, &slots[i][k], key);
 			assert_true(slots[i][k].pid > 0 && slots[i][k].pid <= 0x7fffffffu);
 			assert_ptr_equal(registry_shard(&registry, slots[i][k].pid), s);
 		}
 		for (int k = 0; k < 500; k++)
-			assert_ptr_equal(registry_find(s, slots[i][k].pid), &slots[i][k]);
+			assert_ptr_equal(registry_find(s, slots[i][k].pid, key), &slots[i][k]);
 	}
 	for (int i = 0; i < SHARDS; i++)
 		for (int k = 0; k < 500; k++)
@@ -140,7 +175,7 @@ test_pids_name_their_shard(void **state)
 			uint32_t pid = slots[i][k].pid;
 
 			registry_remove(&registry.shards[i], &slots[i][k]);
-			assert_null(registry_find(&registry.shards[i], pid));
+			assert_null(registry_find(&registry.shards[i], pid, key));
 			registry_remove(&registry.shards[i], &slots[i][k]);
 		}
 	registry_fini(&registry);
@@ -317,6 +352,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_gathers),
 		cmocka_unit_test(test_pids_name_their_shard),
+		cmocka_unit_test(test_pids_name_their_peer),
 		cmocka_unit_test(test_pools_by_name),
 		cmocka_unit_test(test_pools_are_forgotten),
 		cmocka_unit_test(test_pools_beside_are_forgotten),
