@@ -23,6 +23,7 @@
 #include "guc.h"
 #include "lib/stringinfo.h"
 #include "pgstat.h"
+#include "query.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -282,6 +283,7 @@ begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	perfkit_query_hold_extension();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "perfkit: partitions");

@@ -22,6 +22,13 @@ typedef struct PerfkitQuery
 } PerfkitQuery;
 
 /*
+ * To be taken first in a transaction that reads or writes what belongs to the extension: DROP
+ * EXTENSION takes its own lock on the extension before it locks anything that is in it, so that one
+ * of the two waits for the other and neither holds what the other wants.
+ */
+extern void perfkit_query_hold_extension(void);
+
+/*
  * A transaction with SPI and a snapshot, whose commit waits for no standby; `what` is shown in
  * pg_stat_activity.  The end is back in the memory context of the beginning.
  */

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "query.h"
 #include "record.h"
 #include "slot.h"
 #include "storage/procarray.h"
@@ -38,6 +39,7 @@ begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	perfkit_query_hold_extension();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "perfkit: unfinished statements");

@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "partition.h"
 #include "pgstat.h"
+#include "query.h"
 #include "record.h"
 #include "row.h"
 #include "unfinished.h"
@@ -176,6 +177,7 @@ begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	perfkit_query_hold_extension();
 
 	/* Rows that are stored must survive a crash; a standby need not have them. */
 	(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,

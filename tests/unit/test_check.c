@@ -133,13 +133,14 @@ a_key_without_effect_gives_one_warning(void **state)
 		 "p.ini:3: auth_type is scram-sha-256 and auth_file is not set: "
 		 "nobody can log in\n"},
 		{"server_tls13_ciphers =\nauth_user =\n", ""}, /* not set, by another spelling */
-		{"syslog = 0\n", ""},                          /* the default: nothing is missed */
+		{"dns_zone_check_period = 0\n", ""},           /* the default: nothing is missed */
 		{"server_tls_sslmode = disable\n", ""},
 		{"client_tls_sslmode = disable\n", ""},
 		{"default_pool_size = 50\n", ""},
-		{"syslog = 1\n", "p.ini:3: syslog has no effect yet\n"},
-		{"syslog = 1\nsyslog = 1\n", "p.ini:4: syslog has no effect yet\n"},
-		{"syslog = 1\nsyslog = 0\n", ""},
+		{"dns_zone_check_period = 1\n", "p.ini:3: dns_zone_check_period has no effect yet\n"},
+		{"pkt_buf = 99\npkt_buf = 98\n", "p.ini:4: pkt_buf has no effect yet\n"},
+		{"dns_zone_check_period = 1\ndns_zone_check_period = 0\n", ""},
+		{"syslog = 1\n", ""},
 		{"client_tls_sslmode = allow\n", ""},
 		{"auth_ldap_options = secret\n", "p.ini:3: auth_ldap_options has no effect yet\n"},
 		{"auth_user = x\nauth_type = scram-sha-256\n", ""},
