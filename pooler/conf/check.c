@@ -73,21 +73,26 @@ is_default(const struct conf *c, const struct option *o)
 
 /*
  * With `any` a client's name is not even looked up, so who it becomes on the server must be the
- * file's choice and never the client's.
+ * file's choice and never the client's: without one nobody is let in (core/greet).
  */
-static bool
-check_any(const struct conf *c, const struct ini_place *place, struct conf_error *err)
+static void
+warn_of_any(const struct conf *c, const struct ini_place *place,
+			void (*warn)(void *arg, const char *text), void *arg)
 {
-	if (c->auth_type != AUTH_ANY)
-		return true;
+	char text[512];
+
+	if (warn == NULL || c->auth_type != AUTH_ANY)
+		return;
 	for (size_t i = 0; i < c->n_databases; i++)
 	{
-		if (c->databases[i].user == NULL)
-			return ini_fail(err, place,
-							"auth_type = any needs a user for every database; \"%.100s\" has none",
-							c->databases[i].name);
+		if (c->databases[i].user != NULL)
+			continue;
+		ini_say(text, sizeof text, place,
+				"auth_type = any needs a user for every database; nobody can use \"%.100s\", which "
+				"has none",
+				c->databases[i].name);
+		warn(arg, text);
 	}
-	return true;
 }
 
 /* Whether users come from elsewhere too. */
@@ -112,8 +117,7 @@ check_logins(const struct conf *c, const struct ini_place *places,
 		place_or_file(c, &places[option_find(option_table, option_count, "server_tls_direct")]);
 	char text[512];
 
-	if (!check_any(c, &place, err))
-		return false;
+	warn_of_any(c, &place, warn, arg);
 	if (c->server_tls_direct && c->server_tls_sslmode < SSLMODE_REQUIRE)
 		return ini_fail(err, &direct,
 						"server_tls_direct needs server_tls_sslmode = require, verify-ca or "

@@ -198,6 +198,11 @@ authenticated(struct session *s)
 		session_fatal(s, "57P03", text);
 		return;
 	}
+	if (conf->auth_type == AUTH_ANY && db->user == NULL)
+	{
+		session_fatal(s, "28000", "bouncer config error"); /* conf/check.c says at start which */
+		return;
+	}
 	conf_limits(conf, db, s->user, &limits);
 	if (!within_rate(s, &limits, RATE_USER) || !take_shared_places(s, conf, &limits))
 		return;

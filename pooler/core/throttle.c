@@ -3,6 +3,7 @@
  */
 #include "core/throttle.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -73,8 +74,7 @@ take(struct throttle *t, const struct conf_limits *l, enum rate_kind kind, enum 
 			 "too many %s of %s: %lld per second are allowed (%s)",
 			 m == RATE_QUERIES ? "queries" : "new connections", kind_words[kind],
 			 (long long) rate.per_s, keys[kind][m]);
-	snprintf(error->hint, sizeof(error->hint), "Try again in %llu ms.",
-			 (unsigned long long) (wait_us / 1000 + 1));
+	snprintf(error->hint, sizeof(error->hint), "Try again in %" PRIu64 " ms.", wait_us / 1000 + 1);
 	error->e = (struct pgw_error){.message = error->message, .hint = error->hint};
 	error->tell = rate_tell(t->of[kind], now);
 	return false;

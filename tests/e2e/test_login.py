@@ -168,6 +168,17 @@ def test_unknown_user_under_trust(make_pooler):
         assert fields["C"] in ("28P01", "28000", "08P01")
 
 
+def test_anybody(make_pooler):
+    """Under `any` the file says who everybody is at the server; where it does not, nobody gets in."""
+    line = {"dbname": "app", "user": "carol", "password": "carol-secret"}
+    pooler = make_pooler(auth_type="any", databases={"fixed": line})
+    assert 'nobody can use "app", which has none' in pooler.log()
+    assert who(pooler.connect("fixed", "zoe")) == ("carol", "app")
+    _, fields = refusal(pooler.wire(), "alice", "app")
+    assert (fields["C"], fields["M"]) == ("28000", "bouncer config error")
+    assert who(pooler.connect("fixed", "alice")) == ("carol", "app")
+
+
 def test_unknown_database(make_pooler):
     pooler = make_pooler()
     with unnoticed(pooler):
