@@ -37,7 +37,7 @@ CLIENTS = "4"
 
 
 class FrontBench(Bench):
-    """Both poolers anew for each way to log in."""
+    """Both poolers anew for each way to log in, in folders of that name: no name twice."""
 
     def __init__(self, cluster, options, commands, pair):
         super().__init__(cluster, options)
@@ -116,14 +116,14 @@ class FrontBench(Bench):
         print(f"{'':42} {'ours':>10} {'PgBouncer':>10} {'':4} {'ratio':>7}")
         for name in ("trust", "SCRAM", "TLS", "TLS and SCRAM"):
             self.compare_logins(name)
-        with self.contenders("TLS") as both:
+        with self.contenders("TLS at work") as both:
             for name, arguments in (
                 ("select 1, TLS, 10 clients", self.script("select-1", "-c", "10")),
                 ("pgbench -S -M prepared, TLS, 10 clients", ("-S", "-M", "prepared", "-c", "10", "-j", "10")),
                 ("2 MB in rows of 100 bytes, TLS, 2 clients", self.script("rows", "-c", "2")),
             ):  # fmt: skip
                 self.compare_cpu(both, "CPU: " + name, arguments)
-        with self.contenders("TLS") as both:
+        with self.contenders("TLS idle") as both:
             ours, theirs = map(self.idle_tls_client, both)
             self.line("resident memory of an idle TLS client", ours, theirs, ours / theirs, "B")
 
