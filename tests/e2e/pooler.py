@@ -141,8 +141,11 @@ class Pooler:
         self._write_file(self.userlist_path, "\n".join(entries) + "\n")
 
     def _write_file(self, path, text):
-        path.write_text(text)
-        self.account.take(path)
+        """In one step, for who reads it meanwhile."""
+        new = path.with_name(path.name + ".new")
+        new.write_text(text)
+        self.account.take(new)
+        new.replace(path)
 
     # ---- life
 
