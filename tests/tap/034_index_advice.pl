@@ -187,7 +187,11 @@ is( ask($node, q{SELECT bool_and(evidence = 'actual' AND executions = 6 AND card
 	AND caveats @> '{not verified: see verify_index()}') FROM perfkit.index_advice WHERE kind = 'index'}),
 	't', '... with their evidence');
 is(ask($node, q{SELECT kind FROM perfkit.index_advice WHERE relation = 'm1'}), 'index', 'a table has one advice');
+# what takes a tenth of all the time needs to recur but twice: how long each took must not be left to the machine
+ask($node, 'UPDATE perfkit.slow_query_log SET duration_ms = 1');
 is(ask($node, q{SELECT count(*) FROM perfkit.index_advice(min_executions => 7) WHERE kind = 'index'}), '0', 'what does not recur often enough is let be');
+ask($node, q{UPDATE perfkit.slow_query_log SET duration_ms = 10 WHERE query LIKE '%m1 WHERE a = 5%'});
+is(ask($node, q{SELECT relation FROM perfkit.index_advice(min_executions => 7) WHERE kind = 'index'}), 'm1', '... but for what takes a tenth of all the time');
 is(ask($node, q{SELECT count(*) FROM perfkit.index_advice(min_rows => 100000) WHERE kind = 'index'}), '0', '... and what is too small');
 is(ask($node, q{SELECT count(*) FROM perfkit.index_advice(until => '2020-01-01') WHERE kind = 'index'}), '0', '... or was not seen in the time asked for');
 
