@@ -269,8 +269,9 @@ ask($node, 'UPDATE eager_base SET n = 5, d = 1');
 ok(await($node, 'SELECT n FROM follower', '5'), '... is tried again, and all goes on');
 is(ask($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE view IN ('public.eager', 'public.follower') AND status LIKE 'skipped_unchanged'}), '0', 'a look that finds nothing has no row');
 is(ask($node, q{SELECT count(*) FROM (SELECT planned_at - lag(planned_at) OVER (PARTITION BY view ORDER BY run_id) AS pause FROM perfkit.refresh_log
-		WHERE view IN ('public.eager', 'public.follower') AND trigger = 'change') p WHERE pause < interval '1 second'}),
-	'0', 'min_interval is kept');
+		WHERE view IN ('public.eager', 'public.follower') AND trigger = 'change' AND status <> 'skipped_upstream') p WHERE pause < interval '1 second'}),
+	'0', 'min_interval is kept')
+  or diag(ask($node, q{SELECT concat_ws(' ', run_id, view, trigger, status, planned_at, started_at, finished_at) FROM perfkit.refresh_log WHERE view IN ('public.eager', 'public.follower') ORDER BY run_id}));
 ask($node, <<'EOF_SQL');
 CREATE MATERIALIZED VIEW patient AS SELECT n FROM eager_base;
 CREATE UNIQUE INDEX ON patient (n);
