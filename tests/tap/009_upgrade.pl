@@ -83,8 +83,8 @@ my $SCHEDULE = q{SELECT schedule_id, view_schema, view_name, schedule, timezone,
 my %schedules = map { $_ => ask($old, $SCHEDULE, $_) } qw(postgres second);
 ok( await($old, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'perfkit worker'}, '2'),
 	'both databases have workers');
-my $stopped = ask($old, 'SELECT clock_timestamp()'); # which may end a run
-$old->stop;
+$old->stop; # which may end a run
+my $stopped = time;
 
 my $new = new_cluster('new', $old);
 $new->append_conf('postgresql.conf', <<'EOF_CONF');
@@ -106,7 +106,7 @@ for my $database (qw(postgres second))
 	run_as($new, 'new', "SELECT 'after'", $database);
 	is(stored($new, q{application_name = 'new'}, $database), '1', '... that stores');
 	is(ask($new, $SCHEDULE, $database), $schedules{$database}, '... schedules of materialized views are there');
-	is( ask($new, "SELECT count(*) FROM perfkit.refresh_log WHERE status NOT IN ('success', 'skipped_unchanged', 'running') AND started_at > '$stopped'", $database),
+	is( ask($new, "SELECT count(*) FROM perfkit.refresh_log WHERE status NOT IN ('success', 'skipped_unchanged', 'running') AND started_at > to_timestamp($stopped)", $database),
 		'0', '... no run failed meanwhile');
 	ask($new, 'UPDATE base SET n = 2', $database);
 	ok(await($new, 'SELECT n FROM refreshed', '2', $database), '... and hold');

@@ -185,6 +185,7 @@ ok(await($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pe
 $node->safe_psql('other', 'CREATE EXTENSION perfkit');
 is(calls_of('SELECT now(), $1', $node, 'other'), '', '... and the statistics with it');
 run_as($node, 'x', join('', map { "SELECT $columns{$_};" } 1 .. 9), 'other');
+ok(await($node, 'SELECT count(*) >= 9 FROM perfkit.statements', 't', 'other'), '... which begin anew');
 my $all = counter($node, 'statements');
 $node->safe_psql('postgres', 'DROP DATABASE other');
 ok(await($node, "SELECT value < $all FROM perfkit.status WHERE name = 'statements'"), 'a database that is dropped takes its statements along');
