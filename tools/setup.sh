@@ -39,6 +39,18 @@ wish()
     WISHED+=("$1")
 }
 
+# wish_extension <name>: of the PostgreSQL that is built for, if that is a package too
+wish_extension()
+{
+    local pg_config major
+    if pg_config=$(find_pg_config); then
+        major=$("$pg_config" --bindir | sed -n 's|^/usr/lib/postgresql/\([0-9]*\)/bin$|\1|p')
+    else
+        major=$(printf '%s\n' "${NEEDED[@]}" | sed -n 's|^postgresql-\([0-9]*\)$|\1|p')
+    fi
+    [ -z "$major" ] || wish "postgresql-$major-$1"
+}
+
 # offered_postgresql: prints the major version that this system's packages offer, or nothing
 offered_postgresql()
 {
@@ -112,6 +124,7 @@ need_for_check()
     need python3-psycopg
     need python3-croniter
     wish node-pg
+    wish_extension hypopg
 }
 
 # real clients of make check-long: tests/clients
