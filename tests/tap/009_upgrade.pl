@@ -15,6 +15,7 @@ use PerfkitTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $install = $ENV{PERFKIT_OLD_INSTALL};
 local $ENV{LD_LIBRARY_PATH} = $ENV{PERFKIT_OLD_LIBRARIES} if $ENV{PERFKIT_OLD_LIBRARIES};
