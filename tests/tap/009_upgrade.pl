@@ -108,7 +108,8 @@ for my $database (qw(postgres second))
 	is(stored($new, q{application_name = 'new'}, $database), '1', '... that stores');
 	is(ask($new, $SCHEDULE, $database), $schedules{$database}, '... schedules of materialized views are there');
 	is( ask($new, "SELECT count(*) FROM perfkit.refresh_log WHERE status NOT IN ('success', 'skipped_unchanged', 'running') AND started_at > to_timestamp($stopped)", $database),
-		'0', '... no run failed meanwhile');
+		'0', '... no run failed meanwhile')
+	  or diag("stopped at $stopped: " . ask($new, q{SELECT string_agg(refresh_log::text, ' ') FROM perfkit.refresh_log WHERE status NOT IN ('success', 'skipped_unchanged')}, $database));
 	ask($new, 'UPDATE base SET n = 2', $database);
 	ok(await($new, 'SELECT n FROM refreshed', '2', $database), '... and hold');
 	books_ok($new, '... the books balance', $database);
