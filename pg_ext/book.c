@@ -17,9 +17,11 @@
 #include "commands/async.h"
 #include "compat.h"
 #include "executor/spi.h"
-#include "guc.h"
 #include "follow.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
 #include "query.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -27,6 +29,10 @@
 #include "utils/timestamp.h"
 
 #define ALERT_CHANNEL "perfkit_alert"
+#define ALERT_MESSAGE_SIZE 512 /* bytes; JSON may make six of one, and there is a limit */
+
+#define PRUNE_AFTER_ROWS 100
+#define PRUNE_OLD_ROWS 1000
 
 
 /* ---------------------------------------------------------------- one view */
@@ -117,6 +123,25 @@ insert_row(const PerfkitSchedule *s, const PerfkitRun *r, const char *status, co
 }
 
 
+/* In the transaction that has written a row: now and then, those of the view that are too many. */
+static void
+bound_log(PerfkitSchedule *s)
+{
+	PerfkitQuery p = {0};
+
+	if (perfkit_refresh_log_max_runs == 0 || s->prune_in-- > 0)
+		return;
+	s->prune_in = Min(PRUNE_AFTER_ROWS, perfkit_refresh_log_max_runs);
+	perfkit_query_add_text(&p, perfkit_schedule_view_name(s));
+	perfkit_query_add_int8(&p, perfkit_refresh_log_max_runs - 1);
+	perfkit_query_run(
+		"DELETE FROM perfkit.refresh_log WHERE view = $1 AND status <> 'running' AND run_id <"
+		" (SELECT run_id FROM perfkit.refresh_log WHERE view = $1 ORDER BY run_id DESC"
+		"  OFFSET $2 LIMIT 1)",
+		&p);
+}
+
+
 static const char *const update_state =
 	"UPDATE perfkit.refresh_state SET last_planned = $2, last_started = $3, last_finished = $4,"
 	" last_status = $5, last_duration_ms = $6, failures = $7, suspended_at = $8, next_run = $9,"
@@ -181,27 +206,40 @@ perfkit_book_begin(PerfkitSchedule *s, PerfkitRun *r)
 }
 
 
+/* One statement, for they may be many. */
 void
 perfkit_book_due(List *schedules)
 {
-	ListCell *lc;
+	int n = list_length(schedules);
+	Datum *ids = palloc(sizeof(Datum) * n);
+	Datum *times = palloc(sizeof(Datum) * n);
+	PerfkitQuery p = {0};
 
-	if (schedules == NIL)
+	if (n == 0)
 		return;
-	perfkit_query_begin("perfkit: schedules");
-	foreach (lc, schedules)
+	for (int i = 0; i < n; i++)
 	{
-		const PerfkitSchedule *s = lfirst(lc);
-		PerfkitQuery p = {0};
+		const PerfkitSchedule *s = list_nth(schedules, i);
 
-		perfkit_query_add_int8(&p, s->plan.id);
-		perfkit_query_add_time(&p, s->due);
-		perfkit_query_run(
-			"UPDATE perfkit.refresh_state SET next_run = $2"
-			" WHERE schedule_id = (SELECT schedule_id FROM perfkit.refresh_state"
-			"  WHERE schedule_id = $1 AND next_run IS DISTINCT FROM $2 FOR UPDATE SKIP LOCKED)",
-			&p);
+		ids[i] = Int64GetDatum(s->plan.id);
+		times[i] = TimestampTzGetDatum(s->due == PERFKIT_NEVER ? DT_NOEND : s->due);
 	}
+	perfkit_query_begin("perfkit: schedules");
+	perfkit_query_add(&p, INT8ARRAYOID,
+					  PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64),
+													  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+					  false);
+	perfkit_query_add(&p, TIMESTAMPTZARRAYOID,
+					  PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+													  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+					  false);
+	perfkit_query_run("UPDATE perfkit.refresh_state st SET next_run = d.due FROM ("
+					  "SELECT u.schedule_id, NULLIF(n.due, 'infinity') AS due"
+					  " FROM unnest($1, $2) AS n(schedule_id, due)"
+					  " JOIN perfkit.refresh_state u ON u.schedule_id = n.schedule_id"
+					  " WHERE u.next_run IS DISTINCT FROM NULLIF(n.due, 'infinity')"
+					  " FOR UPDATE OF u SKIP LOCKED) d WHERE st.schedule_id = d.schedule_id",
+					  &p);
 	perfkit_query_end();
 }
 
@@ -238,7 +276,7 @@ done_with_request(int64 run_id)
 
 
 void
-perfkit_book_end(const PerfkitSchedule *s, const PerfkitRun *r, const char *status, int pid,
+perfkit_book_end(PerfkitSchedule *s, const PerfkitRun *r, const char *status, int pid,
 				 const PerfkitRefreshResult *result)
 {
 	PerfkitQuery p = {0};
@@ -266,19 +304,20 @@ perfkit_book_end(const PerfkitSchedule *s, const PerfkitRun *r, const char *stat
 	write_state(s, status);
 	if (strcmp(r->trigger, "manual") == 0)
 		done_with_request(r->run_id);
+	bound_log(s);
 	perfkit_query_end();
 }
 
 
 void
-perfkit_book_skip(const PerfkitSchedule *s, const PerfkitRun *r, const char *status,
-				  const char *message)
+perfkit_book_skip(PerfkitSchedule *s, const PerfkitRun *r, const char *status, const char *message)
 {
 	perfkit_query_begin("perfkit: a refresh is skipped");
 	(void) insert_row(s, r, status, message);
 	write_state(s, status);
 	if (r->run_id != 0)
 		done_with_request(r->run_id);
+	bound_log(s);
 	perfkit_query_end();
 }
 
@@ -293,7 +332,7 @@ perfkit_book_crashed(int64 run_id)
 	perfkit_query_run(
 		"UPDATE perfkit.refresh_log SET status = 'crashed', finished_at = "
 		"pg_catalog.clock_timestamp(),"
-		" message = 'the server stopped, or came back from a crash, before the run had ended'"
+		" message = 'nobody has seen its end: the server stopped, crashed or was held up'"
 		" WHERE run_id = $1",
 		&p);
 	done_with_request(run_id);
@@ -316,38 +355,26 @@ perfkit_book_pid(int64 run_id, int pid)
 }
 
 
-void
-perfkit_book_prune_view(const PerfkitSchedule *s)
-{
-	PerfkitQuery p = {0};
-
-	if (perfkit_refresh_log_max_runs == 0)
-		return;
-	perfkit_query_begin("perfkit: old rows of refresh_log");
-	perfkit_query_add_text(&p, perfkit_schedule_view_name(s));
-	perfkit_query_add_int8(&p, perfkit_refresh_log_max_runs - 1);
-	perfkit_query_run(
-		"DELETE FROM perfkit.refresh_log WHERE view = $1 AND status <> 'running' AND run_id <"
-		" (SELECT run_id FROM perfkit.refresh_log WHERE view = $1 ORDER BY run_id DESC"
-		"  OFFSET $2 LIMIT 1)",
-		&p);
-	perfkit_query_end();
-}
-
-
-void
+/* A part of them, so that it does not take long. */
+bool
 perfkit_book_prune_old(void)
 {
 	PerfkitQuery p = {0};
+	bool more;
 
 	if (perfkit_refresh_log_retention == 0)
-		return;
+		return false;
 	perfkit_query_begin("perfkit: old rows of refresh_log");
 	perfkit_query_add_time(&p, GetCurrentTimestamp() -
 								   perfkit_refresh_log_retention * USECS_PER_MINUTE);
-	perfkit_query_run(
-		"DELETE FROM perfkit.refresh_log WHERE started_at < $1 AND status <> 'running'", &p);
+	perfkit_query_add_int8(&p, PRUNE_OLD_ROWS);
+	perfkit_query_run("DELETE FROM perfkit.refresh_log WHERE run_id = ANY (ARRAY("
+					  "SELECT run_id FROM perfkit.refresh_log WHERE started_at < $1"
+					  " AND status <> 'running' ORDER BY started_at LIMIT $2))",
+					  &p);
+	more = SPI_processed == PRUNE_OLD_ROWS;
 	perfkit_query_end();
+	return more;
 }
 
 
@@ -361,7 +388,8 @@ perfkit_book_alert(const PerfkitSchedule *s, const char *message)
 	appendStringInfoString(&payload, "{\"alert\": \"refresh_suspended\", \"view\": ");
 	escape_json(&payload, perfkit_schedule_view_name(s));
 	appendStringInfoString(&payload, ", \"message\": ");
-	escape_json(&payload, message);
+	escape_json(&payload, pnstrdup(message, pg_mbcliplen(message, (int) strlen(message),
+														 ALERT_MESSAGE_SIZE)));
 	appendStringInfoChar(&payload, '}');
 	Async_Notify(ALERT_CHANNEL, payload.data);
 	perfkit_query_end();

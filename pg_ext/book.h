@@ -64,12 +64,15 @@ extern void perfkit_book_undo(int64 run_id);
 /* Writes down when each of these (PerfkitSchedule *) is due next. */
 extern void perfkit_book_due(List *schedules);
 
-/* How a run has ended; the state of its schedule, if it has one, is written with it. */
-extern void perfkit_book_end(const PerfkitSchedule *s, const PerfkitRun *run, const char *status,
-							 int pid, const PerfkitRefreshResult *result);
+/*
+ * How a run has ended; the state of its schedule, if it has one, is written with it.  This and the
+ * next keep the view's rows at perfkit.refresh_log_max_runs, or not many more.
+ */
+extern void perfkit_book_end(PerfkitSchedule *s, const PerfkitRun *run, const char *status, int pid,
+							 const PerfkitRefreshResult *result);
 
 /* A run that did not take place, and why. */
-extern void perfkit_book_skip(const PerfkitSchedule *s, const PerfkitRun *run, const char *status,
+extern void perfkit_book_skip(PerfkitSchedule *s, const PerfkitRun *run, const char *status,
 							  const char *message);
 
 /* A run whose end nobody has seen. */
@@ -78,9 +81,8 @@ extern void perfkit_book_crashed(int64 run_id);
 /* Who refreshes: for a run under way. */
 extern void perfkit_book_pid(int64 run_id, int pid);
 
-/* The rows of one view beyond perfkit.refresh_log_max_runs; all that are too old. */
-extern void perfkit_book_prune_view(const PerfkitSchedule *s);
-extern void perfkit_book_prune_old(void);
+/* Deletes some of the rows that are too old; true when there may be more. */
+extern bool perfkit_book_prune_old(void);
 
 /* The schedule will not run by itself any more: a notification for who listens to perfkit_alert. */
 extern void perfkit_book_alert(const PerfkitSchedule *s, const char *message);

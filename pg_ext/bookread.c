@@ -114,20 +114,21 @@ next_ms(Reader *r)
 }
 
 
-static void
+/* False for what makes no sense here (another server's zone); no schedule is a target_lag. */
+static bool
 next_timetable(Reader *r, PerfkitTimetable *timetable)
 {
 	char *schedule = SPI_getvalue(r->tuple, r->desc, ++r->column);
 	char *zone = SPI_getvalue(r->tuple, r->desc, ++r->column);
 	PerfkitCronError error;
 
-	/* What no longer makes sense (another server's zone) never runs by itself. */
 	timetable->zone = zone != NULL ? perfkit_timetable_zone(zone, false) : NULL;
 	if (schedule != NULL && timetable->zone != NULL &&
 		perfkit_cron_parse(schedule, &timetable->cron, &error))
-		return;
+		return true;
 	memset(&timetable->cron, 0, sizeof(timetable->cron));
 	timetable->cron.kind = PERFKIT_CRON_DOWNSTREAM;
+	return schedule == NULL;
 }
 
 
@@ -148,7 +149,7 @@ read_row(Reader *r)
 	p->owner = next_oid(r);
 	next_name(r, &p->schema);
 	next_name(r, &p->name);
-	next_timetable(r, &p->timetable);
+	p->unreadable = !next_timetable(r, &p->timetable);
 	p->lag_us = next_int8(r, 0);
 	p->method = (PerfkitRefreshMethod) next_choice(r, methods);
 	p->fallback = (PerfkitRefreshFallback) next_choice(r, fallbacks);

@@ -191,6 +191,21 @@
 #define PERFKIT_ROLE_MUST_LOG_IN true
 #endif
 
+/* 17 ends long transactions, those of background workers too. */
+#if PG_VERSION_NUM >= 170000
+#define PERFKIT_NO_TRANSACTION_TIMEOUT(source)                                                     \
+	SetConfigOption("transaction_timeout", "0", PGC_USERSET, source)
+#else
+#define PERFKIT_NO_TRANSACTION_TIMEOUT(source) ((void) 0)
+#endif
+
+/* 18 has columns that are computed when they are read. */
+#if PG_VERSION_NUM >= 180000
+#define PERFKIT_IS_VIRTUAL(attribute) ((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define PERFKIT_IS_VIRTUAL(attribute) false
+#endif
+
 /* 17 gave checkpoints a view of their own. */
 #if PG_VERSION_NUM >= 170000
 #define PERFKIT_SQL_CHECKPOINTS                                                                    \

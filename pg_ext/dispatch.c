@@ -15,9 +15,10 @@
 
 #include <signal.h>
 
+#include "begin.h"
 #include "book.h"
 #include "compat.h"
-#include "guc.h"
+#include "due.h"
 #include "ready.h"
 #include "schedule.h"
 #include "storage/proc.h"
@@ -26,7 +27,6 @@
 
 #define LOAD_MS (60 * 1000)
 #define PRUNE_MS (60 * 60 * 1000)
-#define PRUNE_RUNS 100
 #define MAX_END_TRIES 5
 #define PAUSE_MIN_MS 1000
 #define PAUSE_MAX_MS (60 * 1000)
@@ -133,24 +133,23 @@ settle(PerfkitSchedule *s, TimestampTz now)
 	else
 		perfkit_unchanged_drop(s);
 	if (unplanned)
-		perfkit_schedule_plan_after(s, now);
+		perfkit_due_plan_after(s, now);
 	if (r->status != PERFKIT_RUN_SUCCESS)
 		settle_failure(s, now);
 	if (!perfkit_schedule_active(s))
 	{
 		s->retry_at = PERFKIT_NEVER;
-		perfkit_schedule_plan_after(s, now);
+		perfkit_due_plan_after(s, now);
 	}
 	perfkit_schedule_place(s);
 }
 
 
 static void
-tell_suspended(const PerfkitSchedule *s)
+tell_suspended(const PerfkitSchedule *s, const char *last)
 {
-	char *message =
-		psprintf("refreshing %s is suspended after %d failures, the last: %s",
-				 perfkit_schedule_view_name(s), s->past.failures, s->seat->result.message);
+	char *message = psprintf("refreshing %s is suspended after %d failures, the last: %s",
+							 perfkit_schedule_view_name(s), s->past.failures, last);
 
 	ereport(WARNING, (errmsg("perfkit: %s", message),
 					  errhint("perfkit.resume_refresh() ends the suspension, as does a "
@@ -159,29 +158,12 @@ tell_suspended(const PerfkitSchedule *s)
 }
 
 
-/* Its worker has ended: the tables, then the seat; an error leaves it for the next call (R1). */
+/* Nothing is under way any more; what waited for that is wanted now. */
 static void
-finish(PerfkitSchedule *s, TimestampTz now)
+release(PerfkitSchedule *s)
 {
-	PerfkitRefreshResult *r = &s->seat->result;
 	PerfkitRun run = {.trigger = "queued", .planned = s->queued_slot, .attempt = 1};
-	bool suspended;
 
-	if (!s->settled)
-	{
-		settle(s, now);
-		if (s->overdue && r->status == PERFKIT_RUN_CANCELLED)
-			strlcpy(r->message, "canceled: it has run for max_runtime", sizeof(r->message));
-	}
-	suspended = s->past.suspended_at != 0 && s->past.failures == s->plan.suspend_after;
-
-	/* What cannot be written for a while is given up: the next start says crashed. */
-	if (s->end_tries++ < MAX_END_TRIES)
-		perfkit_book_end(s, &s->run, status_name(s), s->seat->pid, r);
-	s->due_told = s->due;
-	if (suspended && r->status != PERFKIT_RUN_SUCCESS)
-		tell_suspended(s);
-	perfkit_seat_free(s->seat);
 	s->seat = NULL;
 	if (s->handle != NULL)
 		pfree(s->handle);
@@ -191,8 +173,52 @@ finish(PerfkitSchedule *s, TimestampTz now)
 		perfkit_ready_want(s, &run);
 	s->queued = false;
 	perfkit_ready_want_request(s);
-	if (s->runs++ % PRUNE_RUNS == 0)
-		perfkit_book_prune_view(s);
+}
+
+
+/* Its worker has ended: the tables, then the seat; an error leaves it for the next call (R1). */
+static void
+finish(PerfkitSchedule *s, TimestampTz now)
+{
+	PerfkitRefreshResult *r = &s->seat->result;
+	char *message;
+
+	if (!s->settled)
+	{
+		bool suspended = s->past.suspended_at != 0;
+
+		settle(s, now);
+		s->suspending = !suspended && s->past.suspended_at != 0;
+		if (s->overdue && r->status == PERFKIT_RUN_CANCELLED)
+			strlcpy(r->message, "canceled: it has run for max_runtime", sizeof(r->message));
+	}
+
+	/* What cannot be written for a while is given up: the next start says crashed. */
+	if (s->end_tries++ < MAX_END_TRIES)
+		perfkit_book_end(s, &s->run, status_name(s), s->seat->pid, r);
+	s->due_told = s->due;
+	message = pstrdup(r->message);
+	perfkit_seat_free(s->seat);
+	release(s);
+	if (s->suspending)
+		tell_suspended(s, message);
+}
+
+
+/* It was given up, by the rules of seats: nobody knows how it has ended. */
+static void
+lose(PerfkitSchedule *s, TimestampTz now)
+{
+	int64 run_id = s->run.run_id;
+
+	perfkit_unchanged_drop(s);
+	s->settled = true;
+	s->past.failed = true;
+	s->past.finished = now;
+	release(s);
+	if (s->slot == PERFKIT_NEVER)
+		perfkit_due_plan_after(s, now);
+	perfkit_book_crashed(run_id);
 }
 
 
@@ -229,6 +255,11 @@ look_after_running(TimestampTz now)
 	{
 		PerfkitSchedule *s = lfirst(lc);
 
+		if (!perfkit_seat_keep(s->seat, s->token))
+		{
+			lose(s, now);
+			continue;
+		}
 		if (has_ended(s))
 		{
 			finish(s, now);
@@ -318,12 +349,15 @@ adopt(const PerfkitBookRunning *r)
 	PerfkitSeat *seat = perfkit_seat_find(r->run_id);
 	PerfkitSchedule *s = seat != NULL ? entry_of(r->view) : NULL;
 
+	if (s != NULL && s->seat == seat)
+		return; /* in an earlier call, which then failed */
 	if (s == NULL || s->seat != NULL)
 	{
 		perfkit_book_crashed(r->run_id);
 		return;
 	}
 	s->seat = seat;
+	s->token = seat->token;
 	s->run = r->run;
 	s->past.started = seat->since;
 	s->deadline = s->plan.max_runtime_us > 0 ? seat->since + s->plan.max_runtime_us : PERFKIT_NEVER;
@@ -378,14 +412,23 @@ load(TimestampTz now)
 
 /* ---------------------------------------------------------------- the whole */
 
+static void
+set_back(PerfkitSchedule *s, void *by_us)
+{
+	perfkit_due_set_back(s, perfkit_schedule_clock(), *(int64 *) by_us);
+}
+
+
 /* Time has gone back: what was planned by the old clock would wait for it. */
 static void
 watch_clock(TimestampTz now)
 {
 	if (last_look != 0 && now < last_look - CLOCK_SLACK_US)
 	{
-		perfkit_schedule_set_back(now, last_look - now);
-		perfkit_ready_set_back();
+		int64 by_us = last_look - now;
+
+		perfkit_schedule_each(set_back, &by_us);
+		perfkit_begin_set_back();
 		next_load = next_prune = paused_until = 0;
 	}
 	last_look = now;
@@ -422,7 +465,8 @@ perfkit_dispatch(PerfkitDatabase *database)
 	if (now >= next_prune)
 	{
 		next_prune = now + PRUNE_MS * INT64CONST(1000);
-		perfkit_book_prune_old();
+		if (perfkit_book_prune_old())
+			next_prune = now;
 	}
 	MemoryContextSwitchTo(old);
 	paused_until = 0;
@@ -434,13 +478,13 @@ long
 perfkit_dispatch_nap_ms(void)
 {
 	TimestampTz due = perfkit_schedule_first_due();
-	TimestampTz next = Min(next_load, due);
+	TimestampTz next = Min(Min(next_load, next_prune), due);
 	TimestampTz now = perfkit_schedule_clock();
 	ListCell *lc;
 
 	foreach (lc, running)
 		next = Min(next, ((PerfkitSchedule *) lfirst(lc))->deadline);
-	due = perfkit_ready_retry_at();
+	due = perfkit_ready_again_at(now);
 	next = Min(next, due);
 	next = Max(next, paused_until);
 	return next > now ? (long) Min((next - now + 999) / 1000, INT_MAX) : 0;

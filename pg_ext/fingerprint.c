@@ -14,6 +14,7 @@
 #include "access/transam.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_db_role_setting.h"
@@ -102,22 +103,33 @@ unwatchable(Form_pg_class form, bool named)
 }
 
 
-/* Which columns there are: a row that is used as a whole (IS NOT NULL) has all of them. */
+/*
+ * Which columns there are: a row that is used as a whole (IS NOT NULL) has all of them.  And how
+ * those are computed that are only when they are read.
+ */
 static void
-add_columns(StringInfo bytes, Form_pg_class form)
+add_columns(StringInfo bytes, Form_pg_class form, bool all)
 {
-	ADD(bytes, form->relnatts);
+	if (all)
+		ADD(bytes, form->relnatts);
 	for (AttrNumber i = 1; i <= form->relnatts; i++)
 	{
 		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(form->oid), Int16GetDatum(i));
 		bool dropped = true;
+		Oid expression = InvalidOid;
 
 		if (HeapTupleIsValid(tuple))
 		{
-			dropped = ((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped;
+			Form_pg_attribute column = (Form_pg_attribute) GETSTRUCT(tuple);
+
+			dropped = column->attisdropped;
+			if (PERFKIT_IS_VIRTUAL(column))
+				expression = GetAttrDefaultOid(form->oid, i);
 			ReleaseSysCache(tuple);
 		}
-		ADD(bytes, dropped);
+		if (all)
+			ADD(bytes, dropped);
+		ADD(bytes, expression);
 	}
 }
 
@@ -139,8 +151,8 @@ add_relation(StringInfo bytes, Oid relation, const PerfkitLineage *lineage, char
 	ADD(bytes, form->relfilenode);
 	ADD(bytes, form->relispopulated);
 	ADD(bytes, changes);
-	if (lineage->whole_rows)
-		add_columns(bytes, form);
+	if (lineage->whole_rows || lineage->virtual_columns)
+		add_columns(bytes, form, lineage->whole_rows);
 	ReleaseSysCache(tuple);
 	return *obstacle == NULL;
 }

@@ -6,8 +6,8 @@
  *
  * It is made of, for each table with its partitions and children, and each
  * materialized view: OID, file, rows ever inserted, updated and deleted; the
- * definitions of the lineage; and what those numbers are worth only within: the
- * life of shared memory, the last reset of statistics, view and owner.
+ * definitions of the lineage; expressions of virtual columns; and what those numbers are worth only
+ *within: the life of shared memory, the last reset of statistics, view and owner.
  *
  * Why a refresh that is left out is never one that was needed:
  *

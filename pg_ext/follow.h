@@ -15,4 +15,8 @@
  */
 extern void perfkit_follow(void);
 
+/* Names and owners alone: for a session whose transaction may stay open, and must hold up nobody.
+ */
+extern void perfkit_follow_names(void);
+
 #endif /* PERFKIT_FOLLOW_H */

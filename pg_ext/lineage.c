@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/pg_aggregate.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
@@ -35,6 +36,7 @@ typedef struct Walk
 	List *definitions; /* of PerfkitDefinition *: of both, as they were when looked at */
 	bool settings;     /* of the session, too */
 	bool whole_rows;
+	bool virtual_columns;
 	char *obstacle; /* NULL: none so far */
 } Walk;
 
@@ -271,6 +273,25 @@ look_at_written(Node *node, Walk *w)
 
 /* ---------------------------------------------------------------- the query */
 
+/* Has it columns whose values come from an expression, which may change without a new file? */
+static bool
+has_virtual_columns(Oid relation)
+{
+	bool found = false;
+
+	for (AttrNumber i = 1; !found; i++)
+	{
+		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(i));
+
+		if (!HeapTupleIsValid(tuple))
+			break;
+		found = PERFKIT_IS_VIRTUAL((Form_pg_attribute) GETSTRUCT(tuple));
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
+
 static bool
 look_at_relation(const RangeTblEntry *entry, Walk *w)
 {
@@ -282,6 +303,7 @@ look_at_relation(const RangeTblEntry *entry, Walk *w)
 	if (entry->tablesample != NULL)
 		return obstacle(w, psprintf("It reads a sample of %s.", get_rel_name(entry->relid)));
 	w->tables = list_append_unique_oid(w->tables, entry->relid);
+	w->virtual_columns |= has_virtual_columns(entry->relid);
 	return false;
 }
 
@@ -384,6 +406,7 @@ perfkit_lineage_read(Oid view, MemoryContext parent, char **obstacle)
 	lineage->view = view;
 	lineage->settings = w.settings;
 	lineage->whole_rows = w.whole_rows;
+	lineage->virtual_columns = w.virtual_columns;
 	old = MemoryContextSwitchTo(memory);
 	list_sort(w.tables, list_oid_cmp);
 	lineage->tables = list_copy(w.tables);

@@ -33,9 +33,10 @@ typedef struct PerfkitLineage
 {
 	MemoryContext memory; /* with all of it */
 	Oid view;
-	List *tables;    /* OIDs of the tables and materialized views that are named, ascending */
-	bool settings;   /* what the session is set to has a say, too */
-	bool whole_rows; /* as have the columns that a table has, whether they are named or not */
+	List *tables;         /* OIDs of the tables and materialized views that are named, ascending */
+	bool settings;        /* what the session is set to has a say, too */
+	bool whole_rows;      /* as have the columns that a table has, whether they are named or not */
+	bool virtual_columns; /* as have the expressions of those that are not stored */
 	int n_definitions;
 	PerfkitDefinition *definitions;
 } PerfkitLineage;

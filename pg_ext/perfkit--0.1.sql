@@ -2073,13 +2073,13 @@ COMMENT ON COLUMN perfkit.refresh_schedule.schedule_id IS 'as schedule_refresh()
 COMMENT ON COLUMN perfkit.refresh_schedule.view_schema IS 'where the view was when it was last seen';
 COMMENT ON COLUMN perfkit.refresh_schedule.view_name IS 'its name then; followed by OID while the view lives, by name when it comes back';
 COMMENT ON COLUMN perfkit.refresh_schedule.owner_name IS 'its owner then';
-COMMENT ON COLUMN perfkit.refresh_schedule.schedule IS 'cron, an interval or downstream; NULL: target_lag counts';
+COMMENT ON COLUMN perfkit.refresh_schedule.schedule IS 'cron, an interval, on change or downstream; NULL: target_lag counts';
 COMMENT ON COLUMN perfkit.refresh_schedule.timezone IS 'in which the fields of cron are read';
 COMMENT ON COLUMN perfkit.refresh_schedule.target_lag IS 'how old its content may get; NULL: schedule counts';
 COMMENT ON COLUMN perfkit.refresh_schedule.method IS 'auto, concurrently or plain';
 COMMENT ON COLUMN perfkit.refresh_schedule.fallback IS 'when plain may stand in for concurrently: never, unpopulated, always';
-COMMENT ON COLUMN perfkit.refresh_schedule.skip_unchanged IS 'false: not supported yet';
-COMMENT ON COLUMN perfkit.refresh_schedule.max_staleness IS 'NULL: not supported yet';
+COMMENT ON COLUMN perfkit.refresh_schedule.skip_unchanged IS 'whether a run that is due is left out when nothing that the view reads has changed';
+COMMENT ON COLUMN perfkit.refresh_schedule.max_staleness IS 'the longest that unchanged content is left as it is; NULL, 0: for ever';
 COMMENT ON COLUMN perfkit.refresh_schedule.lock_timeout IS 'how long a run waits for each lock';
 COMMENT ON COLUMN perfkit.refresh_schedule.statement_timeout IS 'how long its statement may take; NULL: no limit';
 COMMENT ON COLUMN perfkit.refresh_schedule.max_retries IS 'after a failure, before its next slot';
@@ -2090,7 +2090,7 @@ COMMENT ON COLUMN perfkit.refresh_schedule.catch_up IS 'slots missed while nobod
 COMMENT ON COLUMN perfkit.refresh_schedule.jitter IS 'each run is late by up to that, always the same for one slot';
 COMMENT ON COLUMN perfkit.refresh_schedule.after_action IS 'none, analyze or vacuum';
 COMMENT ON COLUMN perfkit.refresh_schedule.max_runtime IS 'after which a run is cancelled; NULL: never';
-COMMENT ON COLUMN perfkit.refresh_schedule.min_interval IS 'NULL: not supported yet';
+COMMENT ON COLUMN perfkit.refresh_schedule.min_interval IS 'of on change: from the beginning of one run to the next; NULL: 10 seconds';
 COMMENT ON COLUMN perfkit.refresh_schedule.on_upstream_failure IS 'when a view it reads could not be refreshed: skip or run';
 COMMENT ON COLUMN perfkit.refresh_schedule.start_window IS 'over which runs that were missed are spread';
 COMMENT ON COLUMN perfkit.refresh_schedule.priority IS 'of runs that wait for a worker: the higher the sooner';

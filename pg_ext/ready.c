@@ -2,38 +2,49 @@
  * ready.c
  *	  From due to begun.
  *
- * Y1  A row says 'running' before there is a worker: whatever dies, the next
- *     worker of the database finds it, and the seat, or marks it as crashed.
- * Y2  The next slot is planned before anything is done about this one.
+ * Y1  The next slot is planned before anything is done about this one.
+ * Y2  A turn is short: looks for changes, and rows about what does not run, are
+ *     made until TURN_US have passed, and what is left has the next turn.  A
+ *     thousand looks that are due together do not hold up a run.
  *-------------------------------------------------------------------------
  */
 #include "ready.h"
 
+#include "begin.h"
 #include "book.h"
 #include "compat.h"
-#include "guc.h"
-#include "miscadmin.h"
-#include "refresh.h"
+#include "due.h"
+#include "execution.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define NO_WORKER_MIN_MS 1000
-#define NO_WORKER_MAX_MS (60 * 1000)
 #define PUT_OFF_US USECS_PER_MINUTE
 #define TELL_SKIP_AGAIN_US USECS_PER_HOUR
+#define TURN_NS INT64CONST(20000000)
 
 typedef enum Start
 {
 	START_DONE, /* begun, or given up for good */
 	START_WAITS,
-	START_FULL /* and so will all others have to */
+	START_LATER, /* there is no time for it in this turn */
+	START_FULL   /* and so will all others have to wait */
 } Start;
+
+/* One call of perfkit_ready_start(). */
+typedef struct Turn
+{
+	PerfkitDatabase *db;
+	TimestampTz now;
+	int64 begin_ns;
+	bool used; /* one step at least has been made */
+} Turn;
 
 static List *ready = NIL; /* of PerfkitSchedule *, all with ->ready */
 
-/* while no background worker is free */
-static TimestampTz no_worker_until = 0;
-static int no_worker_ms = 0;
+/* of the last pass */
+static bool left_some = false;  /* the turn was over before they were through */
+static bool no_process = false; /* they wait for one */
+static bool no_seat = false;
 
 
 void
@@ -74,7 +85,7 @@ not_run(PerfkitSchedule *s, TimestampTz now)
 		return;
 	if (!perfkit_schedule_on_change(s))
 		s->past.started = s->past.finished = now;
-	perfkit_schedule_plan_after(s, now);
+	perfkit_due_plan_after(s, now);
 }
 
 
@@ -137,7 +148,8 @@ perfkit_ready_want_request(PerfkitSchedule *s)
 	PerfkitRequest *request;
 	PerfkitRun run = {.trigger = "manual", .planned = perfkit_schedule_clock(), .attempt = 1};
 
-	if (s->ready || s->seat != NULL || s->requests == NIL)
+	/* It also stands for a run that waits: who asks by hand does not wait with it. */
+	if ((s->ready && s->wanted.run_id != 0) || s->seat != NULL || s->requests == NIL)
 		return;
 	request = linitial(s->requests);
 	s->requests = list_delete_first(s->requests);
@@ -148,7 +160,7 @@ perfkit_ready_want_request(PerfkitSchedule *s)
 }
 
 
-/* Y2 */
+/* Y1 */
 void
 perfkit_ready_fire(PerfkitSchedule *s, TimestampTz now)
 {
@@ -179,7 +191,7 @@ perfkit_ready_fire(PerfkitSchedule *s, TimestampTz now)
 		perfkit_schedule_place(s);
 	}
 	else
-		perfkit_schedule_plan_after(s, Max(s->slot, now));
+		perfkit_due_plan_after(s, Max(s->slot, now));
 	perfkit_ready_want(s, &run);
 }
 
@@ -277,28 +289,6 @@ skip_unchanged(PerfkitSchedule *s, TimestampTz now)
 }
 
 
-/* Whether it can be left out; what it would have seen is remembered for the one that runs. */
-static bool
-is_unchanged(PerfkitSchedule *s, TimestampTz now)
-{
-	volatile bool unchanged = false;
-
-	if (!perfkit_unchanged_asked(s))
-		return false;
-	PG_TRY();
-	{
-		unchanged = perfkit_unchanged_look(s, now);
-	}
-	PG_CATCH();
-	{
-		put_off(s, now);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	return unchanged && s->wanted.run_id == 0;
-}
-
-
 /* There is no such view (now). */
 static void
 missing(PerfkitSchedule *s, TimestampTz now)
@@ -316,91 +306,44 @@ missing(PerfkitSchedule *s, TimestampTz now)
 }
 
 
-static void
-no_worker(PerfkitDatabase *db, TimestampTz now)
-{
-	no_worker_ms = no_worker_ms == 0 ? NO_WORKER_MIN_MS : Min(no_worker_ms * 2, NO_WORKER_MAX_MS);
-	no_worker_until = now + no_worker_ms * INT64CONST(1000);
-	perfkit_count(db, PERFKIT_REFRESH_NO_WORKER, 1);
-	if (no_worker_ms == NO_WORKER_MIN_MS)
-		ereport(WARNING,
-				(errmsg("perfkit: no background worker is free, refreshes of materialized views "
-						"wait"),
-				 errhint("Raise max_worker_processes (now %d), or lower "
-						 "perfkit.max_refresh_workers (now %d).",
-						 max_worker_processes, perfkit_max_refresh_workers)));
-}
-
-
-static void
-fill_order(PerfkitRefreshOrder *order, const PerfkitSchedule *s, const PerfkitRun *run)
-{
-	order->run_id = run->run_id;
-	order->owner = s->plan.owner;
-	order->view = s->plan.view;
-	order->method = s->plan.method;
-	order->fallback = s->plan.fallback;
-	order->after_action = s->plan.after_action;
-	order->lock_timeout_ms = s->plan.lock_timeout_ms;
-	order->statement_timeout_ms = s->plan.statement_timeout_ms;
-	order->last_run_ms = s->past.duration_ms;
-}
-
-
-/* The row, then the worker (Y1).  False when there is no process for it. */
 static bool
-begin_run(PerfkitSchedule *s, PerfkitSeat *seat, TimestampTz now)
+is_over(Turn *turn)
 {
-	MemoryContext old;
-	PerfkitRun run = s->wanted;
-	volatile bool found = false;
+	bool over = turn->used && perfkit_clock_ns() - turn->begin_ns > TURN_NS;
+
+	turn->used = true;
+	return over;
+}
+
+
+/* With a seat and a process, or waiting for them. */
+static Start
+begin(const Turn *turn, PerfkitSchedule *s)
+{
+	volatile PerfkitBegin result = PERFKIT_BEGIN_NO_SEAT;
 
 	PG_TRY();
 	{
-		found = perfkit_book_begin(s, &run);
+		result = perfkit_begin(turn->db, s, turn->now);
 	}
 	PG_CATCH();
 	{
-		perfkit_seat_free(seat);
-		put_off(s, now);
+		put_off(s, turn->now);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (!found)
-	{
-		perfkit_seat_free(seat);
-		missing(s, now);
-		return true;
-	}
-	fill_order(&seat->order, s, &run);
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	s->handle = perfkit_refresh_start(seat);
-	MemoryContextSwitchTo(old);
-	if (s->handle == NULL)
-	{
-		perfkit_seat_free(seat);
-		perfkit_book_undo(run.run_id);
-		return false;
-	}
-	s->ready = false;
-	s->seat = seat;
-	s->run = run;
-	s->seen.skip_told = 0;
-	s->past.started = now;
-	s->deadline = s->plan.max_runtime_us > 0 ? now + s->plan.max_runtime_us : PERFKIT_NEVER;
-	s->end_tries = 0;
-	s->overdue = s->settled = s->pid_told = s->overlap_told = s->missing_told = false;
-	s->due_told = s->due;
-	return true;
+	if (result == PERFKIT_BEGIN_NO_VIEW)
+		missing(s, turn->now);
+	no_process = result == PERFKIT_BEGIN_NO_PROCESS;
+	no_seat = result == PERFKIT_BEGIN_NO_SEAT;
+	return no_process || no_seat ? START_FULL : START_DONE;
 }
 
 
 static Start
-try_start(PerfkitDatabase *db, PerfkitSchedule *s, TimestampTz now)
+try_start(Turn *turn, PerfkitSchedule *s)
 {
 	const PerfkitSchedule *failed;
-	PerfkitRefreshOrder order = {0};
-	PerfkitSeat *seat;
 
 	if (s->wanted.run_id == 0 && !perfkit_schedule_active(s))
 	{
@@ -412,27 +355,26 @@ try_start(PerfkitDatabase *db, PerfkitSchedule *s, TimestampTz now)
 	failed = failed_upstream(s);
 	if (failed != NULL)
 	{
-		skip_for_upstream(s, failed, now);
+		if (is_over(turn))
+			return START_LATER;
+		skip_for_upstream(s, failed, turn->now);
 		return START_DONE;
 	}
-	if (now < no_worker_until)
+	no_process = !perfkit_begin_possible(turn->now);
+	if (no_process)
 		return START_FULL;
-	if (is_unchanged(s, now))
+	if (perfkit_unchanged_asked(s))
 	{
-		skip_unchanged(s, now);
-		return START_DONE;
+		/* What it would have seen is remembered for a run by hand, too. */
+		if (is_over(turn))
+			return START_LATER;
+		if (perfkit_unchanged_look(s, turn->now) && s->wanted.run_id == 0)
+		{
+			skip_unchanged(s, turn->now);
+			return START_DONE;
+		}
 	}
-	fill_order(&order, s, &s->wanted);
-	seat = perfkit_seat_reserve(&order);
-	if (seat == NULL)
-		return START_FULL;
-	if (begin_run(s, seat, now))
-	{
-		no_worker_ms = 0;
-		return START_DONE;
-	}
-	no_worker(db, now);
-	return START_FULL;
+	return begin(turn, s);
 }
 
 
@@ -451,36 +393,50 @@ by_urgency(const ListCell *a, const ListCell *b)
 }
 
 
-/* One pass; true when something has changed that others may have waited for. */
-static bool
-start_some(PerfkitDatabase *db, TimestampTz now, void (*begun)(PerfkitSchedule *s))
+/* Those that are ready still, or again: what was asked for by hand meanwhile. */
+static void
+keep_ready(void)
 {
-	bool progress = false;
-	List *waiting = NIL;
-	MemoryContext old;
+	List *still = NIL;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ListCell *lc;
 
+	foreach (lc, ready)
+	{
+		PerfkitSchedule *s = lfirst(lc);
+
+		perfkit_ready_want_request(s);
+		if (s->ready)
+			still = lappend(still, s);
+	}
+	MemoryContextSwitchTo(old);
+	list_free(ready);
+	ready = still;
+}
+
+
+/* One pass; true when something has changed that others may have waited for. */
+static bool
+start_some(Turn *turn, void (*begun)(PerfkitSchedule *s))
+{
+	bool progress = false;
+	ListCell *lc;
+
+	left_some = no_process = no_seat = false;
 	list_sort(ready, by_urgency);
 	foreach (lc, ready)
 	{
 		PerfkitSchedule *s = lfirst(lc);
-		Start start = s->ready ? try_start(db, s, now) : START_WAITS;
+		Start start = s->ready ? try_start(turn, s) : START_WAITS;
 
 		if (start == START_FULL)
 			break;
 		if (start == START_DONE && s->seat != NULL)
 			begun(s);
 		progress |= start == START_DONE;
+		left_some |= start == START_LATER;
 	}
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	foreach (lc, ready)
-	{
-		if (((PerfkitSchedule *) lfirst(lc))->ready)
-			waiting = lappend(waiting, lfirst(lc));
-	}
-	MemoryContextSwitchTo(old);
-	list_free(ready);
-	ready = waiting;
+	keep_ready();
 	return progress && ready != NIL;
 }
 
@@ -488,20 +444,19 @@ start_some(PerfkitDatabase *db, TimestampTz now, void (*begun)(PerfkitSchedule *
 void
 perfkit_ready_start(PerfkitDatabase *db, TimestampTz now, void (*begun)(PerfkitSchedule *s))
 {
-	while (start_some(db, now, begun))
+	Turn turn = {.db = db, .now = now, .begin_ns = perfkit_clock_ns()};
+
+	while (start_some(&turn, begun))
 		;
+	if (!no_seat)
+		perfkit_seat_pass();
 }
 
 
 TimestampTz
-perfkit_ready_retry_at(void)
+perfkit_ready_again_at(TimestampTz now)
 {
-	return ready != NIL && no_worker_ms > 0 ? no_worker_until : PERFKIT_NEVER;
-}
-
-
-void
-perfkit_ready_set_back(void)
-{
-	no_worker_until = 0;
+	if (left_some)
+		return now;
+	return no_process ? perfkit_begin_again_at() : PERFKIT_NEVER;
 }

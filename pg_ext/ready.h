@@ -26,11 +26,12 @@ extern void perfkit_ready_fire(PerfkitSchedule *s, TimestampTz now);
 /* A run is wanted: ready now, or an overlap. */
 extern void perfkit_ready_want(PerfkitSchedule *s, const PerfkitRun *run);
 
-/* The oldest refresh_now() of the view, unless it is ready or running. */
+/* The oldest refresh_now() of the view, unless one is ready or it is running. */
 extern void perfkit_ready_want_request(PerfkitSchedule *s);
 
 /*
- * Starts what can be started.  Each that is gets its seat, and is given to `begun`.
+ * Starts what can be started, for as long as a turn may take (Y2).  Each that is gets its seat, and
+ * is given to `begun`.
  */
 extern void perfkit_ready_start(PerfkitDatabase *db, TimestampTz now,
 								void (*begun)(PerfkitSchedule *s));
@@ -39,10 +40,7 @@ extern void perfkit_ready_start(PerfkitDatabase *db, TimestampTz now,
 extern void perfkit_ready_forget(void);
 extern void perfkit_ready_list(PerfkitSchedule *s);
 
-/* When to try again for a free process; PERFKIT_NEVER when none is waited for. */
-extern TimestampTz perfkit_ready_retry_at(void);
-
-/* The clock was set back. */
-extern void perfkit_ready_set_back(void);
+/* When there is more to start that sets no latch: at once, after a pause, or PERFKIT_NEVER. */
+extern TimestampTz perfkit_ready_again_at(TimestampTz now);
 
 #endif /* PERFKIT_READY_H */

@@ -234,7 +234,25 @@ locked_without_queue(PerfkitRefreshMethod *method, const PerfkitMethodFacts *fac
 }
 
 
-/* Locks the view as the method needs it, and makes sure that the method is still possible. */
+/*
+ * Whether the reason for the method still holds, now that the view cannot change any more: who
+ * waited for the lock may find a view that has been filled meanwhile, and has readers.
+ */
+static bool
+still_right(PerfkitRefreshMethod method, const PerfkitMethodFacts *facts)
+{
+	char reason[PERFKIT_RUN_REASON_SIZE];
+	PerfkitRefreshMethod now;
+
+	if (method == PERFKIT_METHOD_CONCURRENTLY)
+		return facts->populated && facts->unique_index;
+	return perfkit_method_choose(&seat->order, facts, perfkit_refresh_max_block, &now, reason,
+								 sizeof(reason)) &&
+		   now == method;
+}
+
+
+/* Locks the view as the method needs it. */
 static Relation
 lock_view(PerfkitRefreshMethod *method)
 {
@@ -252,7 +270,7 @@ lock_view(PerfkitRefreshMethod *method)
 	seat->result.waited_ms = (double) (GetCurrentTimestamp() - start) / 1000.0;
 	view = open_view();
 	perfkit_method_facts(view, &after);
-	if (*method == PERFKIT_METHOD_CONCURRENTLY && !(after.populated && after.unique_index))
+	if (!still_right(*method, &after))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the view has changed while its refresh began")));
 	return view;
@@ -411,7 +429,9 @@ set_up(void)
 	char timeout[32];
 
 	snprintf(timeout, sizeof(timeout), "%dms", seat->order.lock_timeout_ms);
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION);
+	PERFKIT_NO_TRANSACTION_TIMEOUT(PGC_S_SESSION);
 	SetConfigOption("application_name", PERFKIT_REFRESH_NAME, PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);

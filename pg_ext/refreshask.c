@@ -138,7 +138,7 @@ family_of(Oid view)
 		"  SELECT view_oid AS v FROM perfkit.matview_dependencies WHERE upstream_oid = $1"
 		"  UNION SELECT d.view_oid FROM down JOIN perfkit.matview_dependencies d"
 		"   ON d.upstream_oid = down.v"
-		" ) SELECT v FROM up UNION SELECT v FROM down",
+		" ) SELECT v FROM (SELECT v FROM up UNION SELECT v FROM down) family WHERE v <> $1",
 		lengthof(types), types, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

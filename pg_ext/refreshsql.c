@@ -400,7 +400,7 @@ perfkit_schedule_refresh(PG_FUNCTION_ARGS)
 
 	if (id == 0)
 	{
-		perfkit_follow();
+		perfkit_follow_names();
 		id = write_row(&target, &given, 0, false);
 		bind_new(id, target.view);
 	}

@@ -4,11 +4,10 @@
  *
  * D1  An entry is in the heap exactly if it is due at some time, and then under
  *     the smaller of slot_due and retry_at.
- * D2  The slot after a run comes from the timetable and the slot before, or from
- *     now if that is later: however late a run is, the next is on time, and no
- *     backlog grows.
  * D3  Entries live as long as they are scheduled, run or are asked for; only
  *     merge removes any, and renews every pointer to them.
+ * D4  What waits for what has no circles: views can read from each other in one
+ *     (through a plain view that was replaced), and would wait for ever.
  *-------------------------------------------------------------------------
  */
 #include "schedule.h"
@@ -21,13 +20,10 @@
 #include "utils/timestamp.h"
 
 #include "book.h"
+#include "due.h"
 
-/* A clock set back by less than this is summer time or a correction by hand: cron.h. */
-#define CORRECTION_US (3 * USECS_PER_HOUR)
-
-/* Between two looks of a schedule on change. */
-#define LOOK_MIN_US USECS_PER_SEC
-#define LOOK_MAX_US (10 * USECS_PER_SEC)
+/* What was scheduled longer ago than this before it was heard of comes from a dump. */
+#define RESTORED_US USECS_PER_MINUTE
 
 static HTAB *schedules = NULL;
 static pairingheap *heap = NULL;
@@ -104,12 +100,12 @@ perfkit_schedule_first_due(void)
 }
 
 
-/* ---------------------------------------------------------------- slots */
+/* ---------------------------------------------------------------- what it is */
 
 bool
 perfkit_schedule_active(const PerfkitSchedule *s)
 {
-	return !s->gone && s->plan.enabled && s->past.suspended_at == 0;
+	return !s->gone && s->plan.enabled && !s->plan.unreadable && s->past.suspended_at == 0;
 }
 
 
@@ -125,129 +121,6 @@ perfkit_schedule_counted(const PerfkitSchedule *s)
 {
 	return s->plan.lag_us > 0 || s->plan.timetable.cron.kind == PERFKIT_CRON_AFTER ||
 		   s->plan.timetable.cron.kind == PERFKIT_CRON_ON_CHANGE;
-}
-
-
-/* The next look whether anything has changed: often enough, but no sooner than it may run. */
-static TimestampTz
-look_slot(const PerfkitSchedule *s, TimestampTz after)
-{
-	int64 interval = s->plan.min_interval_us > 0 ? s->plan.min_interval_us : LOOK_MAX_US;
-	int64 pause = Min(Max(interval, LOOK_MIN_US), LOOK_MAX_US);
-	/* an eighth earlier or later, so that many drift apart */
-	TimestampTz look =
-		after + pause - pause / 8 + perfkit_cron_spread(s->plan.id, after, pause / 4);
-
-	/* Neither run nor looked at since it was scheduled. */
-	if (Max(s->past.started, s->past.planned) < s->plan.changed_at)
-		return s->plan.changed_at;
-	return Max(look, s->past.started + interval);
-}
-
-
-/* So early that a run as long as twice the last one is over before the view is too old. */
-static TimestampTz
-lag_slot(const PerfkitSchedule *s)
-{
-	int64 run_us = s->past.duration_ms > 0 ? (int64) (s->past.duration_ms * 2000) : 0;
-
-	if (s->past.started < s->plan.changed_at)
-		return s->plan.changed_at;
-	return s->past.started + Max(s->plan.lag_us / 2, s->plan.lag_us - run_us);
-}
-
-
-static TimestampTz
-slot_after(const PerfkitSchedule *s, TimestampTz after)
-{
-	TimestampTz slot;
-	bool running = s->seat != NULL && !s->settled;
-
-	if (!perfkit_schedule_active(s))
-		return PERFKIT_NEVER;
-	if (s->plan.lag_us > 0)
-		return running ? PERFKIT_NEVER : lag_slot(s);
-	if (perfkit_schedule_on_change(s))
-		return running ? PERFKIT_NEVER : look_slot(s, after);
-	if (s->plan.timetable.cron.kind == PERFKIT_CRON_AFTER)
-	{
-		if (running)
-			return PERFKIT_NEVER;
-		after = Max(s->past.finished, s->plan.changed_at);
-	}
-	return perfkit_timetable_next(&s->plan.timetable, after, &slot) ? slot : PERFKIT_NEVER;
-}
-
-
-void
-perfkit_schedule_plan_after(PerfkitSchedule *s, TimestampTz after)
-{
-	s->slot = slot_after(s, after);
-	s->slot_due = s->slot;
-	s->missed = false;
-	if (s->slot != PERFKIT_NEVER)
-		s->slot_due += perfkit_cron_spread(s->plan.id, s->slot, s->plan.jitter_us);
-	perfkit_schedule_place(s);
-}
-
-
-/*
- * The first planning.  A slot since the last run, or since it was scheduled, is made up for now;
- * after a start of the worker, when that is many schedules at once, as they want it.
- */
-static void
-plan_first(PerfkitSchedule *s, TimestampTz now, bool starting)
-{
-	TimestampTz missed = slot_after(s, Max(s->past.planned, s->plan.changed_at));
-	TimestampTz following;
-	int64 window;
-
-	perfkit_schedule_plan_after(s, now);
-	if (missed == PERFKIT_NEVER || missed > now)
-		return;
-	following = s->slot > now ? s->slot : PERFKIT_NEVER;
-	if (starting && !s->plan.catch_up && following != PERFKIT_NEVER)
-		return;
-
-	/* Spread, but not beyond the next slot. */
-	window = starting ? Min(s->plan.start_window_us, following - now) : 0;
-	s->slot = missed;
-	s->missed = starting;
-	s->slot_due = now + perfkit_cron_spread(s->plan.id, missed, window);
-	perfkit_schedule_place(s);
-}
-
-
-typedef struct SetBack
-{
-	TimestampTz now;
-	int64 by_us;
-} SetBack;
-
-/* Small steps back: fixed times that have had their run do not get a second one. */
-static void
-set_back_one(PerfkitSchedule *s, void *arg)
-{
-	const SetBack *back = arg;
-	TimestampTz after = back->now;
-
-	if (s->slot == PERFKIT_NEVER)
-		return;
-	if (s->plan.timetable.cron.kind == PERFKIT_CRON_FIELDS && s->plan.timetable.cron.fixed &&
-		back->by_us < CORRECTION_US)
-		after = Max(after, s->past.planned);
-	if (s->past.started > back->now)
-		s->past.started = s->past.finished = back->now;
-	perfkit_schedule_plan_after(s, after);
-}
-
-
-void
-perfkit_schedule_set_back(TimestampTz now, int64 by_us)
-{
-	SetBack back = {.now = now, .by_us = by_us};
-
-	perfkit_schedule_each(set_back_one, &back);
 }
 
 
@@ -332,6 +205,19 @@ perfkit_schedule_each(void (*step)(PerfkitSchedule *s, void *arg), void *arg)
 }
 
 
+/* Written by hand, or for another server's zones: it stays as it is, and does not run by itself. */
+static void
+tell_unreadable(PerfkitSchedule *s)
+{
+	if (s->plan.unreadable && !s->unreadable_told)
+		ereport(WARNING, (errmsg("perfkit: the schedule of materialized view %s cannot be read",
+								 perfkit_schedule_view_name(s)),
+						  errdetail("Its text or its time zone is not known here."),
+						  errhint("Give it another with perfkit.alter_refresh().")));
+	s->unreadable_told = s->plan.unreadable;
+}
+
+
 /* A row that is known already: what has changed about it? */
 static void
 renew(PerfkitSchedule *s, const PerfkitBookRow *row, TimestampTz now)
@@ -346,8 +232,10 @@ renew(PerfkitSchedule *s, const PerfkitBookRow *row, TimestampTz now)
 		perfkit_unchanged_forget(s);
 	}
 	s->plan = row->plan;
+	tell_unreadable(s);
 	if (changed)
 	{
+		s->since = Min(s->plan.changed_at, now);
 		s->past.failures = 0;
 		s->past.suspended_at = 0;
 		s->past.failed = false;
@@ -361,7 +249,7 @@ renew(PerfkitSchedule *s, const PerfkitBookRow *row, TimestampTz now)
 			s->ready = false;
 	}
 	if (changed || switched)
-		perfkit_schedule_plan_after(s, now);
+		perfkit_due_plan_after(s, now);
 }
 
 
@@ -369,6 +257,7 @@ static void
 begin_merge(PerfkitSchedule *s, void *arg)
 {
 	s->gone = true;
+	s->walk = PERFKIT_WALK_NEW;
 	list_free(s->upstream);
 	s->upstream = NIL;
 }
@@ -411,7 +300,9 @@ merge_row(const PerfkitBookRow *row, TimestampTz now, bool starting)
 	}
 	s->plan = row->plan;
 	s->past = row->past;
-	plan_first(s, now, starting);
+	s->since = Min(s->plan.changed_at, now);
+	tell_unreadable(s);
+	perfkit_due_plan_first(s, now, starting || now - s->since > RESTORED_US);
 }
 
 
@@ -437,9 +328,29 @@ static PerfkitSchedule *
 find_view(const ViewEntry *sorted, int n, Oid view)
 {
 	ViewEntry key = {.view = view};
-	ViewEntry *found = bsearch(&key, sorted, n, sizeof(ViewEntry), by_view);
+	const ViewEntry *found = bsearch(&key, sorted, n, sizeof(ViewEntry), by_view);
 
 	return found != NULL ? found->schedule : NULL;
+}
+
+
+/* D4: what leads back to somebody on the way is left out. */
+static void
+cut_circles(PerfkitSchedule *s)
+{
+	ListCell *lc;
+
+	s->walk = PERFKIT_WALK_ON_THE_WAY;
+	foreach (lc, s->upstream)
+	{
+		PerfkitSchedule *u = lfirst(lc);
+
+		if (u->walk == PERFKIT_WALK_NEW)
+			cut_circles(u);
+		else if (u->walk == PERFKIT_WALK_ON_THE_WAY)
+			s->upstream = foreach_delete_current(s->upstream, lc);
+	}
+	s->walk = PERFKIT_WALK_DONE;
 }
 
 
@@ -465,6 +376,11 @@ perfkit_schedule_link(List *edges)
 
 		if (reader != NULL && read != NULL && reader != read)
 			reader->upstream = lappend(reader->upstream, read);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (sorted[i].schedule->walk == PERFKIT_WALK_NEW)
+			cut_circles(sorted[i].schedule);
 	}
 	MemoryContextSwitchTo(old);
 	pfree(sorted);

@@ -3,7 +3,7 @@
  *	  The schedules of a database in its worker's memory: what each wants, what it
  *	  has come to, and when it is due next.
  *
- *	  refresh_schedule --load--> table, heap by due time --> dispatch.h starts runs
+ *	  refresh_schedule --load--> table, heap by due time (due.h) --> dispatch.h starts runs
  *
  * Times are those of perfkit_schedule_clock().  A slot is a time that the
  * timetable names; a schedule is due at its slot, later by its jitter, or later
@@ -54,6 +54,7 @@ typedef struct PerfkitPlan
 	int64 start_window_us;
 	int priority;
 	bool enabled;
+	bool unreadable; /* there is no telling when it shall run */
 	TimestampTz changed_at;
 } PerfkitPlan;
 
@@ -79,13 +80,24 @@ typedef struct PerfkitRun
 	int64 batch;  /* of a refresh_now(), else 0 */
 } PerfkitRun;
 
+/* Of a walk from views to those they read from. */
+typedef enum PerfkitWalk
+{
+	PERFKIT_WALK_NEW,
+	PERFKIT_WALK_ON_THE_WAY,
+	PERFKIT_WALK_DONE
+} PerfkitWalk;
+
 typedef struct PerfkitSchedule
 {
 	int64 key; /* of the table: plan.id, or minus the view's OID */
 	PerfkitPlan plan;
 	PerfkitPast past;
-	List *upstream; /* of PerfkitSchedule *: views it reads from that have an entry too */
-	bool gone;      /* it has no row in refresh_schedule */
+	TimestampTz since; /* when it began to count: changed_at, unless that is to come */
+	List *upstream;    /* of PerfkitSchedule *: views it reads from that have an entry too */
+	PerfkitWalk walk;
+	bool gone; /* it has no row in refresh_schedule */
+	bool unreadable_told;
 
 	/* when it is due; in the heap unless that is never */
 	pairingheap_node node;
@@ -100,11 +112,13 @@ typedef struct PerfkitSchedule
 	bool ready;
 	PerfkitRun wanted; /* if ready */
 	PerfkitSeat *seat; /* a run is under way */
+	uint64 token;      /* of that seat, while it is ours */
 	PerfkitRun run;    /* that one */
 	BackgroundWorkerHandle *handle;
 	TimestampTz deadline; /* PERFKIT_NEVER: none */
 	bool overdue;         /* cancelled at the deadline */
 	bool settled;         /* its result has been taken into account */
+	bool suspending;      /* ... and was one failure too many */
 	bool pid_told;
 	int end_tries; /* to write its end */
 	bool overlap_told;
@@ -112,7 +126,7 @@ typedef struct PerfkitSchedule
 	TimestampTz queued_slot;
 	List *requests;   /* of PerfkitRequest *: refresh_now() */
 	PerfkitSeen seen; /* what its last refresh has seen */
-	int runs;         /* since its log was pruned */
+	int prune_in;     /* rows of its log, until that is pruned */
 	bool missing_told;
 	TimestampTz due_told; /* as refresh_state has it */
 } PerfkitSchedule;
@@ -134,7 +148,7 @@ extern TimestampTz perfkit_schedule_clock(void);
  */
 extern void perfkit_schedule_merge(List *rows, TimestampTz now, bool starting);
 
-/* Who reads from whom, of the entries there are. */
+/* Who reads from whom, of the entries there are; what would close a circle is left out. */
 extern void perfkit_schedule_link(List *edges);
 
 /* The entry of a view, or NULL; and one for a view without a schedule, which is never due. */
@@ -147,14 +161,8 @@ extern PerfkitSchedule *perfkit_schedule_pop_due(TimestampTz now);
 /* When the first is due; PERFKIT_NEVER if none ever is. */
 extern TimestampTz perfkit_schedule_first_due(void);
 
-/* The slot after a moment, and the schedule's place in the heap accordingly. */
-extern void perfkit_schedule_plan_after(PerfkitSchedule *s, TimestampTz after);
-
 /* Its place in the heap from slot_due and retry_at. */
 extern void perfkit_schedule_place(PerfkitSchedule *s);
-
-/* After the clock was set back: slots that had been planned by the old one. */
-extern void perfkit_schedule_set_back(TimestampTz now, int64 by_us);
 
 /* Whether it is on change; whether its slots are counted from its last run or look. */
 extern bool perfkit_schedule_on_change(const PerfkitSchedule *s);

@@ -2,34 +2,46 @@
  * seat.c
  *	  The seats' states.
  *
- * E1  Nobody waits for a seat inside: who finds none goes on, and is woken.
+ * E1  Nobody waits for a seat inside: who finds none goes on, and is woken.  Those
+ *     databases take turns: one that always has more to refresh does not keep
+ *     the seat that it has just given back from one that waits longer.
  * E2  A worker leaves its seat in every way a process can end; after the one it
  *     cannot notice (SIGKILL) shared memory begins anew.
- * E3  A result that no scheduler has fetched is given up after a minute, or at
- *     once when its database has lost the extension.
+ * E3  A seat that nobody comes for is given up after five minutes: a result whose
+ *     scheduler is gone or held up, an order whose worker or scheduler ended
+ *     before it began.  At once when its database has lost the extension.  So
+ *     who comes back to a seat asks first whether it is still the same use of it.
  *-------------------------------------------------------------------------
  */
 #include "seat.h"
 
 #include <signal.h>
 
+#include "execution.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "schedule.h"
 #include "shmem.h"
 #include "storage/ipc.h"
-#include "utils/timestamp.h"
 
-#define UNFETCHED_MS (60 * 1000)
+/* Longer than any pause of a scheduler. */
+#define GIVEN_UP_US (5 * USECS_PER_MINUTE)
+
+/* A free seat waits so long for the one whose turn it is; it may have gone, or be busy. */
+#define PATIENCE_NS INT64CONST(1000000000)
 
 typedef struct Seats
 {
 	int n;
 	bool wanted; /* somebody has found none */
+	uint64 last_turn;
+	int64 freed_ns; /* when one was, last */
 	uint64 last_token;
 	PerfkitSeat seats[FLEXIBLE_ARRAY_MEMBER];
 } Seats;
 
 static Seats *seats = NULL;
+static bool may_have_turn = true; /* this process, or the one before it, waits for a seat */
 
 
 Size
@@ -54,7 +66,7 @@ static void
 set_state(PerfkitSeat *seat, PerfkitSeatState state)
 {
 	seat->state = state;
-	seat->since = GetCurrentTimestamp();
+	seat->since = perfkit_schedule_clock();
 }
 
 
@@ -72,6 +84,7 @@ wake_worker(Oid database)
 static void
 wake_who_want(void)
 {
+	seats->freed_ns = perfkit_clock_ns();
 	if (!seats->wanted)
 		return;
 	seats->wanted = false;
@@ -85,13 +98,12 @@ wake_who_want(void)
 }
 
 
-/* Lock held. */
+/* Lock held.  E3 */
 static bool
-usable(const PerfkitSeat *seat, TimestampTz now)
+given_up(const PerfkitSeat *seat)
 {
-	if (seat->state == PERFKIT_SEAT_DONE)
-		return TimestampDifferenceExceeds(seat->since, now, UNFETCHED_MS); /* E3 */
-	return seat->state == PERFKIT_SEAT_FREE;
+	return (seat->state == PERFKIT_SEAT_DONE || seat->state == PERFKIT_SEAT_RESERVED) &&
+		   perfkit_schedule_clock() - seat->since > GIVEN_UP_US;
 }
 
 
@@ -108,18 +120,43 @@ forget_result(PerfkitRefreshResult *r)
 }
 
 
+/* Lock held: one that is free, if as many are as there are databases that have waited longer. */
+static PerfkitSeat *
+free_seat(const PerfkitDatabase *mine)
+{
+	bool patient = perfkit_clock_ns() - seats->freed_ns < PATIENCE_NS;
+	int ahead = 0;
+	PerfkitSeat *seat = NULL;
+
+	for (int i = 0; i < perfkit_shared->n_databases && patient; i++)
+	{
+		const PerfkitDatabase *other = &perfkit_shared->databases[i];
+
+		if (other != mine && other->seat_turn != 0 && other->worker_pid != 0 &&
+			(mine->seat_turn == 0 || other->seat_turn < mine->seat_turn))
+			ahead++;
+	}
+	for (int i = 0; i < seats->n && seat == NULL; i++)
+	{
+		if (seats->seats[i].state != PERFKIT_SEAT_FREE && !given_up(&seats->seats[i]))
+			continue;
+		if (ahead-- == 0)
+			seat = &seats->seats[i];
+	}
+	return seat;
+}
+
+
 PerfkitSeat *
 perfkit_seat_reserve(const PerfkitRefreshOrder *order)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	PerfkitSeat *seat = NULL;
+	PerfkitDatabase *mine;
 
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < seats->n && seat == NULL; i++)
-	{
-		if (usable(&seats->seats[i], now))
-			seat = &seats->seats[i];
-	}
+	mine = perfkit_shmem_find(MyDatabaseId);
+	if (mine != NULL)
+		seat = free_seat(mine);
 	if (seat != NULL)
 	{
 		memset(seat, 0, sizeof(*seat));
@@ -128,11 +165,33 @@ perfkit_seat_reserve(const PerfkitRefreshOrder *order)
 		seat->token = ++seats->last_token;
 		forget_result(&seat->result);
 		set_state(seat, PERFKIT_SEAT_RESERVED);
+		mine->seat_turn = 0;
 	}
 	else
+	{
 		seats->wanted = true;
+		may_have_turn = true;
+		if (mine != NULL && mine->seat_turn == 0)
+			mine->seat_turn = ++seats->last_turn;
+	}
 	LWLockRelease(perfkit_shared->lock);
 	return seat;
+}
+
+
+void
+perfkit_seat_pass(void)
+{
+	PerfkitDatabase *mine;
+
+	if (!may_have_turn)
+		return;
+	may_have_turn = false;
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	mine = perfkit_shmem_find(MyDatabaseId);
+	if (mine != NULL)
+		mine->seat_turn = 0;
+	LWLockRelease(perfkit_shared->lock);
 }
 
 
@@ -152,6 +211,20 @@ perfkit_seat_find(int64 run_id)
 	}
 	LWLockRelease(perfkit_shared->lock);
 	return found;
+}
+
+
+bool
+perfkit_seat_keep(PerfkitSeat *seat, uint64 token)
+{
+	bool ours;
+
+	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
+	ours = seat->state != PERFKIT_SEAT_FREE && seat->token == token;
+	if (ours && (seat->state == PERFKIT_SEAT_DONE || given_up(seat)))
+		set_state(seat, PERFKIT_SEAT_DONE);
+	LWLockRelease(perfkit_shared->lock);
+	return ours;
 }
 
 

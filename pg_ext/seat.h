@@ -101,7 +101,7 @@ typedef struct PerfkitSeat
 	Oid database;
 	int pid;           /* of the refresh worker; 0 before it is there */
 	uint64 token;      /* names this use of the seat */
-	TimestampTz since; /* of the state */
+	TimestampTz since; /* of the state, by perfkit_schedule_clock(); DONE: when it was kept last */
 	PerfkitRefreshOrder order;
 	PerfkitRefreshResult result;
 } PerfkitSeat;
@@ -111,13 +111,22 @@ extern Size perfkit_seat_memory(void);
 extern void perfkit_seat_init(void *memory);
 
 /*
- * For a scheduler: a seat for a run in this database, or NULL when all are in use; then
- * the worker's latch is set as soon as one is free.
+ * For a scheduler: a seat for a run in this database, or NULL when all are in use or others'
+ * turns; then the worker's latch is set as soon as one is free.
  */
 extern PerfkitSeat *perfkit_seat_reserve(const PerfkitRefreshOrder *order);
 
+/* It was refused one and does not want it any more: the others' turn. */
+extern void perfkit_seat_pass(void);
+
 /* The seat of a run of this database that an earlier scheduler has begun, or NULL. */
 extern PerfkitSeat *perfkit_seat_find(int64 run_id);
+
+/*
+ * For a scheduler that comes back to a seat: whether it is still that use of it.  If so it stays
+ * for minutes; a worker that should have taken it long ago counts as one that has ended.
+ */
+extern bool perfkit_seat_keep(PerfkitSeat *seat, uint64 token);
 
 /* Gives it back; the result is gone then. */
 extern void perfkit_seat_free(PerfkitSeat *seat);

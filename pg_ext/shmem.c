@@ -137,6 +137,7 @@ init_entry(PerfkitDatabase *db)
 	pg_atomic_init_u32(&db->worker_state, PERFKIT_WORKER_NONE);
 	pg_atomic_init_u64(&db->last_flush, 0);
 	pg_atomic_init_u32(&db->schedules, 0);
+	db->seat_turn = 0;
 	pg_atomic_init_u64(&db->record_window, 0);
 	pg_atomic_init_u64(&db->error_window, 0);
 	for (int i = 0; i < PERFKIT_N_COUNTERS; i++)

@@ -92,8 +92,9 @@ typedef struct PerfkitDatabase
 	bool worker_failed;        /* the last one did not leave of its own will */
 	Latch *worker_latch;       /* valid for ever, owned by worker_pid.  Plain */
 	pg_atomic_uint32 worker_state;
-	pg_atomic_uint64 last_flush;    /* TimestampTz of the last look at the ring by the worker */
-	pg_atomic_uint32 schedules;     /* bumped when refresh schedules or requests change */
+	pg_atomic_uint64 last_flush; /* TimestampTz of the last look at the ring by the worker */
+	pg_atomic_uint32 schedules;  /* bumped when refresh schedules or requests change */
+	uint64 seat_turn;            /* its place among those who wait for a seat (seat.h); 0: none */
 	pg_atomic_uint64 record_window; /* see perfkit_shmem_within_rate() */
 	pg_atomic_uint64 error_window;
 	pg_atomic_uint64 counters[PERFKIT_N_COUNTERS];

@@ -12,6 +12,8 @@
  */
 #include "unchanged.h"
 
+#include "access/xact.h"
+#include "miscadmin.h"
 #include "query.h"
 #include "schedule.h"
 #include "utils/memutils.h"
@@ -94,14 +96,13 @@ too_old(const PerfkitSchedule *s, TimestampTz now)
 }
 
 
-bool
-perfkit_unchanged_look(PerfkitSchedule *s, TimestampTz now)
+static bool
+look(PerfkitSchedule *s, TimestampTz now)
 {
 	PerfkitSeen *seen = &s->seen;
 	List *relations;
 	bool unchanged;
 
-	seen->armed = false;
 	perfkit_query_begin("perfkit: has anything changed?");
 	seen->armed = read_before(s, &relations);
 	unchanged = seen->armed && seen->known && !s->past.failed && !too_old(s, now) &&
@@ -109,6 +110,38 @@ perfkit_unchanged_look(PerfkitSchedule *s, TimestampTz now)
 				perfkit_fingerprint_equal(&seen->before, &seen->fingerprint) &&
 				(perfkit_schedule_on_change(s) || !perfkit_fingerprint_being_written(relations));
 	perfkit_query_end();
+	return unchanged;
+}
+
+
+/* What goes wrong with the look at one view must not keep others from theirs. */
+bool
+perfkit_unchanged_look(PerfkitSchedule *s, TimestampTz now)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool unchanged = false;
+
+	s->seen.armed = false;
+	PG_TRY();
+	{
+		unchanged = look(s, now);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(caller);
+		s->seen.armed = false;
+		tell_obstacle(s, psprintf("To look at it has failed: %s", error->message));
+		FreeErrorData(error);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
 	return unchanged;
 }
 

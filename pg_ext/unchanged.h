@@ -47,7 +47,7 @@ extern bool perfkit_unchanged_asked(const struct PerfkitSchedule *s);
 
 /*
  * A transaction of its own, right before a run: true when that can be left out.  In any case what
- * it has read is what the run is to be remembered by.
+ * it has read is what the run is to be remembered by.  An error counts as a change.
  */
 extern bool perfkit_unchanged_look(struct PerfkitSchedule *s, TimestampTz now);
 

@@ -323,7 +323,18 @@ upkeep(void)
 }
 
 
-/* Batch after batch until the ring is empty. */
+/* Materialized views; after errors they have a pause of their own. */
+static void
+refresh(void)
+{
+	bool done;
+
+	if (!RecoveryInProgress() && !db->dropped)
+		(void) guarded(dispatch_step, &done, "materialized views wait for their refresh");
+}
+
+
+/* Batch after batch until the ring is empty; a storm of rows does not keep due views waiting. */
 static void
 work(void)
 {
@@ -345,6 +356,8 @@ work(void)
 			pause_after_error();
 			return;
 		}
+		if (more)
+			refresh();
 	}
 	more = true;
 	while (more && !ShutdownRequestPending)
@@ -429,17 +442,6 @@ flush(void)
 		begin_to_store(standby);
 	storing = true;
 	work();
-}
-
-
-/* Materialized views; after errors they have a pause of their own. */
-static void
-refresh(void)
-{
-	bool done;
-
-	if (!RecoveryInProgress() && !db->dropped)
-		(void) guarded(dispatch_step, &done, "materialized views wait for their refresh");
 }
 
 
@@ -540,6 +542,7 @@ perfkit_worker_main(Datum database)
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	PERFKIT_NO_TRANSACTION_TIMEOUT(PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("client_min_messages", "warning", PGC_USERSET, PGC_S_OVERRIDE);
 	settle_in();

@@ -91,6 +91,8 @@ SET ROLE app;
 CREATE MATERIALIZED VIEW who AS SELECT current_user::text AS cu, session_user::text AS su, current_setting('work_mem') AS setting WITH NO DATA;
 RESET ROLE;
 ALTER ROLE app SET work_mem = '5MB';
+GRANT other TO app;
+ALTER ROLE app SET role = 'other';
 EOF_SQL
 my ($out, $err) = run_as($node, 'app', "SET ROLE app; SELECT perfkit.schedule_refresh('who', '\@yearly'); SELECT perfkit.refresh_now('who')");
 has_run('public.who', "status = 'success' AND trigger = 'manual' AND method = 'plain' AND method_reason LIKE 'not populated%'", 'an owner refreshes its own view');
@@ -217,6 +219,9 @@ is(ask($node, q{SELECT count(*) FILTER (WHERE attempt = 1), count(*) FILTER (WHE
 like($listener->query('SELECT 1'), qr/notification "perfkit_alert" with payload ".*public\.fragile.*division by zero/, '... with a notification');
 like(slurp_file($node->logfile), qr/WARNING:  perfkit: refreshing public\.fragile is suspended after 2 failures, the last: division by zero/, '... and a line in the log');
 is(ask($node, q{SELECT next_run IS NULL AND flags @> '{failing}' FROM perfkit.matviews WHERE view = 'public.fragile'}), 't', '... it will not run by itself');
+my $by_hand = do_sql(q{SELECT perfkit.refresh_now('fragile')});
+has_run('public.fragile', "run_id = $by_hand AND status = 'failed' AND trigger = 'manual'", '... by hand it fails as before');
+unlike($listener->query('SELECT 1'), qr/perfkit_alert/, '... which is no news');
 $listener->quit;
 do_sql('UPDATE divisor SET d = 1');
 do_sql(q{SELECT perfkit.resume_refresh('fragile')});
@@ -263,6 +268,24 @@ has_run('public.third', "status = 'success' AND planned_at >= (SELECT max(planne
 do_sql('UPDATE source SET d = 1, n = 10');
 ok(await($node, 'SELECT n FROM third', '10'), '... and all goes on when it is well again');
 
+# ---- what does not depend on each other is refreshed at the same time
+do_sql(<<'EOF_SQL');
+CREATE MATERIALIZED VIEW root AS SELECT 1 AS n;
+CREATE UNIQUE INDEX ON root (n);
+CREATE MATERIALIZED VIEW branch_a AS SELECT gate() AS g, n FROM root WITH NO DATA;
+CREATE MATERIALIZED VIEW branch_b AS SELECT gate() AS g, n FROM root WITH NO DATA;
+CREATE MATERIALIZED VIEW leaf AS SELECT a.n FROM branch_a a JOIN branch_b b USING (n) WITH NO DATA;
+EOF_SQL
+$gate->query_safe('SELECT pg_advisory_lock(42)');
+my $batch = do_sql(q{SELECT perfkit.schedule_refresh('branch_a', '@yearly', method => 'plain', lock_timeout => '0'),
+	perfkit.schedule_refresh('branch_b', '@yearly', method => 'plain', lock_timeout => '0'), perfkit.refresh_now('leaf', cascade => true)});
+ok(await($node, q{SELECT string_agg(view, ' ' ORDER BY view) FROM perfkit.refresh_log WHERE status = 'running' AND pid IS NOT NULL}, 'public.branch_a public.branch_b'),
+	'a cascade refreshes branches at the same time');
+is(ask($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.leaf'}), '0', '... and what reads from both later');
+$gate->query_safe('SELECT pg_advisory_unlock(42)');
+ok(await($node, 'SELECT n FROM leaf', '1'), '... when they are done');
+do_sql(q{SELECT perfkit.unschedule_refresh('branch_a'), perfkit.unschedule_refresh('branch_b')});
+
 # ---- as often as others need
 do_sql(<<'EOF_SQL');
 SELECT perfkit.alter_refresh('first', schedule => 'downstream'), perfkit.alter_refresh('third', schedule => '@yearly');
@@ -299,6 +322,24 @@ do_sql('CREATE MATERIALIZED VIEW elsewhere.gone AS SELECT 1 AS again; CREATE UNI
 has_run('elsewhere.gone', "status = 'success' AND view_oid = 'elsewhere.gone'::regclass", '... and created, refreshed again');
 do_sql(q{DROP MATERIALIZED VIEW elsewhere.gone; SELECT perfkit.unschedule_refresh('elsewhere.gone')});
 is(ask($node, q{SELECT count(*) FROM perfkit.matviews WHERE view LIKE 'elsewhere%'}), '0', 'the schedule of a view that is gone can be ended');
+
+# ---- jobs of pg_cron: what docs/from-pg_cron.md makes of them
+do_sql(<<'EOF_SQL');
+CREATE SCHEMA cron;
+CREATE TABLE cron.job (jobid bigint, schedule text, command text, database text, active boolean);
+INSERT INTO cron.job VALUES (1, '*/5 * * * *', 'REFRESH MATERIALIZED VIEW CONCURRENTLY public.lagging', 'postgres', true),
+	(2, '30 seconds', ' refresh materialized view bare; ', 'postgres', true), (3, '@daily', 'VACUUM', 'postgres', true),
+	(4, '@daily', 'REFRESH MATERIALIZED VIEW bare', 'other', true), (5, '@daily', 'REFRESH MATERIALIZED VIEW bare', 'postgres', false);
+EOF_SQL
+my ($taking_over) = slurp_file("$FindBin::RealBin/../../docs/from-pg_cron.md") =~ /^```sql\n(.*?)^```$/ms;
+my $taken = do_sql("SET cron.timezone = 'GMT'; $taking_over");
+is($taken, "SELECT perfkit.schedule_refresh('public.lagging', '*/5 * * * *', timezone => 'GMT', method => 'concurrently'); SELECT cron.unschedule(1);\n"
+		. "SELECT perfkit.schedule_refresh('bare', '30 seconds', timezone => 'GMT', method => 'plain'); SELECT cron.unschedule(2);", 'jobs of pg_cron can be taken over');
+$taken =~ s/SELECT cron\.unschedule\(\d+\);//g;
+do_sql($taken);
+is(do_sql(q{SELECT string_agg(schedule || ' ' || method, ', ' ORDER BY view) FROM perfkit.matviews WHERE view IN ('public.bare', 'public.lagging')}),
+	'30 seconds plain, */5 * * * * concurrently', '... as they were');
+do_sql(q{SELECT perfkit.unschedule_refresh('bare'), perfkit.unschedule_refresh('lagging')});
 
 # ---- nothing of all this was an error of the worker's own
 is(counter($node, 'flush_errors'), '0', 'the worker had no error');

@@ -13,6 +13,7 @@ use Test::More;
 my $node = perfkit_node('main', <<'EOF_CONF');
 perfkit.slow_query_threshold = -1
 restart_after_crash = on
+max_prepared_transactions = 2
 EOF_CONF
 
 my $GATED = <<'EOF_SQL';
@@ -82,6 +83,19 @@ has_run("status = 'crashed' AND finished_at IS NOT NULL AND message IS NOT NULL"
 ask($node, q{SELECT perfkit.refresh_now('slow')});
 has_run(q{status = 'success' AND run_id > (SELECT max(run_id) FROM perfkit.refresh_log WHERE status = 'crashed')}, '... and the next is like any other');
 
+# ---- the postmaster is killed; what the run waits for outlives it, so that it does not end before it hears of that
+ask($node, q{BEGIN; SELECT pg_advisory_xact_lock(42); PREPARE TRANSACTION 'gate'});
+begin_slow();
+my $crashed = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log WHERE status = 'running'});
+my @children = split /\n/, ask($node, 'SELECT pid FROM pg_stat_activity');
+$node->kill9;
+until_true(sub { !grep { kill 0, $_ } @children }, 'the children of the postmaster are gone');
+$node->start;
+has_run("run_id = $crashed AND status = 'crashed'", 'the postmaster was killed: the run is told as crashed');
+ask($node, q{ROLLBACK PREPARED 'gate'});
+my $next = ask($node, q{SELECT perfkit.refresh_now('slow')});
+has_run("run_id = $next AND status = 'success'", '... and the next is like any other');
+
 # ---- a fast stop in the middle of a run takes no longer for it
 $gate = gate();
 begin_slow();
@@ -132,6 +146,48 @@ ask($node, 'CREATE EXTENSION perfkit');
 ask($node, q{SELECT perfkit.refresh_now('slow')});
 has_run(q{view = 'public.slow' AND status = 'success'}, '... and a new one begins anew');
 
+# ---- a worker that is held up for so long that its run's seat is given to another database
+# stop_worker(): stops the worker where it holds no lock, returns its pid
+sub stop_worker
+{
+	my $held = worker_pid($node);
+
+	until_true(
+		sub {
+			kill 'STOP', $held;
+			return 1 if ask($node, "SELECT coalesce(wait_event_type, '') FROM pg_stat_activity WHERE pid = $held") eq 'Extension';
+			kill 'CONT', $held;
+			return 0;
+		},
+		'the worker to sleep');
+	return $held;
+}
+
+ask($node, 'CREATE DATABASE busy');
+ask($node, "CREATE EXTENSION perfkit; $GATED", 'busy');
+$gate = gate();
+begin_slow();
+my $lost = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log WHERE status = 'running'});
+my $held = stop_worker();
+$gate->query_safe('SELECT pg_advisory_unlock(42)');
+eval { $gate->quit };
+ok(await($node, $REFRESHERS, '0'), 'a run ends, and nobody comes for its result');
+$node->append_conf('postgresql.conf', 'perfkit.refresh_clock_offset = 600');
+$node->reload;
+my $busy = gate('busy');
+begin_slow('busy');
+kill 'CONT', $held;
+has_run("run_id = $lost AND status = 'crashed'", '... minutes later it is lost', 'postgres');
+is(ask($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE status = 'running'}, 'busy'), '1', '... and the one that has its seat goes on');
+$busy->query_safe('SELECT pg_advisory_unlock(42)');
+$busy->quit;
+has_run(q{status = 'success'}, '... to its own end', 'busy');
+$next = ask($node, q{SELECT perfkit.refresh_now('slow')});
+has_run("run_id = $next AND status = 'success'", '... as the next one of the first does');
+$node->append_conf('postgresql.conf', 'perfkit.refresh_clock_offset = 0');
+$node->reload;
+ask($node, 'DROP DATABASE busy');
+
 # ---- DROP DATABASE, RENAME in the middle of a run; several databases at once
 ask($node, "CREATE DATABASE $_") for qw(second third);
 ask($node, "CREATE EXTENSION perfkit; $GATED", $_) for qw(second third);
@@ -155,6 +211,17 @@ ok(await($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE status = 'runni
 ($code, $out, $err) = $node->psql('postgres', 'DROP DATABASE renamed');
 is($code, 0, 'DROP DATABASE works') or diag($err);
 books_ok($node, 'the books balance');
+$node->stop;
+
+# ---- a database that always has more to refresh leaves others their turn
+$node = perfkit_node('fair', 'perfkit.max_refresh_workers = 1');
+ask($node, 'CREATE DATABASE modest');
+ask($node, 'CREATE EXTENSION perfkit; CREATE MATERIALIZED VIEW modest AS SELECT 1 AS n; CREATE UNIQUE INDEX ON modest (n)', 'modest');
+ask($node, join '', map { "CREATE MATERIALIZED VIEW greedy_$_ AS SELECT pg_sleep(0.3)::text AS n WITH NO DATA; SELECT perfkit.schedule_refresh('greedy_$_', 'every 1 second', method => 'plain');" } 1 .. 8);
+ok(await($node, q{SELECT count(DISTINCT view) FROM perfkit.refresh_log WHERE status = 'success'}, '8'), 'a database has more to refresh than one process can');
+ask($node, q{SELECT perfkit.refresh_now('modest') FROM generate_series(1, 3)}, 'modest');
+ok(await($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE status = 'success'}, '3', 'modest'), '... another has its turns nevertheless');
+is(ask($node, q{SELECT count(*) FROM perfkit.refresh_request}, 'modest'), '0', '... all of them');
 $node->stop;
 
 # ---- no background worker is free: it waits, says so once, and goes on when there is one

@@ -44,6 +44,10 @@ CREATE UNIQUE INDEX ON often (n);
 SELECT perfkit.schedule_refresh('daily', '30 3 * * *', start_window => '0'),
 	perfkit.schedule_refresh('lazy', '30 3 * * *', catch_up => 'skip'),
 	perfkit.schedule_refresh('often', 'every 2 seconds');
+CREATE FUNCTION gate() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN 1; END $$;
+CREATE MATERIALIZED VIEW fresh AS SELECT gate() AS g WITH NO DATA;
+CREATE MATERIALIZED VIEW broken AS SELECT n / 0 AS n FROM daily WITH NO DATA;
+SELECT perfkit.schedule_refresh('fresh', target_lag => '2 seconds', method => 'plain', lock_timeout => '0');
 EOF_SQL
 ok(await($node, q{SELECT count(*) > 0 FROM perfkit.refresh_log WHERE view = 'public.often' AND status = 'success'}), 'what is due every two seconds runs');
 is(runs('public.daily') + runs('public.lazy'), 0, 'what is due at half past three does not');
@@ -64,10 +68,29 @@ $often = runs('public.often');
 ok(await($node, "SELECT count(*) > $often + 1 FROM perfkit.refresh_log WHERE view = 'public.often' AND status = 'success'"), 'a clock set back by an hour: intervals go on at once');
 is(runs('public.daily'), 1, '... and nothing runs twice');
 
-# ---- back by days
+# ---- back by days, in the middle of a run and between a failure and its retry
+my $gate = do { local $ENV{PGOPTIONS} = '-c perfkit.track=none'; $node->background_psql('postgres'); };
+$gate->query_safe('SELECT pg_advisory_lock(42)');
+ok(await($node, q{SELECT count(*) > 0 FROM perfkit.refresh_log WHERE view = 'public.fresh' AND status = 'running'}), 'a run is under way');
+ask($node, q{SELECT perfkit.schedule_refresh('broken', 'on change', min_interval => '1 second', max_retries => 1000, retry_delay => '1 second', start_window => '0', method => 'plain')});
+ok(await($node, q{SELECT count(*) > 0 FROM perfkit.refresh_log WHERE view = 'public.broken' AND trigger = 'retry'}), 'another is tried again and again');
 move_clock(0);
 $often = runs('public.often');
-ok(await($node, "SELECT count(*) > $often + 1 FROM perfkit.refresh_log WHERE view = 'public.often' AND status = 'success'"), '... by days too');
+ok(await($node, "SELECT count(*) > $often + 1 FROM perfkit.refresh_log WHERE view = 'public.often' AND status = 'success'"), 'back by days: intervals go on at once');
+$gate->query_safe('SELECT pg_advisory_unlock(42)');
+$gate->quit;
+my $fresh = runs('public.fresh', "status = 'success'");
+ok(await($node, "SELECT count(*) > $fresh + 2 FROM perfkit.refresh_log WHERE view = 'public.fresh' AND status = 'success'"), '... a target_lag too, whose run was under way');
+my $broken = runs('public.broken', q{trigger = 'retry'});
+ok(await($node, "SELECT count(*) > $broken FROM perfkit.refresh_log WHERE view = 'public.broken' AND trigger = 'retry'"), '... and retries');
+ask($node, q{SELECT perfkit.unschedule_refresh('broken')});
+
+# ---- scheduled by a clock that is ahead of the one that counts
+move_clock(-$DAY);
+ask($node, q{SELECT perfkit.schedule_refresh('fresh', target_lag => '2 seconds', method => 'plain')});
+$fresh = runs('public.fresh', "status = 'success'");
+ok(await($node, "SELECT count(*) > $fresh + 2 FROM perfkit.refresh_log WHERE view = 'public.fresh' AND status = 'success'"), 'what was scheduled by a clock that was ahead runs');
+ask($node, q{SELECT perfkit.unschedule_refresh('fresh')});
 
 # ---- missed while the server was down: once, or not at all
 $node->stop;
@@ -79,6 +102,21 @@ $often = runs('public.often');
 ok(await($node, "SELECT count(*) > $often + 1 FROM perfkit.refresh_log WHERE view = 'public.often' AND trigger = 'schedule'"), '... and others go on');
 is(runs('public.daily', "trigger = 'catch_up'"), 1, '... once');
 is(runs('public.lazy', "trigger = 'catch_up'"), 0, '... unless that is not wanted');
+
+# ---- a fixed time that has had its run does not get a second one when the server comes back with its clock set back
+my $four = 4 * $HOUR - 3 - time % $DAY + 12 * $DAY;
+ask($node, q{CREATE MATERIALIZED VIEW fixed AS SELECT 1 AS n; CREATE UNIQUE INDEX ON fixed (n)});
+move_clock($four);
+ask($node, q{SELECT perfkit.schedule_refresh('fixed', '0 4 * * *', timezone => 'UTC', start_window => '0')});
+ok(await($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.fixed' AND status = 'success' AND trigger = 'schedule'
+	AND extract(hour FROM planned_at AT TIME ZONE 'UTC') = 4}, '1'), 'a fixed time: it runs');
+$node->stop;
+$node->append_conf('postgresql.conf', 'perfkit.refresh_clock_offset = ' . ($four - 1800));
+$node->start;
+my $ahead = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log});
+ok(await($node, "SELECT count(*) > 0 FROM perfkit.refresh_log WHERE view = 'public.often' AND run_id > $ahead AND status = 'success'"), '... the server comes back half an hour earlier');
+is(ask($node, q{SELECT next_run - last_success > interval '23 hours' FROM perfkit.matviews WHERE view = 'public.fixed'}), 't', '... its next run is the next day');
+ask($node, q{SELECT perfkit.unschedule_refresh('fixed')});
 
 # ---- a standby does nothing, and takes over after promotion
 move_clock(0);

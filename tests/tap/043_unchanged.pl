@@ -97,6 +97,8 @@ my %changes = (
 	narrowed => 'ALTER TABLE narrowed_base DROP COLUMN extra',
 	cascaded => 'DELETE FROM cascaded_first WHERE n = 1',
 	unfilled => 'REFRESH MATERIALIZED VIEW unfilled WITH NO DATA');
+my $virtual = ask($node, 'SHOW server_version_num') >= 180000; # columns that are computed when they are read
+$changes{recomputed} = 'ALTER TABLE recomputed_base ALTER COLUMN v SET EXPRESSION AS (n * 2)' if $virtual;
 my $partitions = join '', map { <<"EOF_SQL" } grep { /partition|leaf|attached|detached/ } keys %changes;
 DROP TABLE ${_}_base;
 CREATE TABLE ${_}_base (n integer) PARTITION BY RANGE (n);
@@ -120,7 +122,9 @@ CREATE TABLE cascaded_first AS SELECT n FROM cascaded_base;
 ALTER TABLE cascaded_first ADD PRIMARY KEY (n);
 ALTER TABLE cascaded_base ADD FOREIGN KEY (n) REFERENCES cascaded_first ON DELETE CASCADE;
 EOF_SQL
+ask($node, 'ALTER TABLE recomputed_base ADD COLUMN v integer GENERATED ALWAYS AS (n) VIRTUAL') if $virtual;
 my %froms = (
+	recomputed => 'SELECT n, v FROM recomputed_base',
 	widened => 'SELECT n, b IS NOT NULL AS complete FROM widened_base b',
 	narrowed => 'SELECT n, b IS NOT NULL AS complete FROM narrowed_base b',
 	redefined_view => 'SELECT n FROM redefined_view_between',

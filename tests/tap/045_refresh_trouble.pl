@@ -155,6 +155,125 @@ EOF_SQL
 $run = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log WHERE view = 'public.steady'});
 has_run('public.steady', "status = 'success' AND run_id > $run", '... and the others go on');
 
+# ---- a view that is filled while its refresh waits: what was right for one that nobody could read no longer is
+ask($node, q{CREATE MATERIALIZED VIEW filled AS SELECT n FROM base WITH NO DATA;
+	SELECT perfkit.schedule_refresh('filled', '@yearly', lock_timeout => '0', fallback => 'never', max_retries => 0)});
+my $filler = session();
+$filler->query_safe('BEGIN; CREATE UNIQUE INDEX ON filled (n)');
+$run = now('filled');
+ok(await($node, q{SELECT count(*) FROM pg_locks WHERE relation = 'filled'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted}, '1'), 'a refresh waits for a view that is not populated');
+$filler->query_safe('REFRESH MATERIALIZED VIEW filled; COMMIT');
+has_run('public.filled', "run_id = $run AND status = 'failed' AND sqlstate = '55000' AND message ~ 'has changed while'", '... and does not lock out the readers that it has then');
+$filler->quit;
+$run = now('filled');
+has_run('public.filled', "run_id = $run AND status = 'success' AND method = 'concurrently'", '... the next goes concurrently');
+ask($node, q{SELECT perfkit.unschedule_refresh('filled')});
+
+# ---- views that read from each other, through a plain view that was replaced
+ask($node, <<'EOF_SQL');
+CREATE VIEW seam AS SELECT 1 AS n;
+CREATE MATERIALIZED VIEW circle_a AS SELECT n FROM seam;
+CREATE UNIQUE INDEX ON circle_a (n);
+CREATE MATERIALIZED VIEW circle_b AS SELECT n FROM circle_a;
+CREATE UNIQUE INDEX ON circle_b (n);
+CREATE OR REPLACE VIEW seam AS SELECT n FROM circle_b;
+SELECT perfkit.schedule_refresh('circle_a', 'every 1 second'), perfkit.schedule_refresh('circle_b', 'every 1 second');
+EOF_SQL
+$run = ask($node, 'SELECT max(run_id) FROM perfkit.refresh_log');
+ok(await($node, "SELECT count(*) = 2 FROM (SELECT view FROM perfkit.refresh_log WHERE view LIKE 'public.circle__' AND status = 'success' AND run_id > $run GROUP BY view HAVING count(*) >= 2) v"),
+	'views that read from each other in a circle do not wait for each other');
+ask($node, q{SELECT perfkit.unschedule_refresh('circle_a'), perfkit.unschedule_refresh('circle_b')});
+$run = ask($node, q{SELECT perfkit.refresh_now('circle_a', cascade => true)});
+has_run("public.$_", "run_id >= $run AND status = 'success'", "... nor in a cascade: $_") for qw(circle_a circle_b);
+is(ask($node, "SELECT count(*) FROM perfkit.refresh_log WHERE run_id >= $run AND view = 'public.circle_a'"), '1', '... where each has its turn once');
+
+# ---- a transaction that stays open over its schedule, or another's, holds up nobody else's (flush_errors, below)
+ask($node, q{CREATE MATERIALIZED VIEW fleeting AS SELECT n FROM base; CREATE MATERIALIZED VIEW idle AS SELECT 1 AS n;
+	SELECT perfkit.schedule_refresh('fleeting', '@yearly', method => 'plain')});
+for my $sql (q{SELECT perfkit.unschedule_refresh('fleeting')}, q{SELECT perfkit.schedule_refresh('idle', '@yearly', method => 'plain')})
+{
+	my $idler = session();
+
+	# made again, and not looked for yet
+	ask($node, 'DROP MATERIALIZED VIEW fleeting; CREATE MATERIALIZED VIEW fleeting AS SELECT n FROM base');
+	$idler->query_safe("BEGIN; $sql");
+	ask($node, q{SELECT perfkit.alter_refresh('steady', priority => 1)}); # all schedules are loaded
+	$run = ask($node, 'SELECT max(run_id) FROM perfkit.refresh_log');
+	ok(await($node, "SELECT count(*) >= 2 FROM perfkit.refresh_log WHERE view = 'public.steady' AND status = 'success' AND run_id > $run"), "others are refreshed beside an open transaction: $sql");
+	$idler->query_safe('ROLLBACK');
+	$idler->quit;
+}
+$run = now('fleeting');
+has_run('public.fleeting', "status = 'success' AND view_oid = 'fleeting'::regclass AND run_id = $run", '... and its own, when that is over');
+ask($node, q{SELECT perfkit.unschedule_refresh('fleeting')});
+
+# ---- asked for by hand, a view alone does not wait with a run of its own that waits
+ask($node, <<'EOF_SQL');
+CREATE FUNCTION gate() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN 1; END $$;
+CREATE MATERIALIZED VIEW slow AS SELECT gate() AS n WITH NO DATA;
+CREATE MATERIALIZED VIEW waiting AS SELECT n FROM slow WITH NO DATA;
+CREATE UNIQUE INDEX ON waiting (n);
+REFRESH MATERIALIZED VIEW slow;
+EOF_SQL
+my $gate = session();
+$gate->query_safe('SELECT pg_advisory_lock(42)');
+ask($node, q{SELECT perfkit.schedule_refresh('slow', '@yearly', method => 'concurrently', fallback => 'never', lock_timeout => '0', max_retries => 0)});
+ask($node, 'CREATE UNIQUE INDEX ON slow (n)');
+now('slow');
+has_run('public.slow', "status = 'running' AND pid IS NOT NULL", 'a view that another reads from is being refreshed');
+ask($node, q{SELECT perfkit.schedule_refresh('waiting', 'every 1 second')});
+ok(await($node, q{SELECT clock_timestamp() > changed_at + interval '2 seconds' FROM perfkit.refresh_schedule WHERE view_name = 'waiting'}), 'two slots later');
+is(ask($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.waiting'}), '0', '... the other waits for it');
+$run = now('waiting');
+has_run('public.waiting', "run_id = $run AND status = 'success'", '... but not by hand');
+is(ask($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.slow' AND status = 'running'}), '1', '... while the first still runs');
+$gate->query_safe('SELECT pg_advisory_unlock(42)');
+$gate->quit;
+ask($node, q{SELECT perfkit.unschedule_refresh('waiting'), perfkit.unschedule_refresh('slow')});
+
+# ---- refresh_log is bounded by its number of rows, whatever they tell
+ask($node, <<'EOF_SQL');
+CREATE TABLE divisor AS SELECT 0 AS d;
+CREATE MATERIALIZED VIEW failing AS SELECT 1 / d AS n FROM divisor WITH NO DATA;
+CREATE MATERIALIZED VIEW skipped AS SELECT n FROM failing WITH NO DATA;
+EOF_SQL
+$node->append_conf('postgresql.conf', 'perfkit.refresh_log_max_runs = 3');
+$node->reload;
+for (1 .. 12)
+{
+	ask($node, q{SELECT perfkit.refresh_now('skipped', cascade => true)});
+	await($node, 'SELECT count(*) FROM perfkit.refresh_request', '0');
+}
+has_run('public.skipped', "status = 'skipped_upstream'", 'a view whose upstream fails is skipped');
+cmp_ok(ask($node, q{SELECT count(*) FROM perfkit.refresh_log WHERE view = 'public.skipped'}), '<=', 7, '... and the rows that say so are bounded');
+$node->append_conf('postgresql.conf', 'perfkit.refresh_log_max_runs = 1000');
+$node->reload;
+
+# ---- a schedule that cannot be read here: of another server, written by hand
+ask($node, q{SELECT perfkit.alter_refresh('steady', priority => 0); UPDATE perfkit.refresh_schedule SET timezone = 'Nowhere' WHERE view_name = 'steady'});
+my $unread = sub { slurp_file($node->logfile) =~ /WARNING: +perfkit: the schedule of materialized view public\.steady cannot be read/ };
+ok(until_true($unread, 'a warning'), 'a schedule that cannot be read is told');
+ask($node, q{SELECT perfkit.alter_refresh('steady', timezone => 'UTC')});
+$run = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log});
+has_run('public.steady', "status = 'success' AND run_id > $run", '... and runs when it can be again');
+
+# ---- limits on transactions are for sessions
+if (ask($node, 'SHOW server_version_num') >= 170000)
+{
+	my $slow = session();
+
+	$node->append_conf('postgresql.conf', q{transaction_timeout = '300ms'});
+	$node->reload;
+	$slow->query_safe(q{SET transaction_timeout = 0; SELECT pg_advisory_lock(42)});
+	$run = now('slow');
+	ok(await($node, "SELECT clock_timestamp() > started_at + interval '1 second' FROM perfkit.refresh_log WHERE run_id = $run"), 'a run goes on for longer than transaction_timeout');
+	$slow->query_safe('SELECT pg_advisory_unlock(42)');
+	has_run('public.slow', "run_id = $run AND status = 'success'", '... to its end');
+	$slow->quit;
+	$node->append_conf('postgresql.conf', q{transaction_timeout = 0});
+	$node->reload;
+}
+
 # ---- an owner that is a group
 ask($node, <<'EOF_SQL');
 CREATE ROLE team LOGIN;
@@ -189,6 +308,21 @@ like($err, qr/must be owner of materialized view teams/, '... nor may they');
 
 # ---- nothing of all this was an error of the worker's own
 is(counter($node, 'flush_errors'), '0', 'the worker had no error') or diag(join "\n", slurp_file($node->logfile) =~ /(WARNING: .*)/g);
+
+# ---- a look that cannot be made is a reason to refresh, not an error of the worker's
+ask($node, q{SELECT perfkit.unschedule_refresh('steady'); CREATE TABLE child () INHERITS (base);
+	CREATE MATERIALIZED VIEW looked AS SELECT n FROM base; CREATE UNIQUE INDEX ON looked (n);
+	SELECT perfkit.schedule_refresh('looked', 'every 1 second', skip_unchanged => true, lock_timeout => '0')});
+has_run('public.looked', "status = 'skipped_unchanged'", 'a view is skipped');
+my $locker = session();
+$locker->query_safe('BEGIN; LOCK TABLE pg_catalog.pg_inherits IN ACCESS EXCLUSIVE MODE');
+$run = ask($node, q{SELECT max(run_id) FROM perfkit.refresh_log});
+has_run('public.looked', "status = 'running' AND run_id > $run", '... until nobody can tell whether it has changed');
+like(slurp_file($node->logfile), qr/whether materialized view public\.looked has changed cannot be told\n.*To look at it has failed: canceling statement due to lock timeout/, '... which is told');
+unlike(slurp_file($node->logfile), qr/materialized views wait for their refresh/, '... and keeps nobody waiting');
+$locker->query_safe('ROLLBACK');
+$locker->quit;
+has_run('public.looked', "status = 'success' AND run_id > $run", '... and it is refreshed');
 books_ok($node, 'the books balance');
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|was terminated by signal/, 'nothing has crashed');
