@@ -136,6 +136,10 @@ struct conf_user
 	int64_t client_idle_timeout_us;
 };
 
+/* Entries that say nothing: every field as no key leaves it. */
+extern const struct conf_database conf_bare_database;
+extern const struct conf_user conf_bare_user;
+
 struct conf_file;
 
 /* One setting of the main section that was not read from a file. */
