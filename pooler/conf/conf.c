@@ -92,7 +92,7 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 	if (pool_user == NULL)
 		pool_user = &conf_bare_user;
 	*out = (struct conf_limits){
-		.pool_mode = first_mode(u->pool_mode, db->pool_mode, c->pool_mode),
+		.pool_mode = first_mode(pool_user->pool_mode, db->pool_mode, c->pool_mode),
 		.session_state = first_policy(u->session_state, db->session_state, c->session_state),
 		.pool_size = first_given(pool_user->pool_size, db->pool_size, c->default_pool_size),
 		.min_pool_size = first_given(-1, db->min_pool_size, c->min_pool_size),
@@ -112,15 +112,15 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.forced_user = db->user != NULL && user != NULL && strcmp(db->user, user) == 0 &&
 					   strcmp(db->name, "*") != 0,
 		.server_lifetime_us = first_given_us(-1, db->server_lifetime_us, c->server_lifetime_us),
-		.query_timeout_us = first_given_us(u->query_timeout_us, -1, c->query_timeout_us),
+		.query_timeout_us = first_given_us(pool_user->query_timeout_us, -1, c->query_timeout_us),
 		.query_wait_timeout_us = first_given_us(u->query_wait_timeout_us, db->query_wait_timeout_us,
 												c->query_wait_timeout_us),
-		.idle_transaction_timeout_us = first_given_us(u->idle_transaction_timeout_us, -1,
+		.idle_transaction_timeout_us = first_given_us(pool_user->idle_transaction_timeout_us, -1,
 													  c->idle_transaction_timeout_us),
 		.transaction_timeout_us =
-			first_given_us(u->transaction_timeout_us, -1, c->transaction_timeout_us),
+			first_given_us(pool_user->transaction_timeout_us, -1, c->transaction_timeout_us),
 		.client_idle_timeout_us =
-			first_given_us(u->client_idle_timeout_us, -1, c->client_idle_timeout_us),
+			first_given_us(pool_user->client_idle_timeout_us, -1, c->client_idle_timeout_us),
 	};
 	rate_limits(c, db, u, out);
 }

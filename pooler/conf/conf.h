@@ -221,9 +221,10 @@ const struct conf_user *conf_find_user(const struct conf *c, const char *name);
 const struct conf_peer *conf_find_peer(const struct conf *c, int id);
 
 /*
- * Limits in force for a pool or session: user over database over global. Sizes of pools, of their
- * queues and of all pools of a user are those of the user whom the database forces on its servers,
- * if it does; everything else is the given user's.
+ * Limits in force for a pool or session: user over database over global. Where the database forces
+ * a user on its servers, that user's entry counts for what concerns the servers and their time, as
+ * in PgBouncer: sizes of pools, of their queues and of all pools of a user, the pool mode, and the
+ * timeouts but query_wait_timeout. Everything else is the given user's.
  */
 struct conf_limits
 {
