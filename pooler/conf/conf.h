@@ -277,9 +277,10 @@ bool conf_row(const struct conf *c, int i, struct conf_row *out);
 /* Prints a commented sample ini from the table (perfkit-pooler --sample-config and docs). */
 void conf_print_sample(void (*line)(const char *text, void *arg), void *arg);
 
-/* Keys whose new value needs a restart: calls back for each that differs. */
-void conf_restart_needed(const struct conf *before, const struct conf *after,
-						 void (*report)(const char *key, void *arg), void *arg);
+/* What needs a restart stays as it is in force: those settings of a snapshot that nobody has seen
+ * yet become what they are in `now`. report, if any, is called for each that was to be another. */
+void conf_keep_in_force(struct conf *next, const struct conf *now,
+						void (*report)(const char *key, void *arg), void *arg);
 
 const char *pool_mode_name(enum pool_mode mode);
 const char *auth_type_name(enum auth_type type);
