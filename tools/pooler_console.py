@@ -65,7 +65,7 @@ def who(privilege):
 
 
 def page(rows):
-    columns = {row[1]: row[2].replace("#", "") for row in rows if row[0] == "columns"}
+    columns = {row[1]: re.sub("[#~]", "", row[2]) for row in rows if row[0] == "columns"}
     out = [INTRO, "## To look\n\n| command | what it shows | columns | for |\n|---|---|---|---|\n"]
     for _, name, privilege, fn, text in (row for row in rows if row[0] == "show"):
         names = ", ".join(columns[fn].split()) or "a notice"

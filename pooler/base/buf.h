@@ -46,6 +46,13 @@ void buf_append(struct buf *b, const void *p, size_t n);
 uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 
+/* Drops all behind the first n bytes (n <= buf_len). */
+static inline void
+buf_cut(struct buf *b, size_t n)
+{
+	b->end = b->start + n;
+}
+
 /* Drops n bytes at the front (n <= buf_len); gives the memory back when nothing is left. */
 void buf_consume(struct buf *b, size_t n);
 

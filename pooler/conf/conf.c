@@ -37,44 +37,26 @@ first_policy(enum state_policy user, enum state_policy database, enum state_poli
 	return database != STATE_POLICY_UNSET ? database : global;
 }
 
-/* Somebody about whom no entry says anything. */
-static const struct conf_database any_database = {
-	.pool_mode = POOL_MODE_UNSET,
-	.session_state = STATE_POLICY_UNSET,
-	.pool_size = -1,
-	.min_pool_size = -1,
-	.reserve_pool_size = -1,
-	.max_db_connections = -1,
-	.max_db_client_connections = -1,
-	.max_client_waiting = -1,
-	.max_statement_length = -1,
-	.max_user_connection_rate = -1,
-	.max_user_query_rate = -1,
-	.max_address_connection_rate = -1,
-	.max_address_query_rate = -1,
-	.rate_burst_us = -1,
-	.server_lifetime_us = -1,
-	.query_wait_timeout_us = -1,
+/* What stands in a field that no key has set, by the key's type. */
+#define UNSET_STR NULL
+#define UNSET_SECRET NULL
+#define UNSET_INT (-1)
+#define UNSET_SIZE (-1)
+#define UNSET_TIME (-1)
+#define UNSET_PORT 5432
+#define UNSET_HOSTS (-1)
+#define UNSET_POOL_MODE POOL_MODE_UNSET
+#define UNSET_STATE_POLICY STATE_POLICY_UNSET
+
+#define ALIAS(type, key, field, effect, min, max, doc)
+#define KEY(type, key, field, effect, min, max, doc) .field = UNSET_##type,
+const struct conf_database conf_bare_database = {
+#include "conf/database_keys.def"
 };
-static const struct conf_user any_user = {
-	.pool_mode = POOL_MODE_UNSET,
-	.session_state = STATE_POLICY_UNSET,
-	.pool_size = -1,
-	.reserve_pool_size = -1,
-	.max_user_connections = -1,
-	.max_user_client_connections = -1,
-	.max_client_waiting = -1,
-	.max_statement_length = -1,
-	.max_user_connection_rate = -1,
-	.max_user_query_rate = -1,
-	.max_address_connection_rate = -1,
-	.max_address_query_rate = -1,
-	.rate_burst_us = -1,
-	.query_timeout_us = -1,
-	.query_wait_timeout_us = -1,
-	.idle_transaction_timeout_us = -1,
-	.transaction_timeout_us = -1,
-	.client_idle_timeout_us = -1,
+
+#define KEY(type, key, field, effect, min, max, doc) .field = UNSET_##type,
+const struct conf_user conf_bare_user = {
+#include "conf/user_keys.def"
 };
 
 static void
@@ -102,15 +84,15 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 	const struct conf_user *pool_user = u;
 
 	if (db == NULL)
-		db = &any_database;
+		db = &conf_bare_database;
 	if (db->user != NULL)
 		pool_user = conf_find_user(c, db->user);
 	if (u == NULL)
-		u = &any_user;
+		u = &conf_bare_user;
 	if (pool_user == NULL)
-		pool_user = &any_user;
+		pool_user = &conf_bare_user;
 	*out = (struct conf_limits){
-		.pool_mode = first_mode(u->pool_mode, db->pool_mode, c->pool_mode),
+		.pool_mode = first_mode(pool_user->pool_mode, db->pool_mode, c->pool_mode),
 		.session_state = first_policy(u->session_state, db->session_state, c->session_state),
 		.pool_size = first_given(pool_user->pool_size, db->pool_size, c->default_pool_size),
 		.min_pool_size = first_given(-1, db->min_pool_size, c->min_pool_size),
@@ -130,15 +112,15 @@ conf_limits(const struct conf *c, const struct conf_database *db, const char *us
 		.forced_user = db->user != NULL && user != NULL && strcmp(db->user, user) == 0 &&
 					   strcmp(db->name, "*") != 0,
 		.server_lifetime_us = first_given_us(-1, db->server_lifetime_us, c->server_lifetime_us),
-		.query_timeout_us = first_given_us(u->query_timeout_us, -1, c->query_timeout_us),
+		.query_timeout_us = first_given_us(pool_user->query_timeout_us, -1, c->query_timeout_us),
 		.query_wait_timeout_us = first_given_us(u->query_wait_timeout_us, db->query_wait_timeout_us,
 												c->query_wait_timeout_us),
-		.idle_transaction_timeout_us =
-			first_given_us(u->idle_transaction_timeout_us, -1, c->idle_transaction_timeout_us),
+		.idle_transaction_timeout_us = first_given_us(pool_user->idle_transaction_timeout_us, -1,
+													  c->idle_transaction_timeout_us),
 		.transaction_timeout_us =
-			first_given_us(u->transaction_timeout_us, -1, c->transaction_timeout_us),
+			first_given_us(pool_user->transaction_timeout_us, -1, c->transaction_timeout_us),
 		.client_idle_timeout_us =
-			first_given_us(u->client_idle_timeout_us, -1, c->client_idle_timeout_us),
+			first_given_us(pool_user->client_idle_timeout_us, -1, c->client_idle_timeout_us),
 	};
 	rate_limits(c, db, u, out);
 }

@@ -136,6 +136,10 @@ struct conf_user
 	int64_t client_idle_timeout_us;
 };
 
+/* Entries that say nothing: every field as no key leaves it. */
+extern const struct conf_database conf_bare_database;
+extern const struct conf_user conf_bare_user;
+
 struct conf_file;
 
 /* One setting of the main section that was not read from a file. */
@@ -217,9 +221,10 @@ const struct conf_user *conf_find_user(const struct conf *c, const char *name);
 const struct conf_peer *conf_find_peer(const struct conf *c, int id);
 
 /*
- * Limits in force for a pool or session: user over database over global. Sizes of pools, of their
- * queues and of all pools of a user are those of the user whom the database forces on its servers,
- * if it does; everything else is the given user's.
+ * Limits in force for a pool or session: user over database over global. Where the database forces
+ * a user on its servers, that user's entry counts for what concerns the servers and their time, as
+ * in PgBouncer: sizes of pools, of their queues and of all pools of a user, the pool mode, and the
+ * timeouts but query_wait_timeout. Everything else is the given user's.
  */
 struct conf_limits
 {
@@ -272,9 +277,10 @@ bool conf_row(const struct conf *c, int i, struct conf_row *out);
 /* Prints a commented sample ini from the table (perfkit-pooler --sample-config and docs). */
 void conf_print_sample(void (*line)(const char *text, void *arg), void *arg);
 
-/* Keys whose new value needs a restart: calls back for each that differs. */
-void conf_restart_needed(const struct conf *before, const struct conf *after,
-						 void (*report)(const char *key, void *arg), void *arg);
+/* What needs a restart stays as it is in force: those settings of a snapshot that nobody has seen
+ * yet become what they are in `now`. report, if any, is called for each that was to be another. */
+void conf_keep_in_force(struct conf *next, const struct conf *now,
+						void (*report)(const char *key, void *arg), void *arg);
 
 const char *pool_mode_name(enum pool_mode mode);
 const char *auth_type_name(enum auth_type type);

@@ -181,7 +181,7 @@ bool
 entry_database(const struct entry_reader *r, const struct ini_place *at, const char *name,
 			   char *text, struct conf_error *err)
 {
-	struct conf_database db = {.name = name};
+	struct conf_database db = conf_bare_database;
 	struct entry e = {
 		.reader = r,
 		.at = at,
@@ -194,7 +194,6 @@ entry_database(const struct entry_reader *r, const struct ini_place *at, const c
 
 	if (strcmp(name, "pgbouncer") == 0)
 		return ini_fail(err, at, "database name \"pgbouncer\" is reserved for the console");
-	snapshot_clear_database(&db);
 	if (!read_pairs(&e, text, err))
 		return false;
 	drop_empty(&db.host);
@@ -217,7 +216,7 @@ bool
 entry_user(const struct entry_reader *r, const struct ini_place *at, const char *name, char *text,
 		   struct conf_error *err)
 {
-	struct conf_user user = {.name = name};
+	struct conf_user user = conf_bare_user;
 	struct entry e = {
 		.reader = r,
 		.at = at,
@@ -228,7 +227,6 @@ entry_user(const struct entry_reader *r, const struct ini_place *at, const char 
 		.fields = &user,
 	};
 
-	snapshot_clear_user(&user);
 	if (!read_pairs(&e, text, err))
 		return false;
 

@@ -1,7 +1,7 @@
 /*
  * option.c - the option table and its types; see option.h.
  *
- * A type is a case in four switches: set, allowed, print, equal. A new enum type is a table of
+ * A type is a case in four switches: set, allowed, print, size. A new enum type is a table of
  * words and its line in words_of().
  */
 #include "conf/option.h"
@@ -358,6 +358,33 @@ option_print(const struct option *o, const void *base, char *dst, size_t cap)
 	}
 }
 
+static size_t
+size_of(enum option_type type)
+{
+	switch (type)
+	{
+		case OPTION_STR:
+		case OPTION_SECRET:
+			return sizeof(const char *);
+		case OPTION_INT:
+		case OPTION_SIZE:
+		case OPTION_MODE:
+		case OPTION_TIME:
+		case OPTION_TIME_MS:
+			return sizeof(int64_t);
+		case OPTION_BOOL:
+			return sizeof(bool);
+		default:
+			return sizeof(int);
+	}
+}
+
+void
+option_copy(const struct option *o, void *to, const void *from)
+{
+	memcpy((char *) to + o->offset, (const char *) from + o->offset, size_of(o->type));
+}
+
 bool
 option_equal(const struct option *o, const void *a, const void *b)
 {
@@ -374,15 +401,7 @@ option_equal(const struct option *o, const void *a, const void *b)
 			memcpy(&y, right, sizeof y);
 			/* An option written without a value is one that is not set. */
 			return strcmp(x != NULL ? x : "", y != NULL ? y : "") == 0;
-		case OPTION_INT:
-		case OPTION_SIZE:
-		case OPTION_MODE:
-		case OPTION_TIME:
-		case OPTION_TIME_MS:
-			return memcmp(left, right, sizeof(int64_t)) == 0;
-		case OPTION_BOOL:
-			return *(const bool *) left == *(const bool *) right;
 		default:
-			return memcmp(left, right, sizeof(int)) == 0;
+			return memcmp(left, right, size_of(o->type)) == 0;
 	}
 }

@@ -73,6 +73,10 @@ void option_allowed(const struct option *o, char *dst, size_t cap);
  * "<hidden>". */
 bool option_print(const struct option *o, const void *base, char *dst, size_t cap);
 
+/* Sets the field of `to` to that of `from`. A string is not copied: it must live as long as `to`.
+ */
+void option_copy(const struct option *o, void *to, const void *from);
+
 /* Whether the field means the same in both structs; strings are compared whole, secrets too, and
  * one not set equals an empty one. */
 bool option_equal(const struct option *o, const void *a, const void *b);

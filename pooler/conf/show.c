@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "conf/option.h"
+#include "conf/snapshot.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,14 +49,35 @@ conf_row(const struct conf *c, int i, struct conf_row *out)
 	return true;
 }
 
+/* A text belongs to the arena of its snapshot. */
+static void
+keep_text(struct conf *next, const struct option *o)
+{
+	char *field = (char *) next + o->offset;
+	const char *text;
+
+	memcpy(&text, field, sizeof text);
+	if (text == NULL)
+		return;
+	text = snapshot_text(next, text, strlen(text));
+	memcpy(field, &text, sizeof text);
+}
+
 void
-conf_restart_needed(const struct conf *before, const struct conf *after,
-					void (*report)(const char *key, void *arg), void *arg)
+conf_keep_in_force(struct conf *next, const struct conf *now,
+				   void (*report)(const char *key, void *arg), void *arg)
 {
 	for (int i = 0; i < option_count; i++)
 	{
-		if (option_table[i].restart && !option_equal(&option_table[i], before, after))
-			report(option_table[i].key, arg);
+		const struct option *o = &option_table[i];
+
+		if (!o->restart || option_equal(o, now, next))
+			continue;
+		option_copy(o, next, now);
+		if (o->type == OPTION_STR || o->type == OPTION_SECRET)
+			keep_text(next, o);
+		if (report != NULL)
+			report(o->key, arg);
 	}
 }
 

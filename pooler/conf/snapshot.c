@@ -153,62 +153,6 @@ make_room(void *array, size_t used, size_t *room, size_t entry_size)
 	return mem_realloc(array, *room * entry_size);
 }
 
-void
-snapshot_clear_database(struct conf_database *db)
-{
-	const char *name = db->name;
-
-	*db = (struct conf_database){
-		.name = name,
-		.port = 5432,
-		.pool_mode = POOL_MODE_UNSET,
-		.session_state = STATE_POLICY_UNSET,
-		.pool_size = -1,
-		.min_pool_size = -1,
-		.reserve_pool_size = -1,
-		.max_db_connections = -1,
-		.max_db_client_connections = -1,
-		.max_client_waiting = -1,
-		.max_statement_length = -1,
-		.max_user_connection_rate = -1,
-		.max_user_query_rate = -1,
-		.max_address_connection_rate = -1,
-		.max_address_query_rate = -1,
-		.rate_burst_us = -1,
-		.server_lifetime_us = -1,
-		.query_wait_timeout_us = -1,
-		.load_balance_hosts = -1,
-	};
-}
-
-void
-snapshot_clear_user(struct conf_user *user)
-{
-	const char *name = user->name;
-
-	*user = (struct conf_user){
-		.name = name,
-		.pool_mode = POOL_MODE_UNSET,
-		.session_state = STATE_POLICY_UNSET,
-		.pool_size = -1,
-		.reserve_pool_size = -1,
-		.max_user_connections = -1,
-		.max_user_client_connections = -1,
-		.max_client_waiting = -1,
-		.max_statement_length = -1,
-		.max_user_connection_rate = -1,
-		.max_user_query_rate = -1,
-		.max_address_connection_rate = -1,
-		.max_address_query_rate = -1,
-		.rate_burst_us = -1,
-		.query_timeout_us = -1,
-		.query_wait_timeout_us = -1,
-		.idle_transaction_timeout_us = -1,
-		.transaction_timeout_us = -1,
-		.client_idle_timeout_us = -1,
-	};
-}
-
 struct conf_database *
 snapshot_database(struct conf *c, const char *name)
 {
@@ -222,8 +166,8 @@ snapshot_database(struct conf *c, const char *name)
 
 	struct conf_database *db = &c->databases[c->n_databases];
 
+	*db = conf_bare_database;
 	db->name = snapshot_text(c, name, strlen(name));
-	snapshot_clear_database(db);
 	add_name(&names->databases, db->name, c->n_databases++);
 	return db;
 }
@@ -240,8 +184,8 @@ snapshot_user(struct conf *c, const char *name)
 
 	struct conf_user *user = &c->users[c->n_users];
 
+	*user = conf_bare_user;
 	user->name = snapshot_text(c, name, strlen(name));
-	snapshot_clear_user(user);
 	add_name(&names->users, user->name, c->n_users++);
 	return user;
 }

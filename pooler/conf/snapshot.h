@@ -23,8 +23,4 @@ struct conf_database *snapshot_database(struct conf *c, const char *name);
 struct conf_user *snapshot_user(struct conf *c, const char *name);
 struct conf_peer *snapshot_peer(struct conf *c, int id);
 
-/* Sets all but the name to "not given". */
-void snapshot_clear_database(struct conf_database *db);
-void snapshot_clear_user(struct conf_user *user);
-
 #endif

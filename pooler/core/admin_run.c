@@ -58,6 +58,18 @@ error(struct session *s, const char *sqlstate, const char *text)
 }
 
 static bool
+notify(struct session *s, const char *text)
+{
+	const struct pgw_error notice = {.severity = "NOTICE", .sqlstate = "00000", .message = text};
+	uint8_t mem[ORDER_TEXT_MAX + 128];
+	struct pgwriter w;
+
+	pgw_init(&w, mem, sizeof(mem));
+	pgw_notice(&w, &notice);
+	return admin_say(s, w.mem, w.len);
+}
+
+static bool
 invalid(struct session *s, const struct command *c)
 {
 	char text[256];
@@ -161,7 +173,7 @@ order_answered(struct mail *mail)
 		str_copy(tag, sizeof(tag), name_of(o->kind));
 	if (s->state != SESSION_CLOSING && o->sqlstate != NULL)
 		admin_answer_error(s, &e);
-	else if (s->state != SESSION_CLOSING)
+	else if (s->state != SESSION_CLOSING && (o->notice[0] == '\0' || notify(s, o->notice)))
 		admin_answer_tag(s, tag);
 	free(o);
 	if (session_answered(s))
@@ -274,14 +286,7 @@ is_ignored(const struct command *c)
 static bool
 ignore_set(struct session *s)
 {
-	static const struct pgw_error notice = {
-		.severity = "NOTICE", .sqlstate = "00000", .message = "SET ignored"};
-	uint8_t mem[128];
-	struct pgwriter w;
-
-	pgw_init(&w, mem, sizeof(mem));
-	pgw_notice(&w, &notice);
-	return admin_say(s, w.mem, w.len) && admin_answer_tag(s, "SET");
+	return notify(s, "SET ignored") && admin_answer_tag(s, "SET");
 }
 
 bool

@@ -26,8 +26,11 @@ struct gather_part
 	struct buf out; /* freed after the finish */
 	void *result;   /* the work's to fill and the finish's to free */
 	int64_t count[4];
-	struct walk walk; /* the work's, where it rests; begun by the work */
-	bool again;       /* set by the work: call it once more in a later turn of the loop */
+	/* The work's, where it rests. */
+	struct walk walk;
+	struct registry_walk pools;
+	int stage;
+	bool again; /* set by the work: call it once more in a later turn of the loop */
 };
 
 struct gather

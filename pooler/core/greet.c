@@ -70,7 +70,8 @@ take_names(struct session *s, const struct startup *packet)
 		database = user;
 	if (strlen(user) > NAME_MAX_LEN || strlen(database) > NAME_MAX_LEN)
 	{
-		session_fatal(s, "08P01", "user or database name is too long");
+		session_fatal(s, "08P01",
+					  strlen(user) > NAME_MAX_LEN ? "username too long" : "database name too long");
 		return false;
 	}
 	s->user = mem_strdup(user);

@@ -44,7 +44,7 @@ static struct
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
 	bool users_changed; /* auth_file, while another reload was under way */
-	const struct conf *next_conf;
+	struct conf *next_conf;
 	struct encryption *next_encryption; /* of it */
 } hk;
 
@@ -67,11 +67,18 @@ wake_todo(const struct pool_todo *todo)
 		todo->wake->wake(todo->wake);
 }
 
+/* arg: the RELOAD that is told, or NULL. */
 static void
 report_restart(const char *key, void *arg)
 {
-	(void) arg;
+	struct order *o = arg;
+	size_t n;
+
 	log_warning("reload: the new value of \"%s\" needs a restart", key);
+	if (o == NULL)
+		return;
+	n = strlen(o->notice);
+	snprintf(o->notice + n, sizeof(o->notice) - n, "%s%s", n > 0 ? ", " : "needs a restart: ", key);
 }
 
 static void
@@ -162,7 +169,6 @@ adopted(struct gather *g)
 	descriptors_raise(r->conf, r->n_shards);
 	listen_defer_accept(r->conf->tcp_defer_accept);
 	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
-	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
 		encryption_free(old_encryption);
@@ -195,6 +201,7 @@ reload_users(void)
 		log_error("auth_file has changed and is not taken over: %s", error.text);
 		return;
 	}
+	conf_keep_in_force(hk.next_conf, hk.registry->conf, NULL, NULL);
 	log_info("auth_file has changed");
 	hk.next_encryption = hk.registry->encryption;
 	hk.reloading = true;
@@ -206,7 +213,7 @@ reload_users(void)
 static void
 reload_failed(struct order *o, const struct conf_error *error)
 {
-	conf_free((struct conf *) hk.next_conf);
+	conf_free(hk.next_conf);
 	if (o != NULL && o->kind == ORDER_SET)
 	{
 		str_copy(o->detail, sizeof(o->detail), error->text);
@@ -227,6 +234,7 @@ static void
 reload(struct order *o)
 {
 	const struct conf *old = hk.registry->conf;
+	bool is_set = o != NULL && o->kind == ORDER_SET;
 	struct conf_error error;
 
 	if (hk.reloading)
@@ -235,16 +243,17 @@ reload(struct order *o)
 			list_append(&hk.waiting, &o->node);
 		return;
 	}
-	if (o == NULL || o->kind == ORDER_RELOAD)
+	if (!is_set)
 		systemd_reloading();
-	hk.next_conf = o != NULL && o->kind == ORDER_SET ? conf_load_set(old, o->name, o->value, &error)
-													 : conf_load(old->conffile, true, &error);
+	hk.next_conf = is_set ? conf_load_set(old, o->name, o->value, &error)
+						  : conf_load(old->conffile, true, &error);
 	hk.next_encryption = hk.next_conf == NULL ? NULL : encryption_new(hk.next_conf, &error);
 	if (hk.next_encryption == NULL)
 	{
 		reload_failed(o, &error);
 		return;
 	}
+	conf_keep_in_force(hk.next_conf, old, is_set ? NULL : report_restart, o);
 	hk.reloading = true;
 	hk.reload = o;
 	gather_start(hk.registry, &hk.registry->main_loop, adopt_work, adopted, NULL);

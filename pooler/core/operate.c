@@ -267,17 +267,6 @@ resume_order(struct order *o)
 		order_failed(o, "55000", "database %s is not paused", o->name);
 }
 
-/* Whether any database is paused by its own name. */
-static bool
-any_paused(void)
-{
-	bool any = false;
-
-	registry_foreach_pool(e, op.registry) any =
-		any || registry_is_paused(op.registry, e->pool.database);
-	return any;
-}
-
 static void
 suspend_order(struct order *o)
 {
@@ -285,7 +274,7 @@ suspend_order(struct order *o)
 		order_failed(o, "55000", "already suspended");
 	else if (atomic_load(&op.registry->paused_all))
 		order_failed(o, "55000", "already paused");
-	else if (any_paused())
+	else if (registry_any_paused(op.registry))
 		order_failed(o, "55000", "cannot suspend with paused databases");
 	else
 	{
@@ -378,6 +367,8 @@ names_a_database(struct order *o)
 		return true;
 	else if (verb != NULL && admin_is_console(op.registry->conf, o->name))
 		order_failed(o, "55000", "cannot %s admin db: %s", verb, o->name);
+	else if (admin_is_console(op.registry->conf, o->name))
+		order_failed(o, "55000", "database %s is not paused", o->name);
 	else if (conf_find_database(op.registry->conf, o->name) == NULL)
 		order_failed(o, "3D000", "no such database: %s", o->name);
 	else

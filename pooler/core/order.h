@@ -48,6 +48,7 @@ struct order
 	const char *sqlstate;        /* of the error; NULL: it was carried out */
 	char text[ORDER_TEXT_MAX];
 	char detail[ORDER_TEXT_MAX]; /* "": none */
+	char notice[ORDER_TEXT_MAX]; /* of one that was carried out; "": none */
 	void (*answer)(struct mail *mail);
 	void *arg;
 };

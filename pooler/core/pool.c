@@ -159,6 +159,7 @@ pool_init(struct pool *p, const struct pool_name *name, const struct pool_limits
 	p->idle = mem_alloc((size_t) n_loops * sizeof(*p->idle));
 	for (int i = 0; i < n_loops; i++)
 		list_init(&p->idle[i]);
+	list_init(&p->walks);
 	list_init(&p->waiters);
 	return true;
 }
@@ -185,11 +186,13 @@ static struct pool_member *
 take_from(struct pool *p, int loop)
 {
 	struct list *n = p->limits.round_robin ? list_first(&p->idle[loop]) : list_last(&p->idle[loop]);
+	struct pool_member *m;
 
 	if (n == NULL)
 		return NULL;
-	list_remove(n);
-	return list_entry(n, struct pool_member, node);
+	m = list_entry(n, struct pool_member, node);
+	pool_unlist(p, m);
+	return m;
 }
 
 /* Hands an idle member to a loop and says what becomes of its park watcher. */

@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "core/quota.h"
+#include "core/walk.h"
 
 #define POOL_NO_LOOP (-1)
 #define POOL_ERROR_MAX 256
@@ -126,6 +127,7 @@ struct pool
 	int n_loops;
 	struct pool_limits limits; /* lock */
 	struct list *idle;         /* [n_loops]; lock */
+	struct list walks;         /* over what is idle: core/walk; lock */
 	struct list waiters;       /* oldest first; lock */
 	struct pool_counts counts; /* lock */
 	_Atomic uint32_t
@@ -278,6 +280,17 @@ struct pool_member *pool_take_old(struct pool *p, int loop, uint64_t born_before
 /* An idle member of any home, for loop, to be closed for another pool's sake; or NULL. */
 struct pool_member *pool_evict(struct pool *p, int loop, struct pool_todo *todo);
 void pool_counts(struct pool *p, struct pool_counts *out);
+
+/*
+ * A walk over the members that are idle with loop as their home, for who only looks: see is called
+ * for each of them, under the lock (for an administrator's look P4 is stretched), and *left counts
+ * down. True: *left is 0 and there may be more; the walk goes on there with the next call, and the
+ * caller has seen to it that the pool stays. It begins with walk_init().
+ */
+bool pool_some_idle(struct pool *p, int loop, struct walk *w, int *left,
+					void (*see)(void *arg, const struct pool_member *m), void *arg);
+/* It does not go on. */
+void pool_end_walk(struct pool *p, struct walk *w);
 
 /* Without sessions, which the caller knows about, nothing happens in it any more: no server is left
  * of it, and none is kept. For the thread that sets its limits. */

@@ -92,7 +92,7 @@ pool_take_idle(struct pool *p, int loop, uint64_t idle_before_us, struct pool_to
 			m->generation != p->generation || quota_over(p->seat[QUOTA_DATABASE].quota) ||
 			quota_over(p->seat[QUOTA_USER].quota))
 		{
-			list_remove(&m->node);
+			pool_unlist(p, m);
 			pool_own(m, loop, over ? MEMBER_CLOSING : MEMBER_TESTED, todo);
 			go_on(p, todo);
 		}
@@ -116,7 +116,7 @@ pool_take_old(struct pool *p, int loop, uint64_t born_before_us, struct pool_tod
 		if (m->born_us >= born_before_us)
 			continue;
 		old = m;
-		list_remove(n);
+		pool_unlist(p, m);
 		pool_own(m, loop, MEMBER_TESTED, todo);
 		go_on(p, todo);
 		break;
@@ -133,13 +133,14 @@ pool_evict(struct pool *p, int loop, struct pool_todo *todo)
 	pool_begin(p, todo);
 	for (int i = 0; m == NULL && i < p->n_loops; i++)
 	{
-		struct list *oldest = list_pop(&p->idle[i]);
+		struct list *oldest = list_first(&p->idle[i]);
 
 		if (oldest != NULL)
 			m = list_entry(oldest, struct pool_member, node);
 	}
 	if (m != NULL)
 	{
+		pool_unlist(p, m);
 		pool_own(m, loop, MEMBER_TESTED, todo);
 		go_on(p, todo);
 	}
@@ -156,6 +157,28 @@ pool_counts(struct pool *p, struct pool_counts *out)
 	*out = p->counts;
 	n = list_first(&p->waiters);
 	out->oldest_wait_us = n == NULL ? 0 : list_entry(n, struct pool_waiter, node)->since_us;
+	pool_unlock(p);
+}
+
+bool
+pool_some_idle(struct pool *p, int loop, struct walk *w, int *left,
+			   void (*see)(void *arg, const struct pool_member *m), void *arg)
+{
+	struct list *n = &p->idle[loop];
+
+	lock_acquire(&p->lock);
+	walk_begin(w, &p->walks, n);
+	for (; *left > 0 && (n = walk_next(w)) != NULL; (*left)--)
+		see(arg, list_entry(n, struct pool_member, node));
+	pool_unlock(p);
+	return n != NULL;
+}
+
+void
+pool_end_walk(struct pool *p, struct walk *w)
+{
+	lock_acquire(&p->lock);
+	walk_end(w);
 	pool_unlock(p);
 }
 

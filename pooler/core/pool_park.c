@@ -24,7 +24,7 @@ pool_claim(struct pool_member *m, int loop)
 	mine = m->state == MEMBER_IDLE && m->parked_at == loop;
 	if (mine)
 	{
-		list_remove(&m->node);
+		pool_unlist(p, m);
 		pool_set_state(m, MEMBER_TESTED);
 		m->owner = loop;
 	}

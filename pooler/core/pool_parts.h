@@ -11,6 +11,14 @@
 void pool_begin(struct pool *p, struct pool_todo *todo);
 void pool_unlock(struct pool *p);
 
+/* Out of the list in which it lies idle. */
+static inline void
+pool_unlist(struct pool *p, struct pool_member *m)
+{
+	walk_leaving(&p->walks, &m->node);
+	list_remove(&m->node);
+}
+
 /* Keeps the counts. */
 void pool_set_state(struct pool_member *m, enum member_state state);
 

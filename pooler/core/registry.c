@@ -80,6 +80,17 @@ registry_is_paused(struct registry *r, const char *database)
 	return paused;
 }
 
+bool
+registry_any_paused(struct registry *r)
+{
+	bool any;
+
+	lock_acquire(&r->pools_lock);
+	any = r->paused != NULL;
+	lock_release(&r->pools_lock);
+	return any;
+}
+
 void
 registry_disable(struct registry *r, const char *database, bool disable)
 {

@@ -44,7 +44,7 @@ struct shard
 	const struct conf *conf;             /* this loop's view of the snapshot (P9) */
 	struct list sessions;                /* struct session */
 	bool suspended;                      /* SUSPEND: clients and their servers are not read */
-	struct list walks;                   /* over the sessions: core/walk */
+	struct list walks;                   /* over the sessions, or the servers: core/walk */
 	struct list servers;                 /* struct server owned by this loop: not the idle ones */
 	struct list logins;                  /* attempts of core/server_login.c */
 	struct list abandoned;               /* servers of core/abandon.c */
@@ -130,6 +130,7 @@ struct pool_entry
 	struct pool_entry *ordinary;    /* of one for replication: that beside it, once it is known */
 	_Atomic int64_t users;      /* who found it and has not left; it rises under pools_lock alone */
 	_Atomic uint64_t uses;      /* how often it was found */
+	int standing;               /* walks that rest before it; pools_lock */
 	_Atomic bool leaving;       /* not found any more */
 	bool last_of_database;      /* leaving, and no other pool of its database is there; likewise */
 	uint64_t idle_since_us;     /* core/forget; 0: in use when it was looked at last */
@@ -200,6 +201,8 @@ bool registry_resume(struct registry *r, const char *database,
 
 /* Whether its pools are paused, by its own name or with all others. */
 bool registry_is_paused(struct registry *r, const char *database);
+/* Whether any database is paused by its own name. */
+bool registry_any_paused(struct registry *r);
 
 /* DISABLE and ENABLE of one database, be it configured or not. */
 void registry_disable(struct registry *r, const char *database, bool disable);
@@ -211,6 +214,22 @@ bool registry_matches(const struct pool *p, const char *database);
 /* Walks all pools; safe in any thread. */
 #define registry_foreach_pool(e, r)                                                                \
 	for (struct pool_entry *e = atomic_load(&(r)->pools); e != NULL; e = e->next)
+
+/*
+ * A walk over all pools that goes on in a later turn of its loop; all zero before its first. In
+ * each turn registry_walk_on(), then registry_walk_next() as often as is wanted, and, if that has
+ * not come to the end (NULL), registry_walk_rest(): the pool that is next stays there until then.
+ * Pools that are made meanwhile are not met, nor are those that nobody finds any more.
+ */
+struct registry_walk
+{
+	struct pool_entry *next;
+	bool begun;
+	bool held; /* next is: it is what registry_walk_next() answers, whatever becomes of it */
+};
+void registry_walk_on(struct registry *r, struct registry_walk *w);
+struct pool_entry *registry_walk_next(struct registry *r, struct registry_walk *w);
+void registry_walk_rest(struct registry *r, struct registry_walk *w);
 
 /*
  * The end of a pool, in steps (core/forget): take_out() if nobody has it and nobody found it beyond

@@ -20,7 +20,7 @@ registry_take_out(struct registry *r, struct pool_entry *e, uint64_t uses)
 	lock_acquire(&r->pools_lock);
 	/* Whoever came and left meanwhile has left no server behind: `held` rose before `users` fell.
 	 */
-	out = e->users == 0 && e->uses == uses && pool_at_rest(&e->pool);
+	out = e->users == 0 && e->standing == 0 && e->uses == uses && pool_at_rest(&e->pool);
 	if (out)
 	{
 		HASH_DEL(r->by_name, e);

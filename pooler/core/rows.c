@@ -13,7 +13,29 @@
 #include "proto/pgwrite.h"
 
 #define OID_TEXT 25
+#define OID_INT4 23
 #define OID_INT8 20
+#define OID_NUMERIC 1700
+#define NUMERIC_BASE 10000
+#define NUMERIC_DIGITS 5 /* of base 10000, in 64 bits */
+#define NUMERIC_NEGATIVE 0x4000
+
+/* The type by the marks in front of a name, which is moved behind them. */
+static uint32_t
+take_type(const char **name)
+{
+	if (**name == '~')
+	{
+		(*name)++;
+		return OID_NUMERIC;
+	}
+	if (**name != '#')
+		return OID_TEXT;
+	if (*++*name != '#')
+		return OID_INT4;
+	(*name)++;
+	return OID_INT8;
+}
 
 void
 rows_head(struct buf *out, const char *columns)
@@ -29,8 +51,8 @@ rows_head(struct buf *out, const char *columns)
 	for (char *name = strtok_r(names, " ", &rest); name != NULL && n < ROWS_MAX_COLUMNS;
 		 name = strtok_r(NULL, " ", &rest))
 	{
-		cols[n].name = name[0] == '#' ? name + 1 : name;
-		cols[n].type_oid = name[0] == '#' ? OID_INT8 : OID_TEXT;
+		cols[n].name = name;
+		cols[n].type_oid = take_type(&cols[n].name);
 		n++;
 	}
 	pgw_init(&w, mem, sizeof(mem));
@@ -121,16 +143,25 @@ is_binary(const struct rows_formats *f, int column)
 	return column < f->n && f->binary[column];
 }
 
-/* Which columns are numbers. */
+static bool
+wants_binary(const struct rows_formats *f)
+{
+	bool any = false;
+
+	for (int i = 0; i < f->n; i++)
+		any = any || f->binary[i];
+	return any;
+}
+
 static void
-numbers(const char *columns, bool number[ROWS_MAX_COLUMNS])
+types(const char *columns, uint32_t type[ROWS_MAX_COLUMNS])
 {
 	int n = 0;
 
 	for (const char *p = columns; *p != '\0' && n < ROWS_MAX_COLUMNS; n++)
 	{
 		p += strspn(p, " ");
-		number[n] = *p == '#';
+		type[n] = take_type(&p);
 		p += strcspn(p, " ");
 	}
 }
@@ -156,8 +187,27 @@ convert_head(const struct pgmsg *m, const struct rows_formats *f, struct pgwrite
 	pgw_end(w);
 }
 
+/* Source: PostgreSQL, numeric_send(). */
 static void
-convert_number(const uint8_t *p, uint32_t len, struct pgwriter *w)
+write_numeric(int64_t value, struct pgwriter *w)
+{
+	uint64_t rest = value < 0 ? 0 - (uint64_t) value : (uint64_t) value;
+	uint16_t digit[NUMERIC_DIGITS]; /* the last first */
+	int n = 0;
+
+	for (; rest > 0; rest /= NUMERIC_BASE)
+		digit[n++] = (uint16_t) (rest % NUMERIC_BASE);
+	pgw_u32(w, (uint32_t) (4 + n) * 2);
+	pgw_u16(w, (uint16_t) n);
+	pgw_u16(w, n > 0 ? (uint16_t) (n - 1) : 0); /* weight of the first */
+	pgw_u16(w, value < 0 ? NUMERIC_NEGATIVE : 0);
+	pgw_u16(w, 0); /* digits behind the point */
+	while (n > 0)
+		pgw_u16(w, digit[--n]);
+}
+
+static void
+convert_number(const uint8_t *p, uint32_t len, uint32_t type, struct pgwriter *w)
 {
 	char text[24] = "";
 	int64_t value = 0;
@@ -165,13 +215,25 @@ convert_number(const uint8_t *p, uint32_t len, struct pgwriter *w)
 	if (len < sizeof(text))
 		memcpy(text, p, len);
 	str_to_int64(text, INT64_MIN, INT64_MAX, &value);
-	pgw_u32(w, 8);
-	pgw_u32(w, (uint32_t) ((uint64_t) value >> 32));
-	pgw_u32(w, (uint32_t) value);
+	switch (type)
+	{
+		case OID_INT4:
+			pgw_u32(w, 4);
+			pgw_u32(w, (uint32_t) (value > INT32_MAX ? INT32_MAX : value));
+			break;
+		case OID_NUMERIC:
+			write_numeric(value, w);
+			break;
+		default:
+			pgw_u32(w, 8);
+			pgw_u32(w, (uint32_t) ((uint64_t) value >> 32));
+			pgw_u32(w, (uint32_t) value);
+			break;
+	}
 }
 
 static void
-convert_row(const struct pgmsg *m, const bool *number, const struct rows_formats *f,
+convert_row(const struct pgmsg *m, const uint32_t *type, const struct rows_formats *f,
 			struct pgwriter *w)
 {
 	struct pgreader r;
@@ -186,8 +248,8 @@ convert_row(const struct pgmsg *m, const bool *number, const struct rows_formats
 		uint32_t len = pgr_u32(&r);
 		const uint8_t *p = len == UINT32_MAX ? NULL : pgr_bytes(&r, len);
 
-		if (p != NULL && number[i] && is_binary(f, i))
-			convert_number(p, len, w);
+		if (p != NULL && type[i] != OID_TEXT && is_binary(f, i))
+			convert_number(p, len, type[i], w);
 		else
 		{
 			pgw_u32(w, len);
@@ -201,19 +263,24 @@ void
 rows_convert(const uint8_t *p, size_t n, const char *columns, const struct rows_formats *f,
 			 struct buf *out)
 {
-	bool number[ROWS_MAX_COLUMNS] = {false};
-	uint8_t mem[ROWS_TEXT_MAX + 16 * ROWS_MAX_COLUMNS];
+	uint32_t type[ROWS_MAX_COLUMNS] = {0};
+	uint8_t mem[ROWS_TEXT_MAX + 24 * ROWS_MAX_COLUMNS];
 	struct pgwriter w;
 	struct pgmsg m;
 
-	numbers(columns, number);
+	if (!wants_binary(f))
+	{
+		buf_append(out, p, n);
+		return;
+	}
+	types(columns, type);
 	for (; n > 0 && pgmsg_peek(p, n, &m) == PGMSG_OK; p += m.total, n -= m.total)
 	{
 		pgw_init(&w, mem, sizeof(mem));
 		if (m.type == 'T')
 			convert_head(&m, f, &w);
 		else if (m.type == 'D')
-			convert_row(&m, number, f, &w);
+			convert_row(&m, type, f, &w);
 		if (w.len > 0 && !w.overflow)
 			buf_append(out, w.mem, w.len);
 		else

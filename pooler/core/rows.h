@@ -22,8 +22,8 @@ struct rows_formats
 };
 
 /*
- * columns: names separated by blanks; a name that begins with '#' is a number (int8), the others
- * are text.
+ * columns: names separated by blanks, each with a mark of its type in front: '#' int4, '##' int8,
+ * '~' numeric; without one it is text.
  */
 void rows_head(struct buf *out, const char *columns);
 
@@ -44,7 +44,8 @@ void row_end(struct row *r, struct buf *out);
 
 /*
  * Copies a result set (as made by the functions above: RowDescription, DataRow and others) and
- * turns it into these formats: the numbers of binary columns into eight bytes; text stays as it is.
+ * turns it into these formats: the numbers of binary columns, which must be whole, into
+ * PostgreSQL's binary ones (an int4 that is too large becomes the largest); text stays as it is.
  * columns: as for rows_head().
  */
 void rows_convert(const uint8_t *p, size_t n, const char *columns, const struct rows_formats *f,

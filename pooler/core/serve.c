@@ -484,7 +484,10 @@ granted(struct mail *mail)
 	else if (state == WAITER_REFUSED)
 		refuse(s);
 	else if (state == WAITER_GRANTED && s->state == SESSION_LOGIN_WAIT)
+	{
+		s->relay.stats->wait_time += now - s->waiter.since_us;
 		first_server(s, server_of(m));
+	}
 	else if (state == WAITER_GRANTED)
 	{
 		s->relay.stats->wait_time += now - s->waiter.since_us;

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/registry.h"
+#include "core/walk.h"
 #include "net/dns.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
@@ -142,6 +143,13 @@ start_park(struct shard *shard, struct server *s)
 }
 
 void
+server_unlist(struct server *s)
+{
+	walk_leaving(&s->shard->walks, &s->node);
+	list_remove(&s->node);
+}
+
+void
 server_todo(struct shard *shard, struct pool *pool, struct server *s, const struct pool_todo *todo)
 {
 	if (todo->unpark)
@@ -190,7 +198,7 @@ server_close(struct server *s, const char *reason, bool polite)
 	}
 	s->link = NULL;
 	ev_timer_stop(shard->loop.ev, &s->reset_timer);
-	list_remove(&s->node);
+	server_unlist(s);
 	conn_leave(&s->conn);
 	if (s->n_cancels > 0)
 	{
@@ -262,7 +270,7 @@ give_back(struct server *s)
 	}
 	ev_timer_stop(shard->loop.ev, &s->reset_timer);
 	conn_leave(&s->conn);
-	list_remove(&s->node);
+	server_unlist(s);
 	s->link = NULL;
 	s->conn.on_event = granted_event;
 	pool_checkin(&s->member, shard->loop.index, now, &todo);
@@ -548,7 +556,7 @@ server_cancel_end(struct server *s, bool settled)
 		return;
 	if (s->closed)
 	{
-		list_remove(&s->node);
+		server_unlist(s);
 		pool_discard(&s->member, clock_now_us(), &todo);
 		server_todo(s->shard, pool, s, &todo);
 		return;

@@ -131,6 +131,9 @@ void server_trim(struct shard *shard, struct pool *pool, bool all);
  * stands for other addresses by now. */
 void server_review(struct shard *shard, struct pool *pool);
 
+/* Out of its loop's list of servers, over which somebody may be walking. */
+void server_unlist(struct server *s);
+
 /* All its prepared statements are gone. */
 void server_forget_statements(struct server *s);
 

@@ -82,7 +82,7 @@ server_check_over(struct server *s)
 
 	s->checked = NULL;
 	ev_timer_stop(s->shard->loop.ev, &s->reset_timer);
-	list_remove(&s->node);
+	server_unlist(s);
 	pool_member_state(&s->member, MEMBER_ACTIVE);
 	done(s->checked_arg, true);
 }

@@ -196,7 +196,7 @@ server_review(struct shard *shard, struct pool *pool)
 	{
 		server_todo(shard, pool, server_of(m), &todo);
 		server_attach(server_of(m), shard, NULL, NULL);
-		list_remove(&server_of(m)->node);
+		server_unlist(server_of(m));
 		list_append(&taken, &server_of(m)->node);
 	}
 	while ((n = list_pop(&taken)) != NULL)

@@ -350,7 +350,7 @@ notify_waiting(struct session *s)
 	static const struct pgw_error text = {
 		.severity = "NOTICE",
 		.sqlstate = "00000",
-		.message = "all server connections are in use; waiting for one (query_wait_notify)",
+		.message = "No server connection available in postgres backend, client being queued",
 	};
 	uint8_t mem[256];
 	struct pgwriter w;

@@ -18,6 +18,39 @@ show_finish(struct show *show)
 	free(show);
 }
 
+static void
+turn(struct mail *mail)
+{
+	struct show *show = list_entry(mail, struct show, mail);
+
+	if (show->step(show))
+		loop_post(&show->session->shard->loop, mail, turn);
+	else
+		show_finish(show);
+}
+
+void
+show_in_turns(struct show *show, bool (*step)(struct show *show))
+{
+	mail_init(&show->mail);
+	show->step = step;
+	show->head = buf_len(&show->answer);
+	turn(&show->mail);
+}
+
+bool
+show_is_new(struct show *show)
+{
+	uint32_t serial = show->session->shard->conf_serial;
+
+	/* Counted from 1 here: 0 is before the first call. */
+	if (show->serial == serial + 1)
+		return false;
+	show->serial = serial + 1;
+	buf_cut(&show->answer, show->head);
+	return true;
+}
+
 void
 show_gathered_rows(struct gather *g)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "core/rates.h"
 #include "core/registry.h"
 #include "core/rows.h"
@@ -33,15 +34,36 @@ rate_line(const struct rate_row *rate, struct buf *out)
 	row_end(&r, out);
 }
 
+/* A picture of them all, which is written in turns. */
+struct rate_rows
+{
+	int n;
+	struct rate_row *row;
+};
+
+static bool
+some_rates(struct show *show)
+{
+	struct rate_rows *rows = show->rest;
+	size_t end;
+
+	if (rows == NULL)
+	{
+		rows = show->rest = mem_alloc(sizeof(*rows));
+		rows->row = rates_rows(&show->session->shard->registry->rates, clock_now_us(), &rows->n);
+	}
+	end = show->at + SHOW_SLICE < (size_t) rows->n ? show->at + SHOW_SLICE : (size_t) rows->n;
+	while (show->at < end)
+		rate_line(&rows->row[show->at++], &show->answer);
+	if (end < (size_t) rows->n)
+		return true;
+	free(rows->row);
+	free(rows);
+	return false;
+}
+
 void
 show_rates(struct show *show)
 {
-	struct rate_row *rows;
-	int n;
-
-	rows = rates_rows(&show->session->shard->registry->rates, clock_now_us(), &n);
-	for (int i = 0; i < n; i++)
-		rate_line(&rows[i], &show->answer);
-	free(rows);
-	show_finish(show);
+	show_in_turns(show, some_rates);
 }

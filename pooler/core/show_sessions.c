@@ -1,6 +1,7 @@
 /*
  * show_sessions.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: each loop writes the rows of
- * what it owns, of its clients a slice at a time. The connections of auth_query are among the
+ * what it owns, a slice at a time. A server that is given back or taken meanwhile may be seen twice
+ * or not at all, as it may be between two loops. The connections of auth_query are among the
  * servers.
  */
 #include "core/show_sessions.h"
@@ -22,7 +23,7 @@
 #include "net/tls.h"
 
 #define TEXT_MAX 64
-#define SLICE 100 /* clients looked at in one turn of a loop */
+#define SLICE 100 /* clients or servers looked at in one turn of a loop */
 
 enum view
 {
@@ -182,7 +183,7 @@ server_row(const struct server *s, enum view view, struct buf *out)
 	row_int(&r, 0);
 	row_int(&r, s->closed || s->member.generation != atomic_load(&p->generation));
 	row_pointer(&r, s);
-	row_pointer(&r, s->link);
+	row_pointer(&r, s->member.state == MEMBER_ACTIVE ? s->link : NULL);
 	row_int(&r, s->backend_pid);
 	row_tls(&r, &s->conn);
 	row_text(&r, app != NULL ? app : "");
@@ -223,19 +224,19 @@ lookup_row(void *arg, const struct lookup_line_view *v)
 	row_end(&r, arg);
 }
 
-/* A slice of the sessions of this loop; false: all have been seen. */
+/* ---- by and by: true with *left at 0 while there may be more ---- */
+
 static bool
-some_clients(struct gather_part *part, enum view view)
+some_clients(struct gather_part *part, enum view view, int *left)
 {
 	uint64_t now = clock_now_us();
-	struct list *n;
 
 	walk_begin(&part->walk, &part->shard->walks, &part->shard->sessions);
-	for (int i = 0; i < SLICE; i++)
+	for (; *left > 0; (*left)--)
 	{
+		struct list *n = walk_next(&part->walk);
 		const struct session *s;
 
-		n = walk_next(&part->walk);
 		if (n == NULL)
 			return false;
 		s = list_entry(n, struct session, node);
@@ -247,55 +248,121 @@ some_clients(struct gather_part *part, enum view view)
 	return true;
 }
 
+/* Those that this loop owns. */
+static bool
+some_in_use(struct gather_part *part, enum view view, int *left)
+{
+	walk_begin(&part->walk, &part->shard->walks, &part->shard->servers);
+	for (; *left > 0; (*left)--)
+	{
+		struct list *n = walk_next(&part->walk);
+
+		if (n == NULL)
+			return false;
+		server_row(list_entry(n, struct server, node), view, &part->out);
+	}
+	return true;
+}
+
+struct sight
+{
+	struct buf *out;
+	enum view view;
+};
+
+static void
+idle_row(void *arg, const struct pool_member *m)
+{
+	const struct sight *sight = arg;
+
+	server_row(list_entry(m, const struct server, member), sight->view, sight->out);
+}
+
+/* Idle with this loop as their home: they are nobody's as long as the pool is locked. A pool counts
+ * like a server. */
+static bool
+some_idle(struct gather_part *part, enum view view, int *left)
+{
+	struct sight sight = {.out = &part->out, .view = view};
+	struct registry *r = part->shard->registry;
+	int here = part->shard->loop.index;
+	struct pool_entry *unfinished = NULL;
+
+	registry_walk_on(r, &part->pools);
+	for (; unfinished == NULL && *left > 0; (*left)--)
+	{
+		struct pool_entry *e = registry_walk_next(r, &part->pools);
+
+		if (e == NULL)
+			return false;
+		if (pool_some_idle(&e->pool, here, &part->walk, left, idle_row, &sight))
+			unfinished = part->pools.next = e;
+	}
+	registry_walk_rest(r, &part->pools);
+	/* Its last server has gone, and so will it, before it could be kept. */
+	if (unfinished != NULL && part->pools.next != unfinished)
+		pool_end_walk(&unfinished->pool, &part->walk);
+	return true;
+}
+
+/* ---- one after the other ---- */
+
+enum stage
+{
+	STAGE_CLIENTS,
+	STAGE_IN_USE,
+	STAGE_IDLE,
+	STAGE_LOOKUPS
+};
+
+/* One turn's look at what belongs to this loop. */
+static void
+look(struct gather_part *part, enum view view, enum stage last)
+{
+	int left = SLICE;
+
+	for (; !part->again && part->stage <= (int) last; part->stage += !part->again)
+		switch ((enum stage) part->stage)
+		{
+			case STAGE_CLIENTS:
+				part->again = some_clients(part, view, &left);
+				break;
+			case STAGE_IN_USE:
+				part->again = some_in_use(part, view, &left);
+				break;
+			case STAGE_IDLE:
+				part->again = some_idle(part, view, &left);
+				break;
+			case STAGE_LOOKUPS:
+				lookup_each_line(part->shard, lookup_row, &part->out);
+				break;
+		}
+}
+
 static void
 clients_work(struct gather_part *part)
 {
-	part->again = some_clients(part, CLIENTS);
-}
-
-/* In use by this loop, and idle with this loop as their home: the latter are nobody's as long as
- * the pool is locked. */
-static void
-servers_of(struct gather_part *part, enum view view)
-{
-	list_foreach(n, next, &part->shard->servers)
-		server_row(list_entry(n, struct server, node), view, &part->out);
-	if (view == ACTIVE_SOCKETS)
-		return;
-	registry_foreach_pool(e, part->shard->registry)
-	{
-		struct list *idle = &e->pool.idle[part->shard->loop.index];
-
-		/* P4 is stretched here for an administrator's look: bounded by the pool's size. */
-		lock_acquire(&e->pool.lock);
-		list_foreach(n, next, idle)
-			server_row(server_of(list_entry(n, struct pool_member, node)), view, &part->out);
-		lock_release(&e->pool.lock);
-	}
-	if (view == CLIENTS)
-		lookup_each_line(part->shard, lookup_row, &part->out);
+	look(part, CLIENTS, STAGE_CLIENTS);
 }
 
 static void
 servers_work(struct gather_part *part)
 {
-	servers_of(part, CLIENTS);
+	if (part->stage == STAGE_CLIENTS)
+		part->stage = STAGE_IN_USE;
+	look(part, CLIENTS, STAGE_LOOKUPS);
 }
 
 static void
 sockets_work(struct gather_part *part)
 {
-	part->again = some_clients(part, SOCKETS);
-	if (!part->again)
-		servers_of(part, SOCKETS);
+	look(part, SOCKETS, STAGE_IDLE);
 }
 
 static void
 active_sockets_work(struct gather_part *part)
 {
-	part->again = some_clients(part, ACTIVE_SOCKETS);
-	if (!part->again)
-		servers_of(part, ACTIVE_SOCKETS);
+	look(part, ACTIVE_SOCKETS, STAGE_IN_USE);
 }
 
 void

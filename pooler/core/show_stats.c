@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include <uthash.h>
 
+#include "base/log.h"
 #include "core/past.h"
 #include "core/registry.h"
 #include "core/rows.h"
@@ -110,61 +111,80 @@ average(const struct stats *period, int i, uint64_t length_us)
 	return per == 0 ? 0 : (int64_t) ((double) added * 1e6 / (double) per);
 }
 
-struct stats_view
+/* The sums of all databases, which are written in turns. */
+struct stats_rows
 {
 	bool totals;
 	bool averages;
+	uint64_t period_us;
+	struct db_stats *left;
 };
 
 static void
-stats_rows(struct gather *g, const struct stats_view *view)
+stats_row(const struct stats_rows *rows, const struct db_stats *d, struct buf *out)
 {
-	struct show *show = g->arg;
-	uint64_t length = atomic_load(&g->registry->stats_period_us);
-	struct db_stats *all = merge_stats(g);
-	struct db_stats *d;
-	struct db_stats *next;
 	struct row r;
 
-	HASH_ITER(hh, all, d, next)
+	row_begin(&r);
+	row_text(&r, d->database);
+	for (int i = 0; rows->totals && i < STATS_OURS; i++)
+		row_int(&r, (int64_t) stats_get(&d->total, i));
+	for (int i = 0; rows->averages && i < STATS_OURS; i++)
+		row_int(&r, average(&d->period, i, rows->period_us));
+	for (int i = STATS_OURS; rows->totals && i < STATS_FIELDS; i++)
+		row_int(&r, (int64_t) stats_get(&d->total, i));
+	row_end(&r, out);
+}
+
+static bool
+some_stats(struct show *show)
+{
+	struct stats_rows *rows = show->rest;
+
+	for (int i = 0; i < SHOW_SLICE && rows->left != NULL; i++)
 	{
-		row_begin(&r);
-		row_text(&r, d->database);
-		for (int i = 0; view->totals && i < STATS_OURS; i++)
-			row_int(&r, (int64_t) stats_get(&d->total, i));
-		for (int i = 0; view->averages && i < STATS_OURS; i++)
-			row_int(&r, average(&d->period, i, length));
-		for (int i = STATS_OURS; view->totals && i < STATS_FIELDS; i++)
-			row_int(&r, (int64_t) stats_get(&d->total, i));
-		row_end(&r, &show->answer);
-		HASH_DEL(all, d);
+		struct db_stats *d = rows->left;
+
+		stats_row(rows, d, &show->answer);
+		HASH_DEL(rows->left, d);
 		free(d);
 	}
-	show_finish(show);
+	if (rows->left != NULL)
+		return true;
+	free(rows);
+	return false;
+}
+
+static void
+show_sums(struct gather *g, bool totals, bool averages)
+{
+	struct show *show = g->arg;
+	struct stats_rows *rows = mem_zalloc(sizeof(*rows));
+
+	rows->totals = totals;
+	rows->averages = averages;
+	rows->period_us = atomic_load(&g->registry->stats_period_us);
+	rows->left = merge_stats(g);
+	show->rest = rows;
+	show_in_turns(show, some_stats);
 }
 
 static void
 stats_finish(struct gather *g)
 {
-	static const struct stats_view view = {true, true};
-
-	stats_rows(g, &view);
+	show_sums(g, true, true);
 }
 
 static void
 stats_totals_finish(struct gather *g)
 {
-	static const struct stats_view view = {true, false};
-
-	stats_rows(g, &view);
+	show_sums(g, true, false);
 }
 
 static void
 stats_averages_finish(struct gather *g)
 {
-	static const struct stats_view view = {false, true};
-
-	stats_rows(g, &view);
+	show_sums(g, false, true);
 }
 
 /* In TOTALS PgBouncer calls some counters by other names than in STATS. */

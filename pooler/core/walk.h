@@ -38,7 +38,15 @@ walk_begin(struct walk *w, struct list *walks, struct list *head)
 	return true;
 }
 
-/* The next node, or NULL: the walk is over. */
+/* Nobody goes on with it; it may begin anew. */
+static inline void
+walk_end(struct walk *w)
+{
+	list_remove(&w->node);
+	w->head = NULL;
+}
+
+/* The next node, or NULL: the walk is over, and may begin anew. */
 static inline struct list *
 walk_next(struct walk *w)
 {
@@ -46,7 +54,7 @@ walk_next(struct walk *w)
 
 	if (n == w->head)
 	{
-		list_remove(&w->node);
+		walk_end(w);
 		return NULL;
 	}
 	w->next = n->next;

@@ -134,7 +134,7 @@ close_servers(struct gather_part *part)
 	cancel_abandon_all(s);
 	peers_abandon_all(s);
 	while ((n = list_first(&s->servers)) != NULL)
-		list_remove(n);
+		server_unlist(list_entry(n, struct server, node));
 }
 
 static void

@@ -17,6 +17,7 @@
 #define AUTH_SASL_FINAL 12
 
 #define OID_INT8 20
+#define OID_INT4 23
 
 void
 pgw_init(struct pgwriter *w, void *mem, size_t cap)
@@ -220,6 +221,21 @@ pgw_notice(struct pgwriter *w, const struct pgw_error *e)
 	report(w, 'N', e);
 }
 
+/* -1: varies. */
+static uint16_t
+size_of(uint32_t type_oid)
+{
+	switch (type_oid)
+	{
+		case OID_INT8:
+			return 8;
+		case OID_INT4:
+			return 4;
+		default:
+			return (uint16_t) -1;
+	}
+}
+
 void
 pgw_row_description(struct pgwriter *w, const struct pgw_column *cols, int n)
 {
@@ -231,9 +247,9 @@ pgw_row_description(struct pgwriter *w, const struct pgw_column *cols, int n)
 		pgw_u32(w, 0); /* no table, */
 		pgw_u16(w, 0); /* no column of one */
 		pgw_u32(w, cols[i].type_oid);
-		pgw_u16(w, cols[i].type_oid == OID_INT8 ? 8 : (uint16_t) -1); /* size, -1: varies */
-		pgw_u32(w, (uint32_t) -1);                                    /* no type modifier */
-		pgw_u16(w, 0);                                                /* text format */
+		pgw_u16(w, size_of(cols[i].type_oid));
+		pgw_u32(w, (uint32_t) -1); /* no type modifier */
+		pgw_u16(w, 0);             /* text format */
 	}
 	pgw_end(w);
 }

@@ -138,7 +138,7 @@ def run(cluster, binary, options, keep):
             f"CPU: {name:40} alone {statistics.median(found[alone.name]):7.2f} us,"
             f" with the crowd {statistics.median(found[crowded.name]):7.2f} us, ratio {ratio:.3f}"
         )
-    for what in (None, "clients", "sockets", "pools"):
+    for what in (None, "clients", "sockets", "servers", "pools", "databases", "stats"):
         times, count = looked_at(crowded, options, keep, console, what)
         print(
             f"{count:4} x {'SHOW ' + what.upper() if what else 'nothing':13} meanwhile a small question takes"

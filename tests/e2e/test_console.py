@@ -164,6 +164,19 @@ def test_databases(make_pooler):
     assert (other["database"], other["force_user"], other["pool_size"]) == ("app", "bob", 3)
     assert (other["host"], other["port"]) == (pooler.cluster.host, pooler.cluster.port)
     assert (other["paused"], other["disabled"]) == (0, 0)
+    assert {row["pool_mode"] for row in rows.values()} == {None, "statement"}  # overrides alone
+    assert rows["pgbouncer"]["current_client_connections"] == 1
+
+
+def test_users(make_pooler):
+    """Sizes are empty where [users] says nothing."""
+    pooler = make_pooler(users={"alice": "pool_size=3 pool_mode=session"})
+    rows = {row["name"]: row for row in pooler.show("users")}
+    sizes = [
+        (row["pool_size"], row["reserve_pool_size"], row["pool_mode"])
+        for row in (rows["alice"], rows["bob"])
+    ]
+    assert sizes == [("3", "", "session"), ("", "", None)]
 
 
 def test_config(make_pooler):
@@ -182,6 +195,7 @@ def test_config(make_pooler):
     )
     assert rows["pool_mode"]["value"] == "transaction" and rows["pool_mode"]["default"] == "session"
     assert rows["threads"]["value"] == "2"
+    assert rows["auth_user"]["value"] is None and rows["auth_user"]["default"] is None
 
 
 def stats_of(pooler, database="app"):
@@ -211,6 +225,13 @@ def test_stats_of_a_known_load(make_pooler, threads):
     assert 10 <= row["total_server_assignment_count"] <= 12
     assert row["total_received"] > 18 * 10 and row["total_sent"] > 18 * 20
     assert row["total_query_time"] > 0 and row["total_xact_time"] > 0
+
+
+def test_stats_count_the_wait_for_the_first_server(make_pooler, threads):
+    """Who logs in first waits until there is a server."""
+    pooler = make_pooler(threads=threads)
+    pooler.wire_login()
+    assert stats_of(pooler)["total_wait_time"] > 0
 
 
 def test_stats_times(make_pooler):

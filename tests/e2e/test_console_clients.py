@@ -3,6 +3,7 @@
 import os
 import struct
 import subprocess
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -58,17 +59,23 @@ def test_psycopg_prepares(make_pooler, threads):
 
 
 def test_binary_columns(make_pooler, threads):
-    """Drivers that want binary numbers get them; text is the same."""
+    """Drivers that want binary numbers get them, of PgBouncer's types; text is the same."""
     pooler = make_pooler(threads=threads)
+    busy(pooler, 2)
     client = console_wire(pooler)
     with pooler.connect("pgbouncer", ADMIN) as conn:
         rows = conn.execute("show databases", binary=True).fetchall()
     assert {row[0]: row[2] for row in rows}["app"] == pooler.cluster.port
+    with pooler.connect("pgbouncer", ADMIN) as conn:
+        for binary in (False, True):
+            read = conn.execute("show totals", binary=binary)
+            assert {type(row[1]) for row in read} == {Decimal}
+            assert {column.type_code for column in read.description} == {25, 1700}
     client.send(wire.parse("show lists") + bind_binary() + wire.describe("P") + wire.execute())
     client.send(wire.SYNC)
     said = client.answer()
     assert wire.kinds(said).startswith("12TD")
-    assert said[3].body == struct.pack("!Hi9siq", 2, 9, b"databases", 8, 4)
+    assert said[3].body == struct.pack("!Hi9sii", 2, 9, b"databases", 4, 4)
 
 
 def test_one_after_the_other(make_pooler, threads):

@@ -42,6 +42,7 @@ def test_more_words_of_refusals(make_pooler):
         ("resume", "pooler is not paused"),
         ("resume app", "database app is not paused"),
         ("resume nowhere", "no such database: nowhere"),
+        ("resume pgbouncer", "database pgbouncer is not paused"),
         ("disable", "a database is required"),
         ("enable", "a database is required"),
         ("kill_client", "invalid client pointer supplied"),
@@ -56,6 +57,11 @@ def test_more_words_of_refusals(make_pooler):
     assert wire.error(console.query("pause app"))["M"] == "already paused"
     assert wire.error(console.query("suspend"))["M"] == "already paused"
     assert wire.kinds(console.query("resume")) == "CZ"
+    # a database without a pool can be paused like others
+    assert wire.kinds(console.query("pause other")) == "CZ"
+    said = wire.error(console.query("suspend"))["M"]
+    assert said == "cannot suspend with paused databases"
+    assert wire.kinds(console.query("resume other")) == "CZ"
 
 
 def test_quoted_names(make_pooler):

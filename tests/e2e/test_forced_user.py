@@ -54,36 +54,67 @@ def test_password(make_pooler):
 
 
 def test_limits_of_the_client_and_of_the_pool(make_pooler):
-    """What [users] says of a client holds for it alone; what it says of servers, for the pool."""
+    """What [users] says of the forced user holds for the servers and their time, as in PgBouncer;
+    what it says of a client, for that client's own acts."""
     pooler = make_pooler(
         users={
-            "alice": "max_statement_length=100 pool_size=9 max_user_connections=9",
-            "bob": "query_timeout=0.1 pool_mode=session",
-            "carol": "pool_size=1 query_timeout=7 pool_mode=statement max_statement_length=50",
+            "alice": "max_statement_length=100 pool_size=9 max_user_connections=9 query_timeout=77",
+            "bob": "pool_mode=session transaction_timeout=0.01 client_idle_timeout=0.01",
+            "carol": "pool_size=1 pool_mode=transaction max_statement_length=50",
         },
+        pool_mode="session",
         max_user_connections=5,
         **fixed(),
     )
     alice, bob = pooler.wire_login("fixed", "alice"), pooler.wire_login("fixed", "bob")
     long = "select 1".ljust(101)
     assert wire.error(alice.query(long))["C"] == "54000"
-    assert wire.kinds(alice.query("begin")) == "CZ"  # not carol's pool_mode
-    alice.query("commit")
-    # bob's own: his limit, and a server that is his until he leaves
+    # bob's server is his for a transaction alone, and there is one
     assert bob.values(long) == [["1"]]
-    assert wire.error(bob.query("select pg_sleep(60)"))["C"] == "57014"
+    bob.query("begin")
     alice.send(wire.query("select 1"))
     pooler.wait_waiting(1, "fixed", "carol")
-    bob.close()
+    bob.query("commit")
     assert wire.rows(alice.read_until("Z")) == [["1"]]
+    assert bob.values("select 2") == [["2"]]
     assert by_name(pooler, "users", "carol")["current_connections"] == 1
+    pooler.users["carol"] += " query_timeout=0.1"
+    reload(pooler)
+    assert wire.error(alice.query("select pg_sleep(60)"))["C"] == "57014"
+
+
+@pytest.mark.parametrize(
+    "key, code",
+    [
+        ("client_idle_timeout", "57P05"),
+        ("idle_transaction_timeout", "25P03"),
+        ("transaction_timeout", "25P04"),
+    ],
+)
+def test_times_of_the_forced_user(make_pooler, key, code):
+    pooler = make_pooler(users={"alice": f"{key}=0", "carol": f"{key}=0.05"}, **fixed())
+    client = pooler.wire_login("fixed", "alice")
+    if key != "client_idle_timeout":
+        client.send(wire.query("begin"))
+    said = client.read_until("E")
+    assert wire.fields(said[-1].body)["C"] == code
+
+
+def test_wait_of_the_client(make_pooler):
+    """How long it waits for a server is its own affair."""
+    users = {"alice": "query_wait_timeout=0.05", "carol": "query_wait_timeout=77"}
+    pooler = make_pooler(users=users, default_pool_size=1, **fixed())
+    holder, client = pooler.wire_login("fixed", "bob"), pooler.wire_login("fixed", "alice")
+    holder.query("begin")
+    client.send(wire.query("select 1"))
+    assert wire.fields(client.read_until("E")[-1].body)["M"] == "query_wait_timeout"
 
 
 @pytest.mark.parametrize("reset", ["DISCARD ALL", "RESET ALL", ""])
 def test_session_and_transaction_pooling_in_one_pool(make_pooler, reset):
-    """Whatever a client in session pooling did to the prepared statements of the server."""
+    """Whatever a client in session pooling did to the prepared statements of the server. A reload
+    changes the mode for those who come then."""
     pooler = make_pooler(
-        users={"bob": "pool_mode=session"},
         default_pool_size=1,
         server_reset_query=reset or None,
         **fixed(),
@@ -93,6 +124,8 @@ def test_session_and_transaction_pooling_in_one_pool(make_pooler, reset):
     alice = pooler.wire_login("fixed", "alice")
     alice.send(wire.parse("select 'named'", "s") + wire.parse("select 'unnamed'") + wire.SYNC)
     alice.read_until("Z")
+    pooler.users = {"carol": "pool_mode=session"}
+    reload(pooler)
     run = wire.bind(statement="s") + wire.execute() + wire.bind() + wire.execute() + wire.SYNC
     for text in ("deallocate all", "select 1"):
         bob = pooler.wire_login("fixed", "bob")

@@ -382,10 +382,13 @@ def test_conffile(make_pooler):
 
 
 RESTART = {
+    "disable_pqexec": "1",
     "listen_addr": "127.0.0.2",
     "listen_backlog": "77",
     "listen_port": "1",
     "pidfile": "/tmp/other.pid",
+    "resolv_conf": "/nowhere",
+    "so_reuseport": "1",
     "threads": "7",
     "track_extra_parameters": "search_path",
     "unix_socket_dir": "/nowhere",
@@ -395,22 +398,40 @@ RESTART = {
 }
 
 
-def test_reload_names_what_needs_a_restart(make_pooler):
-    """Each of them, by name, and nothing else; what can be applied is applied beside them."""
+@pytest.mark.parametrize("by", ["signal", "command"])
+def test_reload_names_what_needs_a_restart(make_pooler, by):
+    """Each of them, by name and as often as it is asked for, in the log and on the console; they
+    stay what they are, and what can be applied is applied beside them."""
     pooler = make_pooler(default_pool_size=3)
     port = pooler.port
+    console = pooler.console()
     before = {key: config_value(pooler, key) for key in RESTART}
-    pooler.settings.update({k: v for k, v in RESTART.items() if k != "listen_port"})
-    pooler.settings["default_pool_size"] = 4
+    written = {k: v for k, v in RESTART.items() if k != "listen_port"}
+    kept = {key: pooler.settings.get(key) for key in written}
+    pooler.settings.update(written, default_pool_size=4)
     pooler.port = RESTART["listen_port"]
     pooler.write()
     pooler.port = port
-    pooler.signal(signal.SIGHUP)
-    wait_until(lambda: "configuration reloaded" in pooler.log(), "the reload")
-    named = {key for key in before if f'"{key}" needs a restart' in pooler.log()}
-    assert named == set(RESTART)
-    assert pooler.log().count("needs a restart") == len(RESTART)
-    assert config_value(pooler, "default_pool_size") == "4"
+    pooler.settings.update(kept)
+    heard = []
+    console.add_notice_handler(lambda notice: heard.append(notice.message_primary))
+    for count in (1, 2):
+        if by == "signal":
+            pooler.signal(signal.SIGHUP)
+        else:
+            console.execute("reload")
+        wait_until(lambda n=count: pooler.log().count("configuration reloaded") == n, "the reload")
+        for key in RESTART:
+            assert pooler.log().count(f'"{key}" needs a restart') == count
+    rows = {row["key"]: row["value"] for row in console.execute("show config")}
+    assert {key: rows[key] for key in RESTART} == before
+    assert rows["default_pool_size"] == "4"
+    said = [sorted(text.removeprefix("needs a restart: ").split(", ")) for text in heard]
+    assert said == ([sorted(RESTART)] * 2 if by == "command" else [])
+    # a SET, and users who have changed, begin with the same file
+    console.execute("set query_timeout = 7")
+    rows = {row["key"]: row["value"] for row in console.execute("show config")}
+    assert {key: rows[key] for key in RESTART} == before
     assert is_listening(port)
     select_one(pooler)
 

@@ -236,6 +236,16 @@ def test_unknown_startup_parameter(make_pooler):
         assert client.values("show seq_page_cost") == [["1"]]
 
 
+def test_names_that_are_too_long(make_pooler):
+    pooler = make_pooler()
+    with unnoticed(pooler):
+        for names, text in (
+            (("u" * 200, "app"), "username too long"),
+            (("alice", "d" * 200), "database name too long"),
+        ):
+            assert wire.error(pooler.wire().login(*names))["M"] == text
+
+
 def test_cancel_request_for_nobody(make_pooler):
     """Closed without a word, as PostgreSQL does."""
     pooler = make_pooler()

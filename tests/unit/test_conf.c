@@ -239,12 +239,13 @@ limits_go_from_user_to_database_to_all(void **state)
 		  STATE_POLICY_PIN, .query_rates = false}},
 		{"d",
 		 "u",
-		 {POOL_STATEMENT, 21, 22, 23, 24, 32, 5, 43, 44, 55, false, 28, 36, 0, 39, 40, 41,
+		 {POOL_TRANSACTION, 21, 22, 23, 24, 32, 5, 43, 44, 55, false, 28, 6, 0, 9, 10, 11,
 		  STATE_POLICY_IGNORE, .query_rates = false}},
-		/* The pool's sizes are those of the user whom the database forces on it. */
+		/* The pool's sizes, its mode and its times are those of the user whom the database forces
+		 * on it. */
 		{"f",
 		 "v",
-		 {POOL_SESSION, 31, 2, 33, 4, 12, 35, 13, 0, 15, false, 8, 6, 7, 9, 10, 11,
+		 {POOL_STATEMENT, 31, 2, 33, 4, 12, 35, 13, 0, 15, false, 8, 36, 7, 39, 40, 41,
 		  STATE_POLICY_ERROR, .query_rates = false}},
 		{"e",
 		 "u",

@@ -378,6 +378,64 @@ test_sessions_are_counted(void **state)
 	world_fini(&w);
 }
 
+struct sight
+{
+	const struct pool_member *seen[8];
+	int n;
+};
+
+static void
+see(void *arg, const struct pool_member *m)
+{
+	struct sight *sight = arg;
+
+	sight->seen[sight->n++] = m;
+}
+
+/* SHOW SERVERS looks at what is idle in parts, while others take it. */
+static void
+test_walk_over_what_is_idle(void **state)
+{
+	static const int loops[] = {1, 1, 1, 1, 2};
+	struct world w;
+	struct fake_server servers[5];
+	struct fake_session s = session_at(1);
+	struct sight sight = {.n = 0};
+	struct walk walk;
+	int left = 2;
+
+	(void) state;
+	world_init(&w, 5);
+	idle_servers(&w, servers, loops, 5);
+	walk_init(&walk);
+	assert_true(pool_some_idle(&w.pool, 1, &walk, &left, see, &sight));
+	assert_int_equal(left, 0);
+	assert_int_equal(sight.n, 2);
+	assert_ptr_equal(sight.seen[0], &servers[0].m);
+	assert_ptr_equal(sight.seen[1], &servers[1].m);
+	/* The one that is next dies, and the one behind it is taken. */
+	servers[2].watched_by = POOL_NO_LOOP;
+	assert_true(pool_claim(&servers[2].m, 1));
+	assert_ptr_equal(checkout(&w, &s), &servers[3]);
+	discard(&w, &servers[2]);
+	left = 5;
+	assert_false(pool_some_idle(&w.pool, 1, &walk, &left, see, &sight));
+	assert_int_equal(left, 5);
+	assert_int_equal(sight.n, 2);
+	/* It is over and may begin anew, be it to no end. */
+	left = 1;
+	assert_true(pool_some_idle(&w.pool, 1, &walk, &left, see, &sight));
+	assert_int_equal(sight.n, 3);
+	pool_end_walk(&w.pool, &walk);
+	left = 5;
+	assert_false(pool_some_idle(&w.pool, 2, &walk, &left, see, &sight));
+	assert_int_equal(sight.n, 4);
+	assert_ptr_equal(sight.seen[3], &servers[4].m);
+	discard(&w, &servers[3]);
+	close_idle(&w);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -393,6 +451,7 @@ main(void)
 		cmocka_unit_test(test_take_idle_by_age),
 		cmocka_unit_test(test_old_servers),
 		cmocka_unit_test(test_sessions_are_counted),
+		cmocka_unit_test(test_walk_over_what_is_idle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,21 +171,27 @@ note_key(const char *key, void *arg)
 }
 
 static void
-only_changed_restart_keys_are_reported(void **state)
+what_needs_a_restart_stays_in_force(void **state)
 {
-	struct conf *before = must_load(TRUST "listen_port = 7000\nthreads = 2\n");
-	struct conf *after = must_load(TRUST "threads = 2\nlisten_port = 7001\ndefault_pool_size = 3\n"
-										 "user = x\nunix_socket_mode = 777\n");
+	struct conf *now = must_load(TRUST "listen_port = 7000\nthreads = 2\nunix_socket_dir = /run\n");
+	struct conf *next = must_load(TRUST "threads = 2\nlisten_port = 7001\ndefault_pool_size = 3\n"
+										"user = x\nunix_socket_mode = 777\ndisable_pqexec = 1\n");
 	char keys[256] = "";
 
 	(void) state;
-	conf_restart_needed(before, after, note_key, keys);
-	assert_string_equal(keys, "listen_port user ");
+	conf_keep_in_force(next, now, note_key, keys);
+	assert_string_equal(keys, "disable_pqexec listen_port unix_socket_dir user ");
 	keys[0] = '\0';
-	conf_restart_needed(before, before, note_key, keys);
+	conf_keep_in_force(next, now, note_key, keys);
 	assert_string_equal(keys, "");
-	conf_free(before);
-	conf_free(after);
+	/* Its texts are its own. */
+	conf_free(now);
+	assert_string_equal(next->unix_socket_dir, "/run");
+	assert_int_equal(next->listen_port, 7000);
+	assert_null(next->user);
+	assert_false(next->disable_pqexec);
+	assert_int_equal(next->default_pool_size, 3);
+	conf_free(next);
 }
 
 /* Collects the sample with its settings switched on: "; key = value" is one, ";; text" is a
@@ -269,7 +275,7 @@ main(void)
 		cmocka_unit_test(every_key_of_pgbouncer_is_accepted),
 		cmocka_unit_test(rows_show_values_and_defaults),
 		cmocka_unit_test(rows_stand_in_alphabetical_order),
-		cmocka_unit_test(only_changed_restart_keys_are_reported),
+		cmocka_unit_test(what_needs_a_restart_stays_in_force),
 		cmocka_unit_test(the_sample_holds_every_setting_and_loads),
 		cmocka_unit_test(the_shipped_file_loads_without_a_warning),
 	};
