@@ -11,8 +11,8 @@
 static void
 addresses_are_read_and_written(void **state)
 {
-	static const char *const good[] = {"127.0.0.1", "255.255.255.255", "::1", "fe80::1",
-									   "2001:db8::ff"};
+	static const char *const good[] = {"127.0.0.1", "255.255.255.255", "0.9.10.99",   "100.200.1.0",
+									   "::1",       "fe80::1",         "2001:db8::ff"};
 	static const char *const bad[] = {"",          "localhost",  "127.1",        "1.2.3.4.5",
 									  "256.1.1.1", ":::1",       "::1%nosuchif", "::1%0",
 									  "[::1]",     " 127.0.0.1", "127.0.0.1 "};
