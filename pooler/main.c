@@ -28,6 +28,7 @@
 #include "core/encryption.h"
 #include "core/housekeep.h"
 #include "core/logging.h"
+#include "core/porter.h"
 #include "core/registry.h"
 #include "core/server_login.h"
 #include "core/worker.h"
@@ -36,7 +37,6 @@
 #include "net/outage.h"
 #include "net/resolve.h"
 #include "net/systemd.h"
-#include "net/sockopt.h"
 
 #ifndef PERFKIT_VERSION
 #define PERFKIT_VERSION "0.1.0"
@@ -182,15 +182,6 @@ go_to_background(const struct conf *conf)
 }
 
 static void
-accepted(int fd, const struct peer_addr *peer, void *arg)
-{
-	struct registry *r = arg;
-
-	sockopt_tune(fd, r->conf);
-	worker_hand_over(r, fd, peer);
-}
-
-static void
 open_sockets(const struct conf *conf)
 {
 	struct listen_where where = {
@@ -210,7 +201,7 @@ open_sockets(const struct conf *conf)
 		log_info("listening on %d sockets of the service manager, instead of listen_addr and "
 				 "unix_socket_dir",
 				 where.n_ready);
-	if (!listen_open(&registry.main_loop, &where, accepted, &registry, error, sizeof(error)))
+	if (!listen_open(&where, error, sizeof(error)))
 	{
 		log_error("%s", error);
 		exit(1);
@@ -292,6 +283,7 @@ main(int argc, char **argv)
 	if (!worker_start_all(&registry))
 		die("threads", strerror(errno));
 	housekeep_start(&registry);
+	porter_start(&registry); /* nobody comes in, and on to the console, before that is there */
 	hold_signals(SIG_UNBLOCK);
 	log_info("perfkit-pooler " PERFKIT_VERSION " is up: %d threads, pid %d", n, (int) getpid());
 	systemd_ready();
@@ -299,6 +291,8 @@ main(int argc, char **argv)
 	loop_run(&registry.main_loop);
 
 	worker_join_all(&registry);
+	porter_stop();
+	listen_fini();
 	housekeep_stop();
 	pidfile_release();
 	log_info("bye");

@@ -163,6 +163,9 @@ struct conf
 	size_t n_databases;
 	struct conf_user *users;
 	size_t n_users;
+	/* What a login must know of all users; it has no time to look at each. */
+	bool has_plain_secrets;  /* somebody has a password that has to be hashed */
+	bool has_only_verifiers; /* somebody has a secret, and all who have one have a verifier */
 	struct conf_peer *peers;
 	size_t n_peers;
 	struct hba_rule *hba; /* conf/hba; auth_type = hba */

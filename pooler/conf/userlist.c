@@ -6,6 +6,8 @@
 #include "conf/conf.h"
 #include "conf/ini.h"
 #include "conf/snapshot.h"
+#include "proto/md5auth.h"
+#include "proto/scram.h"
 
 #include <string.h>
 
@@ -46,6 +48,28 @@ parse_line(struct conf *c, char *line, const struct ini_place *at, struct conf_e
 	return true;
 }
 
+static void
+sum_up(struct conf *c)
+{
+	size_t n_verifiers = 0;
+	size_t n_secrets = 0;
+
+	c->has_plain_secrets = false;
+	for (size_t i = 0; i < c->n_users; i++)
+	{
+		const char *secret = c->users[i].secret;
+
+		if (secret == NULL)
+			continue;
+		n_secrets++;
+		if (scram_is_verifier(secret))
+			n_verifiers++;
+		else if (secret[0] != '\0' && !md5auth_is_secret(secret))
+			c->has_plain_secrets = true;
+	}
+	c->has_only_verifiers = n_secrets > 0 && n_verifiers == n_secrets;
+}
+
 bool
 userlist_parse(struct conf *c, char *text, size_t len, const char *file, struct conf_error *err)
 {
@@ -59,5 +83,6 @@ userlist_parse(struct conf *c, char *text, size_t len, const char *file, struct 
 		if (!ini_next_line(&text, end, &line, &at, err) || !parse_line(c, line, &at, err))
 			return false;
 	}
+	sum_up(c);
 	return true;
 }

@@ -128,21 +128,6 @@ auth_thread_fini(void)
 	clear_cache();
 }
 
-/* Whether some user's secret is a plain password, so that a first login costs a derivation. */
-static bool
-has_plain_secrets(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_users; i++)
-	{
-		const char *secret = conf->users[i].secret;
-
-		if (secret != NULL && secret[0] != '\0' && !md5auth_is_secret(secret) &&
-			!scram_is_verifier(secret))
-			return true;
-	}
-	return false;
-}
-
 /*
  * The secret to check against; *mock: the user is to fail like anybody with a wrong password.
  * Nobody there costs as much time as somebody does.
@@ -158,28 +143,9 @@ secret_of(const struct conf *conf, const struct auth_who *who, const uint8_t *mo
 		return scram_secret_parse(who->secret, out);
 	if (!*mock)
 		return derive(who->user, who->secret, mock_key, iterations, out);
-	if (has_plain_secrets(conf))
+	if (conf->has_plain_secrets) /* a first login costs a derivation */
 		return derive(who->user, "", mock_key, iterations, out);
 	return scram_secret_mock(who->user, mock_key, iterations, out);
-}
-
-/* Whether everybody in auth_file who has a secret has a verifier. */
-static bool
-all_have_verifiers(const struct conf *conf)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < conf->n_users; i++)
-	{
-		const char *secret = conf->users[i].secret;
-
-		if (secret == NULL)
-			continue;
-		if (!scram_is_verifier(secret))
-			return false;
-		any = true;
-	}
-	return any;
 }
 
 void
@@ -194,7 +160,7 @@ auth_who(const struct conf *conf, const char *user, struct auth_who *who)
 		.known = u != NULL || conf->auth_type == AUTH_ANY || conf->auth_file == NULL ||
 				 conf->auth_file[0] == '\0',
 		.secret = u == NULL ? NULL : u->secret,
-		.scram_is_usual = all_have_verifiers(conf),
+		.scram_is_usual = conf->has_only_verifiers,
 	};
 }
 
@@ -297,7 +263,8 @@ auth_free(struct auth *a)
 	if (a->password != NULL)
 		OPENSSL_cleanse(a->password, strlen(a->password));
 	free(a->password);
-	OPENSSL_cleanse(a, sizeof(*a));
+	if (a->step != STEP_TRUST) /* some kilobytes, and no secret in them */
+		OPENSSL_cleanse(a, sizeof(*a));
 	free(a);
 }
 

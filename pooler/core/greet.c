@@ -447,4 +447,7 @@ greet_client(struct shard *shard, int fd, const struct peer_addr *peer)
 
 	if (shard->conf->client_login_timeout_us > 0)
 		session_deadline(s, s->connected_us + shard->conf->client_login_timeout_us);
+	/* The kernel has kept it back until something was there: no event need tell of it. */
+	if (s->port != 0 && shard->conf->tcp_defer_accept > 0 && !shard->conf->so_reuseport)
+		startup_event(&s->conn, EV_READ);
 }

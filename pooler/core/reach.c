@@ -146,7 +146,7 @@ connected(void *arg, int fd, const char *error)
 		finish(r, error);
 		return;
 	}
-	sockopt_tune(fd, r->shard->conf);
+	sockopt_tune(fd, sockopt_is_local(fd), r->shard->conf);
 	conn_open(&r->conn, &r->shard->loop, fd, answered);
 	if (r->how == REACH_PLAIN)
 	{

@@ -54,7 +54,7 @@ struct shard
 	struct past *past;                   /* counters of pools that are gone, by database */
 	uint32_t conf_serial;                /* counts the snapshots */
 	uint32_t next_serial;
-	_Atomic int n_sessions;  /* for the accepting thread: where is room */
+	_Atomic int n_sessions;  /* and those on their way here: core/porter */
 	struct lookups *lookups; /* core/lookup; NULL until the first */
 	/* Of the same snapshot as conf; NULL: none. */
 	const struct encryption *encryption;

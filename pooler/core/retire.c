@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "core/porter.h"
 #include "core/registry.h"
 #include "net/listen.h"
 
@@ -25,7 +26,7 @@ retire_start(struct registry *r)
 	atomic_store(&r->serving_arrived, r->conf->so_reuseport);
 	atomic_store(&r->shutting_down, true);
 	grace_over_us = r->conf->so_reuseport ? clock_now_us() + LOGIN_GRACE_US : 0;
-	listen_retire();
+	listen_retire(&r->main_loop, porter_bring, r);
 }
 
 static int64_t

@@ -31,7 +31,7 @@
 #include "core/server.h"
 #include "core/server_own.h"
 #include "core/welcome.h"
-#include "net/listen.h"
+#include "net/peer_addr.h"
 #include "net/tls.h"
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"

@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "core/abandon.h"
 #include "core/auth.h"
 #include "core/cancel.h"
@@ -461,7 +462,7 @@ session_new(struct shard *shard, int fd, const struct peer_addr *peer,
 	s->connected_wall_us = clock_wall_us();
 	s->request_wall_us = s->connected_wall_us;
 	peer_addr_text(&peer->ss, host, sizeof(host), &port);
-	snprintf(s->addr, sizeof(s->addr), "%.*s", (int) sizeof(s->addr) - 1, host);
+	str_copy(s->addr, sizeof(s->addr), host);
 	s->port = (uint16_t) port;
 	params_init(&s->params);
 	list_init(&s->node);

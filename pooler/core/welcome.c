@@ -10,6 +10,30 @@
 #include "proto/pgmsg.h"
 #include "proto/pgwrite.h"
 
+/* Where clients may want another value: so that it is looked for once, not for each of them. */
+static void
+find_told(struct welcome *w)
+{
+	struct pgmsg m;
+	size_t room = 0;
+
+	for (size_t at = 0;
+		 at < w->len && pgmsg_peek(w->messages + at, w->len - at, &m) == PGMSG_OK && m.whole;
+		 at += m.total)
+	{
+		int i = params_find((const char *) m.body);
+
+		if (i < 0)
+			continue;
+		if ((size_t) w->n_told == room)
+		{
+			room = room == 0 ? PARAMS : 2 * room;
+			w->told = mem_realloc(w->told, room * sizeof(*w->told));
+		}
+		w->told[w->n_told++] = (struct welcome_told){.param = i, .at = at, .len = m.total};
+	}
+}
+
 static struct welcome *
 welcome_new(const struct params *params, const struct buf *messages)
 {
@@ -21,6 +45,7 @@ welcome_new(const struct params *params, const struct buf *messages)
 	w->len = buf_len(messages);
 	if (w->len > 0)
 		memcpy(w->messages, buf_data(messages), w->len);
+	find_told(w);
 	return w;
 }
 
@@ -33,6 +58,7 @@ welcome_release(struct welcome **w)
 	if (mine == NULL || atomic_fetch_sub(&mine->holders, 1) > 1)
 		return;
 	params_fini(&mine->params);
+	free(mine->told);
 	free(mine);
 }
 
@@ -84,28 +110,23 @@ welcome_take(struct welcome_box *box)
 void
 welcome_write(const struct welcome *w, const struct params *own, struct buf *out)
 {
-	const uint8_t *p = w->messages;
-	size_t n = w->len;
-	struct pgmsg m;
+	size_t written = 0; /* of messages, those that are replaced among them */
 
-	while (n > 0 && pgmsg_peek(p, n, &m) == PGMSG_OK && m.whole)
+	for (const struct welcome_told *t = w->told; t < w->told + w->n_told; t++)
 	{
-		int i = params_find((const char *) m.body);
+		const char *value = own->value[t->param];
+		uint8_t mem[PARAMS_MAX_VALUE + 64];
+		struct pgwriter writer;
 
-		if (i >= 0 && own->value[i] != NULL)
-		{
-			uint8_t mem[PARAMS_MAX_VALUE + 64];
-			struct pgwriter writer;
-
-			pgw_init(&writer, mem, sizeof(mem));
-			pgw_parameter_status(&writer, params_name(i), own->value[i]);
-			buf_append(out, writer.mem, writer.len);
-		}
-		else
-			buf_append(out, p, m.total);
-		p += m.total;
-		n -= m.total;
+		if (value == NULL)
+			continue;
+		buf_append(out, w->messages + written, t->at - written);
+		pgw_init(&writer, mem, sizeof(mem));
+		pgw_parameter_status(&writer, params_name(t->param), value);
+		buf_append(out, writer.mem, writer.len);
+		written = t->at + t->len;
 	}
+	buf_append(out, w->messages + written, w->len - written);
 }
 
 void

@@ -18,10 +18,20 @@
 #include "base/lock.h"
 #include "core/params.h"
 
+/* One of the messages that tells a tracked parameter. */
+struct welcome_told
+{
+	int param;
+	size_t at; /* in messages */
+	size_t len;
+};
+
 struct welcome
 {
 	_Atomic int64_t holders;
-	struct params params; /* the tracked ones among them */
+	struct params params;      /* the tracked ones among them */
+	struct welcome_told *told; /* in the order of messages; owned */
+	int n_told;
 	size_t len;
 	uint8_t messages[]; /* ParameterStatus messages as they came */
 };

@@ -15,7 +15,6 @@
 #include "core/auth.h"
 #include "core/cancel.h"
 #include "core/gather.h"
-#include "core/greet.h"
 #include "core/lookup.h"
 #include "core/past.h"
 #include "core/peers.h"
@@ -23,45 +22,8 @@
 #include "core/server.h"
 #include "core/server_login.h"
 #include "core/session.h"
-#include "net/peer_addr.h"
 #include "net/resolve.h"
 #include "proto/pgwrite.h"
-
-/* An accepted socket on its way to its loop. */
-struct arrival
-{
-	struct mail mail;
-	struct shard *shard;
-	struct peer_addr peer;
-	int fd;
-};
-
-static void
-arrived(struct mail *mail)
-{
-	struct arrival *a = list_entry(mail, struct arrival, mail);
-
-	greet_client(a->shard, a->fd, &a->peer);
-	free(a);
-}
-
-void
-worker_hand_over(struct registry *r, int fd, const struct peer_addr *peer)
-{
-	struct arrival *a = mem_alloc(sizeof(*a));
-	struct shard *best = &r->shards[0];
-
-	for (int i = 1; i < r->n_shards; i++)
-		if (atomic_load(&r->shards[i].n_sessions) < atomic_load(&best->n_sessions))
-			best = &r->shards[i];
-	/* Counted here and not when it arrives, so that a burst spreads over the loops. */
-	atomic_fetch_add(&best->n_sessions, 1);
-	mail_init(&a->mail);
-	a->shard = best;
-	a->peer = *peer;
-	a->fd = fd;
-	loop_post(&best->loop, &a->mail, arrived);
-}
 
 static void *
 body(void *arg)
@@ -114,6 +76,7 @@ close_servers(struct gather_part *part)
 	struct shard *s = part->shard;
 	struct list *n;
 
+	end_sessions(part); /* those whom another loop had just accepted for this one */
 	server_login_abandon_all(s);
 	abandon_close_all(s, "", "shutting down");
 	registry_foreach_pool(e, s->registry)

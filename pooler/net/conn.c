@@ -8,7 +8,6 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -145,8 +144,6 @@ void
 conn_open(struct conn *c, struct loop *loop, int fd, void (*on_event)(struct conn *, int))
 {
 	conn_init(c);
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	c->fd = fd;
 	c->loop = loop;
 	c->on_event = on_event;

@@ -52,7 +52,7 @@ enum conn_io
 	CONN_ERROR  /* broken; errno tells */
 };
 
-/* Takes over fd, sets it non-blocking and close-on-exec, starts reading. */
+/* Takes over fd, which is non-blocking and close-on-exec (accept4, socket), and starts reading. */
 void conn_open(struct conn *c, struct loop *loop, int fd, void (*on_event)(struct conn *, int));
 
 /* Stops the watcher, closes the socket, frees the buffers. Legal in every state, also twice. */

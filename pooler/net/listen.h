@@ -1,8 +1,8 @@
 /*
- * listen.h - listening sockets on the main loop.
+ * listen.h - the listening sockets, and taking clients from them.
  *
- * An accepted descriptor is handed on before a byte is read. When the process is out of descriptors
- * accepting rests for a moment instead of spinning.
+ * The sockets are the main thread's: it opens, retires and closes them. Clients are taken by
+ * whatever thread listen_accept() is called on; nobody has to be told when the sockets are gone.
  */
 #ifndef PERFKIT_NET_LISTEN_H
 #define PERFKIT_NET_LISTEN_H
@@ -16,9 +16,6 @@
 #define LISTEN_RETIRE_S 0.5
 
 struct loop;
-
-/* fd is non-blocking and close-on-exec; the callee owns it. May suspend or close the listeners. */
-typedef void (*listen_accept_cb)(int fd, const struct peer_addr *peer, void *arg);
 
 /* What to listen on; strings as in the ini file. Read by listen_open() only. */
 struct listen_where
@@ -37,16 +34,33 @@ struct listen_where
 	int64_t defer_accept; /* tcp_defer_accept, as in net/sockopt */
 };
 
+enum listen_result
+{
+	LISTEN_CLIENT,
+	LISTEN_NONE,   /* no client waits */
+	LISTEN_REFUSED /* one waits, but the kernel has no room for it; errno tells of what. It will
+					* wait on, and listen_fd() stays readable: ask again after a rest */
+};
+
 /*
  * Opens all sockets; false with one line in error when any of them fails (none is left open then).
- * Names are looked up blocking: call it before the loop runs. A unix socket that nobody answers on
- * is replaced, one in use is not. One set of listeners a process.
+ * Names are looked up blocking: call it before a loop runs. A unix socket that nobody answers on is
+ * replaced, one in use is not. One set of listeners a process.
  */
-bool listen_open(struct loop *loop, const struct listen_where *where, listen_accept_cb cb,
-				 void *arg, char *error, size_t cap);
+bool listen_open(const struct listen_where *where, char *error, size_t cap);
 
-/* Stops accepting and closes; unix sockets are unlinked unless somebody replaced them. Legal in
- * every state. */
+/* A descriptor that is readable as long as a client waits: for any loop to watch, never to be read.
+ * Valid from listen_open() to listen_fini(), also when the sockets are closed. */
+int listen_fd(void);
+
+/* Any thread: takes one client from one of the sockets. *fd is the caller's, non-blocking and
+ * close-on-exec. */
+enum listen_result listen_accept(int *fd, struct peer_addr *peer);
+
+/* All else is the main thread's. */
+
+/* Closes; unix sockets are unlinked unless somebody replaced them. When it returns nobody gets a
+ * client any more. Legal in every state. */
 void listen_close(void);
 
 /*
@@ -54,9 +68,11 @@ void listen_close(void);
  * to them, and those whose connection is half made are still accepted, for LISTEN_RETIRE_S: else
  * they would see a reset connection. Where the kernel does not permit that (sockopt_drop_new) the
  * queue is emptied and the socket closed at once. Unix sockets stay open until listen_close().
- * Without reuse_port it is listen_close().
+ * Without reuse_port it is listen_close(). Those whom nobody has come round to when a socket closes
+ * are given to take(fd, peer, arg), which owns fd; loop is the calling thread's.
  */
-void listen_retire(void);
+void listen_retire(struct loop *loop, void (*take)(int fd, const struct peer_addr *peer, void *arg),
+				   void *arg);
 
 /* During that time. */
 bool listen_is_retiring(void);
@@ -64,7 +80,7 @@ bool listen_is_retiring(void);
 /* A new tcp_defer_accept; with reuse_port nothing is ever put off. */
 void listen_defer_accept(int64_t seconds);
 
-/* Pauses and resumes accepting without closing; clients queue in the kernel meanwhile. */
-void listen_suspend(bool suspended);
+/* When no loop watches any more. Closes what is open. */
+void listen_fini(void);
 
 #endif

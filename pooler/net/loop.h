@@ -1,7 +1,7 @@
 /*
  * loop.h - one event loop, its mailbox and its read buffer.
  *
- * Every worker thread runs one loop; the main thread runs one more for accepting, signals and
+ * Every worker thread runs one loop; the main thread runs one more for signals and
  * housekeeping. Nothing of a loop is touched by another thread but its mailbox (P1): loop_post() is
  * the one call into a foreign loop. Mail is a node that the sender embeds in its own object, so
  * posting allocates nothing and cannot fail; one node may be under way once at a time.

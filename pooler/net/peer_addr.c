@@ -6,11 +6,34 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "base/str.h"
+
+/* As inet_ntop(), which goes through printf for it, at every login. */
+static const char *
+v4_text(const void *address, char *host, size_t cap)
+{
+	const uint8_t *byte = address;
+	char text[INET_ADDRSTRLEN];
+	char *p = text;
+
+	for (int i = 0; i < 4; i++)
+	{
+		if (i > 0)
+			*p++ = '.';
+		if (byte[i] >= 100)
+			*p++ = (char) ('0' + byte[i] / 100);
+		if (byte[i] >= 10)
+			*p++ = (char) ('0' + byte[i] / 10 % 10);
+		*p++ = (char) ('0' + byte[i] % 10);
+	}
+	*p = '\0';
+	return str_copy(host, cap, text) ? host : NULL;
+}
 
 void
 peer_addr_text(const struct sockaddr_storage *ss, char *host, size_t cap, int *port)
@@ -22,7 +45,7 @@ peer_addr_text(const struct sockaddr_storage *ss, char *host, size_t cap, int *p
 	*port = 0;
 	if (ss->ss_family == AF_INET)
 	{
-		text = inet_ntop(AF_INET, &v4->sin_addr, host, (socklen_t) cap);
+		text = v4_text(&v4->sin_addr, host, cap);
 		*port = ntohs(v4->sin_port);
 	}
 	else if (ss->ss_family == AF_INET6)
@@ -30,7 +53,7 @@ peer_addr_text(const struct sockaddr_storage *ss, char *host, size_t cap, int *p
 		/* A socket handed in from outside may serve both families; to the reader it is an IPv4
 		 * address. */
 		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-			text = inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], host, (socklen_t) cap);
+			text = v4_text(&v6->sin6_addr.s6_addr[12], host, cap);
 		else
 			text = inet_ntop(AF_INET6, &v6->sin6_addr, host, (socklen_t) cap);
 		*port = ntohs(v6->sin6_port);

@@ -18,8 +18,8 @@
 #define TCP_FLAGS_OFFSET 13
 #define TCP_FLAG_SYN 0x02
 
-static bool
-is_unix(int fd)
+bool
+sockopt_is_local(int fd)
 {
 	int domain = AF_UNIX;
 	socklen_t len = sizeof(domain);
@@ -55,14 +55,14 @@ keep_alive(int fd, const struct conf *conf)
 }
 
 void
-sockopt_tune(int fd, const struct conf *conf)
+sockopt_tune(int fd, bool local, const struct conf *conf)
 {
 	if (conf->tcp_socket_buffer > 0)
 	{
 		set(fd, SOL_SOCKET, SO_SNDBUF, conf->tcp_socket_buffer);
 		set(fd, SOL_SOCKET, SO_RCVBUF, conf->tcp_socket_buffer);
 	}
-	if (is_unix(fd))
+	if (local)
 		return;
 	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (conf->tcp_keepalive)
@@ -74,7 +74,7 @@ sockopt_tune(int fd, const struct conf *conf)
 void
 sockopt_defer_accept(int fd, int64_t seconds)
 {
-	if (!is_unix(fd))
+	if (!sockopt_is_local(fd))
 		set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds == 1 ? DEFER_DEFAULT_S : seconds);
 }
 
@@ -91,6 +91,6 @@ sockopt_drop_new(int fd)
 	};
 	const struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 
-	return !is_unix(fd) &&
+	return !sockopt_is_local(fd) &&
 		   setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
 }

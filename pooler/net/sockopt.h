@@ -11,10 +11,13 @@ struct conf;
 
 /*
  * TCP_NODELAY, buffers, keep-alive and the time limit of unacknowledged data, for a connected
- * socket of a client or a server; of a unix socket the buffers alone. What the kernel does not
- * grant is left as it is: none of it decides whether the connection works.
+ * socket of a client or a server; of a unix socket (local) the buffers alone. What the kernel does
+ * not grant is left as it is: none of it decides whether the connection works.
  */
-void sockopt_tune(int fd, const struct conf *conf);
+void sockopt_tune(int fd, bool local, const struct conf *conf);
+
+/* Whether it is a unix socket, for who does not know. */
+bool sockopt_is_local(int fd);
 
 /* tcp_defer_accept as in the file (1: the usual time), for a listening socket; nothing on a unix
  * socket. 0 turns it off again. */

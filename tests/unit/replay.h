@@ -360,7 +360,7 @@ replay_open(struct replay *t, int i, struct conn *c)
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	conn_open(c, t->loop, fds[0], replay_no_event);
+	conn_open(c, t->loop, nonblocking(fds[0]), replay_no_event);
 	conn_read_stop(c);
 	t->peers[i].conn = c;
 	t->peers[i].fd = fds[1];

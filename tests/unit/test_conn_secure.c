@@ -207,8 +207,8 @@ a_handshake_may_be_broken_off(void **state)
 		int fds[2];
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-		conn_open(&server.conn, &p->loop, fds[0], tls_end_event);
-		conn_open(&client.conn, &p->loop, fds[1], tls_end_event);
+		conn_open(&server.conn, &p->loop, nonblocking(fds[0]), tls_end_event);
+		conn_open(&client.conn, &p->loop, nonblocking(fds[1]), tls_end_event);
 		conn_secure(&server.conn, tls_new(p->accepts, fds[0], NULL), tls_end_secured);
 		conn_secure(&client.conn, tls_new(p->connects, fds[1], TLS_HOST), tls_end_secured);
 		for (int i = 0; i < turns; i++)
@@ -245,7 +245,7 @@ a_turn_takes_one_step(void **state)
 	for (int i = 0; i < 5; i++)
 	{
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-		conn_open(&ends[i].conn, &p->loop, fds[0], tls_end_event);
+		conn_open(&ends[i].conn, &p->loop, nonblocking(fds[0]), tls_end_event);
 		conn_secure(&ends[i].conn, tls_new(p->accepts, fds[0], NULL), tls_end_secured);
 		close(fds[1]);
 	}

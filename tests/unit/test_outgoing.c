@@ -35,7 +35,7 @@ set_up(void **state)
 	if (f == NULL || !loop_init(&f->loop, 0, NULL) || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
 		return -1;
 	f->peer = fds[1];
-	conn_open(&f->conn, &f->loop, fds[0], no_event);
+	conn_open(&f->conn, &f->loop, nonblocking(fds[0]), no_event);
 	buf_init(&f->expected);
 	*state = f;
 	return 0;

@@ -153,7 +153,7 @@ connect_client(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	w.client = pair[0];
 	atomic_fetch_add(&w.shard->n_sessions, 1);
-	greet_client(w.shard, pair[1], &nobody);
+	greet_client(w.shard, nonblocking(pair[1]), &nobody);
 	w.session = list_entry(list_first(&w.shard->sessions), struct session, node);
 }
 
@@ -204,7 +204,7 @@ server_comes(void)
 	w.server->key = mem_zalloc(4);
 	w.server->key_len = 4;
 	pool_member_init(&w.server->member, w.pool, 0, pool_generation(w.pool), now_us);
-	conn_open(&w.server->conn, &w.shard->loop, pair[1], NULL);
+	conn_open(&w.server->conn, &w.shard->loop, nonblocking(pair[1]), NULL);
 	list_append(&w.shard->servers, &w.server->node);
 	server_logged_in(w.server, NULL, 0);
 	settle();

@@ -127,8 +127,8 @@ a_binding_is_the_digest_of_the_certificate(void **state)
 		conn_close(&p->server.conn);
 		conn_close(&p->client.conn);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-		conn_open(&p->server.conn, &p->loop, fds[0], tls_end_event);
-		conn_open(&p->client.conn, &p->loop, fds[1], tls_end_event);
+		conn_open(&p->server.conn, &p->loop, nonblocking(fds[0]), tls_end_event);
+		conn_open(&p->client.conn, &p->loop, nonblocking(fds[1]), tls_end_event);
 		p->server.over = p->client.over = false;
 		tls_pair_join(p, TLS_HOST);
 		assert_string_equal(p->client.error, "");

@@ -137,8 +137,8 @@ tls_pair_set_up(void **state)
 	certificate_make(&p->paper, EVP_EC_gen("P-256"), EVP_sha256(), TLS_HOST, "DNS:" TLS_HOST);
 	p->accepts = tls_pair_context(&p->paper, true, TLS_VERIFY_ASK);
 	p->connects = tls_pair_context(&p->paper, false, TLS_VERIFY_NAME);
-	conn_open(&p->server.conn, &p->loop, fds[0], tls_end_event);
-	conn_open(&p->client.conn, &p->loop, fds[1], tls_end_event);
+	conn_open(&p->server.conn, &p->loop, nonblocking(fds[0]), tls_end_event);
+	conn_open(&p->client.conn, &p->loop, nonblocking(fds[1]), tls_end_event);
 	*state = p;
 	return 0;
 }

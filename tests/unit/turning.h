@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
@@ -62,6 +63,15 @@ static inline bool
 is_true(const void *arg)
 {
 	return *(const bool *) arg;
+}
+
+/* The same descriptor, as accept4() would have given it. */
+static inline int
+nonblocking(int fd)
+{
+	assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
+	assert_int_equal(fcntl(fd, F_SETFD, FD_CLOEXEC), 0);
+	return fd;
 }
 
 /* A TCP socket bound to an address and a port of the kernel's choice; it listens when backlog >= 0.
