@@ -102,6 +102,7 @@ need_for_build()
     need libpq-dev
     need libc-ares-dev
     need libidn-dev
+    need libmicrohttpd-dev
     need uthash-dev
     need_postgresql
 }
@@ -123,6 +124,7 @@ need_for_check()
     need python3-pytest-xdist
     need python3-psycopg
     need python3-croniter
+    wish python3-prometheus-client
     wish node-pg
     wish_extension hypopg
 }
@@ -251,7 +253,7 @@ install_wishes()
 [ $# -gt 0 ] || set -- build
 have dpkg-query apt-get || {
     say "this is neither Debian nor Ubuntu, so nothing is installed; needed are a C compiler, make, pkg-config," \
-        "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, libidn, uthash and, for the tests," \
+        "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, libidn, libmicrohttpd, uthash and, for the tests," \
         "cmocka, IPC::Run, pytest with xdist, psycopg 3 and croniter"
     exit 0
 }

@@ -4,6 +4,7 @@
 #include "conf/check.h"
 
 #include "conf/conf.h"
+#include "conf/endpoint.h"
 #include "conf/ini.h"
 #include "conf/option.h"
 
@@ -136,6 +137,23 @@ check_logins(const struct conf *c, const struct ini_place *places,
 	return true;
 }
 
+static bool
+check_prometheus(const struct conf *c, const struct ini_place *places, struct conf_error *err)
+{
+	struct ini_place place =
+		place_or_file(c, &places[option_find(option_table, option_count, "prometheus_listen")]);
+	char address[ENDPOINT_ADDRESS_MAX];
+	int port;
+
+	if (*c->prometheus_listen == '\0' || endpoint_split(c->prometheus_listen, address, &port))
+		return true;
+	return ini_fail(
+		err, &place,
+		"bad value \"%.100s\" for \"prometheus_listen\"; allowed are port, address:port "
+		"and [IPv6 address]:port",
+		c->prometheus_listen);
+}
+
 bool
 check_options(const struct conf *c, const struct ini_place *places,
 			  void (*warn)(void *arg, const char *text), void *arg, struct conf_error *err)
@@ -158,5 +176,5 @@ check_options(const struct conf *c, const struct ini_place *places,
 		ini_say(text, sizeof text, &places[i], "%s has no effect yet", o->key);
 		warn(arg, text);
 	}
-	return check_logins(c, places, warn, arg, err);
+	return check_prometheus(c, places, err) && check_logins(c, places, warn, arg, err);
 }

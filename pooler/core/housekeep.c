@@ -31,6 +31,7 @@
 #include "core/order.h"
 #include "core/period.h"
 #include "core/registry.h"
+#include "core/scrape.h"
 #include "core/userwatch.h"
 #include "net/systemd.h"
 #include "net/dns.h"
@@ -162,6 +163,7 @@ adopted(struct gather *g)
 	descriptors_raise(r->conf, r->n_shards);
 	listen_defer_accept(r->conf->tcp_defer_accept);
 	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
+	scrape_reload();
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
@@ -320,6 +322,7 @@ housekeep_start(struct registry *r)
 	moved_start(r);
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	forget_start(r);
+	scrape_start(r);
 	operate_trim(); /* min_pool_size */
 }
 
@@ -331,6 +334,7 @@ housekeep_stop(void)
 	for (size_t i = 0; i < sizeof(hk.signals) / sizeof(hk.signals[0]); i++)
 		ev_signal_stop(ev, &hk.signals[i]);
 	period_stop();
+	scrape_stop();
 	forget_stop(hk.registry);
 	userwatch_stop();
 	operate_stop();

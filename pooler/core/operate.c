@@ -31,6 +31,7 @@
 #include "core/order.h"
 #include "core/registry.h"
 #include "core/retire.h"
+#include "core/scrape.h"
 #include "core/worker.h"
 #include "net/listen.h"
 #include "net/systemd.h"
@@ -170,6 +171,7 @@ stop_now(void)
 	systemd_stopping();
 	log_info("shutting down");
 	listen_close();
+	scrape_stop();
 	ev_timer_stop(op.registry->main_loop.ev, &op.watch);
 	worker_stop_all(op.registry, stopped);
 }

@@ -21,6 +21,7 @@
 #include "core/session.h"
 #include "core/show_hosts.h"
 #include "core/show_mem.h"
+#include "core/show_numbers.h"
 #include "core/show_parts.h"
 #include "core/show_pins.h"
 #include "core/show_rates.h"
