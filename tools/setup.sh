@@ -248,6 +248,22 @@ install_wishes()
     done
 }
 
+# unpack_prometheus: its programs for make check-long, in run/prometheus: the package itself would start a server
+unpack_prometheus()
+{
+    local dir=$RUN_DIR/prometheus work
+    [ ! -x "$dir/usr/bin/prometheus" ] && ! have prometheus || return 0
+    work=$(mktemp -d)
+    say "unpacking prometheus"
+    if ! (cd "$work" && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb unpacked) >> "$LOG" 2>&1; then
+        say "prometheus cannot be had here: its test is left out"
+    else
+        mkdir -p "$dir"
+        cp -R "$work/unpacked/." "$dir/"
+    fi
+    rm -rf "$work"
+}
+
 # -- main ------------------------------------------------------------------------------------------
 
 [ $# -gt 0 ] || set -- build
@@ -291,4 +307,7 @@ if [ ${#MISSING[@]} -gt 0 ]; then
         die "PostgreSQL was installed, but no pg_config of $OLDEST_POSTGRESQL or newer is there (log: $LOG)"
 fi
 [ ${#WISHED[@]} = 0 ] || install_wishes
+case " $* " in
+    *" clients "*) unpack_prometheus ;;
+esac
 : > "$LOG"

@@ -58,16 +58,29 @@ struct meter
 								* of one end of a period to the beginning of the next */
 };
 
-/* Both of them; for meter_time(). */
+/* `now` and `kept`; for meter_count(). */
 void meter_begin(struct meter *m);
 
-/* It took us microseconds. */
+/* Where a time of so many microseconds is counted. */
+static inline int
+meter_bucket(uint64_t us)
+{
+	return perfkit_histogram_bucket((int64_t) (us * 1000));
+}
+
+/* A time of this bucket. */
 static inline void
-meter_time(struct meter *m, enum meter_time what, uint64_t us)
+meter_count(struct meter *m, enum meter_time what, int bucket)
 {
 	if (__builtin_expect(m->now == NULL, 0))
 		meter_begin(m);
-	m->now->count[what][perfkit_histogram_bucket((int64_t) (us * 1000))]++;
+	m->now->count[what][bucket]++;
+}
+
+static inline void
+meter_time(struct meter *m, enum meter_time what, uint64_t us)
+{
+	meter_count(m, what, meter_bucket(us));
 }
 
 /* A client was sent an error. */

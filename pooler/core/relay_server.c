@@ -40,13 +40,17 @@ static void
 count(struct relay *r, const struct tx_reply *reply)
 {
 	uint64_t now = clock_turn_us();
+	uint64_t took = 0;
+	int bucket = 0;
 
 	r->stats->query_count++;
 	r->n_queries++;
 	if (r->request_us != 0)
 	{
-		r->stats->query_time += now - r->request_us;
-		meter_time(r->meter, METER_QUERY, now - r->request_us);
+		took = now - r->request_us;
+		bucket = meter_bucket(took);
+		r->stats->query_time += took;
+		meter_count(r->meter, METER_QUERY, bucket);
 	}
 	r->request_us = txstate_quiet(&r->server->tx) ? 0 : now;
 	r->cancel_sent = false;
@@ -56,8 +60,11 @@ count(struct relay *r, const struct tx_reply *reply)
 	r->stats->xact_count++;
 	if (r->xact_us != 0)
 	{
-		r->stats->xact_time += now - r->xact_us;
-		meter_time(r->meter, METER_XACT, now - r->xact_us);
+		uint64_t xact = now - r->xact_us;
+
+		/* Most transactions are one query. */
+		r->stats->xact_time += xact;
+		meter_count(r->meter, METER_XACT, xact == took ? bucket : meter_bucket(xact));
 	}
 	r->xact_us = r->request_us;
 }

@@ -17,16 +17,19 @@ from waiting import DEADLINE, wait_until
 
 def health(scraper):
     """Status and reasons; /ready says the same in a word, where nothing has happened in between."""
-    before = None
-    while True:
-        status, _, text = scraper.ask("/health")
+
+    def look():
+        code, _, text = scraper.ask("/health")
         said = json.loads(text)
-        assert status == (200 if said["status"] == "ok" else 503)
-        if before is not None and said["status"] == before[0]:
-            assert (ready, word) == (status, "ready\n" if status == 200 else before[0] + "\n")
+        assert code == (200 if said["status"] == "ok" else 503)
+        return said["status"], said["reasons"]
+
+    while True:
+        before = look()
+        code, _, word = scraper.ask("/ready")
+        if look()[0] == before[0]:
+            assert (code, word) == (200, "ready\n") if before[0] == "ok" else (503, before[0] + "\n")
             return before
-        before = said["status"], said["reasons"]
-        ready, _, word = scraper.ask("/ready")
 
 
 def talk(scraper, data):

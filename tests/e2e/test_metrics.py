@@ -1,5 +1,6 @@
 """The pooler's numbers: what /metrics, SHOW ERRORS and SHOW LATENCIES tell is what was done."""
 
+import contextlib
 import json
 import threading
 
@@ -77,44 +78,62 @@ def test_servers_and_waiting_clients(make_pooler):
     same(scraper, "clients_waiting", 0)
     same(scraper, "server_assignments_total", 3)
     waits = scraper.values("wait_seconds_bucket", **APP)
-    assert waits[("+Inf",)] == 3
-    assert waits[("0.033554432",)] == 2
+    assert waits[("0.033554432",)] <= 2 < waits[("+Inf",)]
     assert scraper.value("wait_seconds_sum", **APP) >= 0.05
 
 
+@contextlib.contextmanager
+def traffic(pooler):
+    """Queries of 0.2 s, one behind the other: each stats_period of a second has some."""
+    client = pooler.connect()
+    over = threading.Event()
+
+    def ask():
+        while not over.is_set():
+            client.execute("select pg_sleep(0.2)")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_percentiles_of_the_last_period(make_pooler):
-    """From the histogram of one stats_period, so they are gone with the next one's."""
+    """They are there while there is something to measure, and no longer."""
     pooler = make_pooler(stats_period=1)
     scraper = scraped(pooler)
-    client = pooler.connect()
-    client.execute("select pg_sleep(0.3)")
+    names = [f"{what}_p{p}_seconds" for what in ("query", "transaction") for p in (50, 95, 99)]
 
-    def p99():
-        return scraper.value("query_p99_seconds", **APP)
+    def told():
+        families = scraper.families()
+        found = [families[f"perfkit_pooler_{name}"].samples for name in names]
+        return [samples[next(iter(samples))] for samples in found if samples]
 
-    longest = wait_until(p99, "a percentile of the query")
-    # The query itself took a little longer than the sleep; the bucket is at most 4.8 % off.
-    whole = scraper.value("query_seconds_sum", **APP)
-    assert longest == pytest.approx(whole, rel=0.05), (longest, whole)
-    wait_until(lambda: p99() is None, "a period without queries")
+    with traffic(pooler):
+        values = wait_until(lambda: len(v := told()) == len(names) and v, "all percentiles")
+    # A bucket's value is at most 4.8 % off.
+    assert min(values) >= 0.19 and values[:3] == sorted(values[:3]), values
+    wait_until(lambda: told() == [], "a period without queries")
 
 
 def test_show_latencies(make_pooler):
     pooler = make_pooler(stats_period=1)
-    pooler.connect().execute("select pg_sleep(0.2)")
 
     def shown():
         rows = [row for row in pooler.show("latencies") if row["user"] == "alice"]
-        return rows and rows[0]["query_p95"] and rows[0]
+        return rows and None not in rows[0].values() and rows[0]
 
-    row = wait_until(shown, "a row with percentiles")
+    with traffic(pooler):
+        row = wait_until(shown, "a row with percentiles")
     assert list(row) == [
         "database",
         "user",
         *(f"{what}_p{p}" for what in ("wait", "query", "xact") for p in (50, 95, 99)),
     ]
     assert row["query_p50"] >= 190000 and row["xact_p99"] >= 190000
-    assert row["wait_p50"] < 190000
 
 
 def test_errors_by_class(make_pooler):
@@ -245,15 +264,12 @@ def test_format(make_pooler, openmetrics):
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_format_as_prometheus_reads_it(make_pooler, openmetrics):
-    client = pytest.importorskip("prometheus_client")
-    import prometheus_client.openmetrics.parser  # noqa: F401
-    import prometheus_client.parser  # noqa: F401
-
+    kind = "prometheus_client.openmetrics.parser" if openmetrics else "prometheus_client.parser"
+    parser = pytest.importorskip(kind)
     pooler = make_pooler()
     scraper = scraped(pooler)
     pooler.connect().execute("select 1")
     _, _, text = scraper.ask("/metrics", Accept=OPENMETRICS if openmetrics else "*/*")
-    parser = client.openmetrics.parser if openmetrics else client.parser
     theirs = {family.name for family in parser.text_string_to_metric_families(text)}
     ours = {name if openmetrics else name.removesuffix("_total") for name in read(text, openmetrics)}
     assert theirs == ours
