@@ -25,6 +25,7 @@
 #include "core/encryption.h"
 #include "core/forget.h"
 #include "core/gather.h"
+#include "core/home.h"
 #include "core/logging.h"
 #include "core/moved.h"
 #include "core/operate.h"
@@ -163,6 +164,7 @@ adopted(struct gather *g)
 	descriptors_raise(r->conf, r->n_shards);
 	listen_defer_accept(r->conf->tcp_defer_accept);
 	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
+	home_adopt(r->conf);
 	scrape_reload();
 	conf_restart_needed(old, r->conf, report_restart, NULL);
 	conf_free((struct conf *) old);
@@ -316,6 +318,7 @@ housekeep_start(struct registry *r)
 		ev_signal_start(ev, &hk.signals[i]);
 	}
 	operate_start(r);
+	home_start(r);
 	period_start(r);
 	r->take_order = order_arrived;
 	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/gather.h"
+#include "core/home.h"
 #include "core/past.h"
 #include "core/registry.h"
 
@@ -63,6 +64,7 @@ period_done(struct gather *g)
 				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
 				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
 				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
+	home_period();
 }
 
 static void

@@ -122,7 +122,11 @@ ask_numbers(void)
 static void
 fetched(void *arg, int status, const char *body, size_t n)
 {
-	answer_asker(arg, status, body, n);
+	struct asker *a = arg;
+
+	if (status != 200)
+		http_retry_after(a->request, home_retry_after_s());
+	answer_asker(a, status, body, n);
 }
 
 /* ---- who asks for what ---- */

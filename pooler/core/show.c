@@ -19,6 +19,7 @@
 #include "core/registry.h"
 #include "core/rows.h"
 #include "core/session.h"
+#include "core/show_home.h"
 #include "core/show_hosts.h"
 #include "core/show_mem.h"
 #include "core/show_numbers.h"

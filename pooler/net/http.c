@@ -66,6 +66,7 @@ struct http_request
 	bool was_asked;
 	bool suspended;
 	bool answered;
+	char retry_after[12]; /* seconds; "": nothing is said of it */
 };
 
 static void turn(struct http *h);
@@ -288,6 +289,12 @@ http_header(const struct http_request *q, const char *name)
 }
 
 void
+http_retry_after(struct http_request *q, int seconds)
+{
+	snprintf(q->retry_after, sizeof(q->retry_after), "%d", seconds);
+}
+
+void
 http_answer(struct http_request **request, int status, const char *type, const void *body, size_t n)
 {
 	struct http_request *q = *request;
@@ -308,6 +315,8 @@ http_answer(struct http_request **request, int status, const char *type, const v
 		MHD_add_response_header(q->response, "Cache-Control", "no-store");
 		if (status == 405)
 			MHD_add_response_header(q->response, "Allow", "GET, HEAD");
+		if (q->retry_after[0] != '\0')
+			MHD_add_response_header(q->response, "Retry-After", q->retry_after);
 	}
 	if (q->suspended)
 	{

@@ -44,6 +44,9 @@ void http_close(struct http **h);
 /* A header of the request, valid until it is answered; NULL: it has none. */
 const char *http_header(const struct http_request *q, const char *name);
 
+/* The answer will be a refusal, and worth another try after so long. */
+void http_retry_after(struct http_request *q, int seconds);
+
 /* Once for each request, which is dead afterwards. The body is copied. */
 void http_answer(struct http_request **q, int status, const char *type, const void *body, size_t n);
 

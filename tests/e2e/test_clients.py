@@ -281,6 +281,19 @@ def test_prometheus_scrapes(make_pooler):
 
 
 @LONG
+def test_prometheus_scrapes_the_database(writer):
+    """The extension's numbers, by way of the pooler."""
+    prometheus_program("prometheus")
+    pooler = writer()
+    scraper = scraped(pooler)
+    with prometheus(scraper, pooler.account, pooler.folder / "prometheus") as ask:
+        wait_until(
+            lambda: [v for _, v in ask("up{job='database'}")] == [1.0], "a scrape of the database"
+        )
+        assert ask("perfkit_log_pending{database='home'}")
+
+
+@LONG
 def test_promtool(make_pooler):
     """Of the text format; OpenMetrics is none that it knows."""
     promtool = prometheus_program("promtool")
