@@ -1586,6 +1586,74 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalo
 COMMENT ON FUNCTION perfkit.log_metric(text, double precision, jsonb, boolean) IS
 	'adds an application''s own measurement to performance_log, as part of the transaction or, async, whatever becomes of that';
 
+-- Who has written last, so that a batch that is sent twice is stored once.
+CREATE TABLE perfkit.pooler (
+	run uuid PRIMARY KEY,
+	name text NOT NULL,
+	batch bigint NOT NULL,
+	logged_at timestamptz NOT NULL
+);
+COMMENT ON TABLE perfkit.pooler IS 'poolers that write into performance_log, a row from the start of one to its end; gone after a week of silence';
+COMMENT ON COLUMN perfkit.pooler.run IS 'which start of it';
+COMMENT ON COLUMN perfkit.pooler.name IS 'label pooler of its rows';
+COMMENT ON COLUMN perfkit.pooler.batch IS 'number of the last batch';
+COMMENT ON COLUMN perfkit.pooler.logged_at IS 'when that was measured';
+GRANT SELECT ON perfkit.pooler TO pg_read_all_stats;
+
+CREATE FUNCTION perfkit._room_for_metrics(logged_at timestamptz) RETURNS boolean
+AS 'MODULE_PATHNAME', 'perfkit_room_for_metrics'
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT;
+COMMENT ON FUNCTION perfkit._room_for_metrics(timestamptz) IS
+	'whether performance_log has, or has got now, a partition for it: not beyond perfkit.performance_retention';
+REVOKE ALL ON FUNCTION perfkit._room_for_metrics(timestamptz) FROM PUBLIC;
+
+-- The age and not the time, since the clock of the pooler's machine may be wrong. Batches of a run come in order; one
+-- that comes again while its first try is still under way waits for that one, at its row. Names of databases and users are
+-- what clients make them: rows whose labels are too long for the table are left out, not the batch.
+CREATE FUNCTION perfkit.log_pooler(run uuid, batch bigint, pooler text, age_seconds double precision, readings jsonb)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	at timestamptz;
+	stored bigint;
+BEGIN
+	IF log_pooler.run IS NULL OR log_pooler.batch IS NULL OR log_pooler.pooler IS NULL OR readings IS NULL
+		OR log_pooler.age_seconds IS NULL OR log_pooler.age_seconds NOT BETWEEN 0 AND 1e9 OR jsonb_typeof(readings) <> 'array' THEN
+		RAISE EXCEPTION 'invalid batch of a pooler' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	IF EXISTS (SELECT FROM jsonb_array_elements(readings) r(reading)
+		WHERE (jsonb_typeof(r.reading) = 'array' AND jsonb_typeof(r.reading -> 0) = 'string' AND jsonb_typeof(r.reading -> 1) = 'object'
+			AND jsonb_typeof(r.reading -> 2) = 'number' AND r.reading ->> 0 ~ '^[a-z][a-z0-9_]{0,127}$' AND NOT jsonb_path_exists(r.reading -> 1,
+				'$.* ? (@.type() == "object" || @.type() == "array" || @.type() == "null")')) IS NOT TRUE) THEN
+		RAISE EXCEPTION 'invalid reading of a pooler' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	at := clock_timestamp() - make_interval(secs => log_pooler.age_seconds);
+	INSERT INTO perfkit.pooler AS p (run, name, batch, logged_at)
+	VALUES (log_pooler.run, log_pooler.pooler, log_pooler.batch, at)
+	ON CONFLICT (run) DO UPDATE SET name = excluded.name, batch = excluded.batch, logged_at = excluded.logged_at
+	WHERE p.batch < excluded.batch;
+	IF NOT FOUND THEN
+		RETURN NULL;
+	END IF;
+	DELETE FROM perfkit.pooler p WHERE p.logged_at < now() - interval '7 days' AND p.run <> log_pooler.run;
+	IF NOT perfkit._room_for_metrics(at) THEN
+		RETURN 0;
+	END IF;
+	INSERT INTO perfkit.performance_log (logged_at, source, metric, labels, value)
+	SELECT at, 'pooler', r.reading ->> 0, l.labels, (r.reading ->> 2)::double precision
+	FROM jsonb_array_elements(readings) r(reading)
+	CROSS JOIN LATERAL (SELECT (r.reading -> 1) || jsonb_build_object('pooler', log_pooler.pooler) AS labels) l
+	WHERE pg_column_size(l.labels) <= 1600;
+	GET DIAGNOSTICS stored = ROW_COUNT;
+	RETURN stored;
+END $$;
+COMMENT ON FUNCTION perfkit.log_pooler(uuid, bigint, text, double precision, jsonb) IS
+	'adds the numbers of a pooler, measured so long ago, to performance_log; returns how many are stored, NULL: this batch was there';
+REVOKE ALL ON FUNCTION perfkit.log_pooler(uuid, bigint, text, double precision, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION perfkit.log_pooler(uuid, bigint, text, double precision, jsonb) TO pg_monitor;
+
 CREATE FUNCTION perfkit._host(OUT cpu_seconds double precision, OUT cpu_idle_seconds double precision,
 	OUT load1 double precision, OUT memory_bytes double precision, OUT memory_available_bytes double precision,
 	OUT memory_ratio double precision, OUT disk_bytes double precision, OUT disk_free_bytes double precision,

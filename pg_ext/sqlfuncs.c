@@ -34,6 +34,7 @@
 
 PG_FUNCTION_INFO_V1(perfkit_status);
 PG_FUNCTION_INFO_V1(perfkit_log_metric);
+PG_FUNCTION_INFO_V1(perfkit_room_for_metrics);
 
 
 /* One row of the status view. */
@@ -308,4 +309,21 @@ perfkit_log_metric(PG_FUNCTION_ARGS)
 	else
 		insert_metric(now, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
 	PG_RETURN_VOID();
+}
+
+
+/* perfkit._room_for_metrics(logged_at): for log_pooler(), whose rows may have waited for days. */
+Datum
+perfkit_room_for_metrics(PG_FUNCTION_ARGS)
+{
+	TimestampTz logged_at = PG_GETARG_TIMESTAMPTZ(0);
+	TimestampTz oldest = GetCurrentTimestamp() - perfkit_performance_retention * USECS_PER_MINUTE;
+
+	perfkit_shmem_require();
+	if (perfkit_performance_retention > 0 && logged_at < oldest)
+		PG_RETURN_BOOL(false);
+	SPI_connect();
+	perfkit_partition_for_metric(logged_at);
+	SPI_finish();
+	PG_RETURN_BOOL(true);
 }

@@ -260,7 +260,13 @@ suite_newer()
 # clients: all real clients, also those that take long to build
 suite_clients()
 {
-    PERFKIT_CLIENTS=all PERFKIT_TEST_PATIENCE=5 run_pytest "$SRC/tests/e2e/test_clients.py"
+    local unpacked=$BASE/check/prometheus
+    if [ -d "$RUN_DIR/prometheus/usr" ]; then # what setup.sh has unpacked, where SERVER_USER can reach it
+        rm -rf "$unpacked"
+        cp -R "$RUN_DIR/prometheus" "$unpacked"
+        chown -R "$SERVER_USER" "$unpacked"
+    fi
+    PERFKIT_PROMETHEUS=$unpacked/usr/bin PERFKIT_CLIENTS=all PERFKIT_TEST_PATIENCE=5 run_pytest "$SRC/tests/e2e/test_clients.py"
 }
 
 # pool_stress: the pool alone, four loops at once; for the ThreadSanitizer build

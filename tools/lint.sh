@@ -21,8 +21,8 @@ c_files()
 pooler_cflags()
 {
     local library
-    printf -- '-std=gnu11 -D_GNU_SOURCE -Ipooler -Itests/unit -Ipg_ext'
-    for library in openssl libpq libcares libidn; do
+    printf -- '-std=gnu11 -D_GNU_SOURCE -I. -Ipooler -Itests/unit -Ipg_ext'
+    for library in openssl libpq libcares libidn libmicrohttpd; do
         printf ' %s' "$(pkg-config --cflags "$library" 2> /dev/null)"
     done
 }
@@ -102,7 +102,7 @@ check_shell()
 
 check_python()
 {
-    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tests/clients tools/pooler_docs.py tools/pooler_console.py
+    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tests/clients tools/pooler_docs.py tools/pooler_console.py tools/pooler_metrics.py
 }
 
 check_meta()
@@ -125,6 +125,7 @@ check_docs()
     local code=0
     /usr/bin/python3 tools/pooler_docs.py --check || code=1
     /usr/bin/python3 tools/pooler_console.py --check || code=1
+    /usr/bin/python3 tools/pooler_metrics.py --check || code=1
     return "$code"
 }
 

@@ -102,6 +102,7 @@ need_for_build()
     need libpq-dev
     need libc-ares-dev
     need libidn-dev
+    need libmicrohttpd-dev
     need uthash-dev
     need_postgresql
 }
@@ -123,6 +124,7 @@ need_for_check()
     need python3-pytest-xdist
     need python3-psycopg
     need python3-croniter
+    wish python3-prometheus-client
     wish node-pg
     wish_extension hypopg
 }
@@ -246,12 +248,28 @@ install_wishes()
     done
 }
 
+# unpack_prometheus: its programs for make check-long, in run/prometheus: the package itself would start a server
+unpack_prometheus()
+{
+    local dir=$RUN_DIR/prometheus work
+    [ ! -x "$dir/usr/bin/prometheus" ] && ! have prometheus || return 0
+    work=$(mktemp -d)
+    say "unpacking prometheus"
+    if ! (cd "$work" && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb unpacked) >> "$LOG" 2>&1; then
+        say "prometheus cannot be had here: its test is left out"
+    else
+        mkdir -p "$dir"
+        cp -R "$work/unpacked/." "$dir/"
+    fi
+    rm -rf "$work"
+}
+
 # -- main ------------------------------------------------------------------------------------------
 
 [ $# -gt 0 ] || set -- build
 have dpkg-query apt-get || {
     say "this is neither Debian nor Ubuntu, so nothing is installed; needed are a C compiler, make, pkg-config," \
-        "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, libidn, uthash and, for the tests," \
+        "PostgreSQL $OLDEST_POSTGRESQL+ with headers, libev, OpenSSL 3, libpq, c-ares, libidn, libmicrohttpd, uthash and, for the tests," \
         "cmocka, IPC::Run, pytest with xdist, psycopg 3 and croniter"
     exit 0
 }
@@ -289,4 +307,7 @@ if [ ${#MISSING[@]} -gt 0 ]; then
         die "PostgreSQL was installed, but no pg_config of $OLDEST_POSTGRESQL or newer is there (log: $LOG)"
 fi
 [ ${#WISHED[@]} = 0 ] || install_wishes
+case " $* " in
+    *" clients "*) unpack_prometheus ;;
+esac
 : > "$LOG"

@@ -4,6 +4,8 @@
 #include "conf/check.h"
 
 #include "conf/conf.h"
+#include "conf/dsn.h"
+#include "conf/endpoint.h"
 #include "conf/ini.h"
 #include "conf/option.h"
 
@@ -136,6 +138,41 @@ check_logins(const struct conf *c, const struct ini_place *places,
 	return true;
 }
 
+static bool
+check_prometheus(const struct conf *c, const struct ini_place *places, struct conf_error *err)
+{
+	struct ini_place place =
+		place_or_file(c, &places[option_find(option_table, option_count, "prometheus_listen")]);
+	char address[ENDPOINT_ADDRESS_MAX];
+	int port;
+
+	if (*c->prometheus_listen == '\0' || endpoint_split(c->prometheus_listen, address, &port))
+		return true;
+	return ini_fail(
+		err, &place,
+		"bad value \"%.100s\" for \"prometheus_listen\"; allowed are port, address:port "
+		"and [IPv6 address]:port",
+		c->prometheus_listen);
+}
+
+/* Its text is never told: there may be a password in it. */
+static bool
+check_dsn(const struct conf *c, const struct ini_place *places, struct conf_error *err)
+{
+	struct ini_place place =
+		place_or_file(c, &places[option_find(option_table, option_count, "perfkit_dsn")]);
+	const char *why;
+	struct dsn *dsn;
+
+	if (c->perfkit_dsn == NULL || *c->perfkit_dsn == '\0')
+		return true;
+	dsn = dsn_parse(c->perfkit_dsn, &why);
+	if (dsn == NULL)
+		return ini_fail(err, &place, "perfkit_dsn %s", why);
+	dsn_free(dsn);
+	return true;
+}
+
 bool
 check_options(const struct conf *c, const struct ini_place *places,
 			  void (*warn)(void *arg, const char *text), void *arg, struct conf_error *err)
@@ -158,5 +195,6 @@ check_options(const struct conf *c, const struct ini_place *places,
 		ini_say(text, sizeof text, &places[i], "%s has no effect yet", o->key);
 		warn(arg, text);
 	}
-	return check_logins(c, places, warn, arg, err);
+	return check_prometheus(c, places, err) && check_dsn(c, places, err) &&
+		   check_logins(c, places, warn, arg, err);
 }

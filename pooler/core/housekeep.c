@@ -25,12 +25,14 @@
 #include "core/encryption.h"
 #include "core/forget.h"
 #include "core/gather.h"
+#include "core/home.h"
 #include "core/logging.h"
 #include "core/moved.h"
 #include "core/operate.h"
 #include "core/order.h"
 #include "core/period.h"
 #include "core/registry.h"
+#include "core/scrape.h"
 #include "core/userwatch.h"
 #include "net/systemd.h"
 #include "net/dns.h"
@@ -169,6 +171,8 @@ adopted(struct gather *g)
 	descriptors_raise(r->conf, r->n_shards);
 	listen_defer_accept(r->conf->tcp_defer_accept);
 	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
+	home_adopt(r->conf);
+	scrape_reload();
 	conf_free((struct conf *) old);
 	if (old_encryption != r->encryption)
 		encryption_free(old_encryption);
@@ -323,12 +327,14 @@ housekeep_start(struct registry *r)
 		ev_signal_start(ev, &hk.signals[i]);
 	}
 	operate_start(r);
+	home_start(r);
 	period_start(r);
 	r->take_order = order_arrived;
 	dns_limits(r->conf->dns_max_ttl_us, r->conf->dns_nxdomain_ttl_us);
 	moved_start(r);
 	userwatch_start(ev, r->conf->auth_file, reload_users);
 	forget_start(r);
+	scrape_start(r);
 	operate_trim(); /* min_pool_size */
 }
 
@@ -340,6 +346,7 @@ housekeep_stop(void)
 	for (size_t i = 0; i < sizeof(hk.signals) / sizeof(hk.signals[0]); i++)
 		ev_signal_stop(ev, &hk.signals[i]);
 	period_stop();
+	scrape_stop();
 	forget_stop(hk.registry);
 	userwatch_stop();
 	operate_stop();

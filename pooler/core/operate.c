@@ -27,10 +27,12 @@
 #include "conf/conf.h"
 #include "core/admin.h"
 #include "core/gather.h"
+#include "core/home.h"
 #include "core/operate_work.h"
 #include "core/order.h"
 #include "core/registry.h"
 #include "core/retire.h"
+#include "core/scrape.h"
 #include "core/worker.h"
 #include "net/listen.h"
 #include "net/systemd.h"
@@ -170,6 +172,8 @@ stop_now(void)
 	systemd_stopping();
 	log_info("shutting down");
 	listen_close();
+	home_stop();
+	scrape_stop();
 	ev_timer_stop(op.registry->main_loop.ev, &op.watch);
 	worker_stop_all(op.registry, stopped);
 }
@@ -460,6 +464,7 @@ operate_shutdown(enum operate_shutdown how)
 			 how == OPERATE_WAIT_FOR_SERVERS ? "no server is in use" : "the last client has left");
 	if (how == OPERATE_WAIT_FOR_SERVERS)
 		pause_pools("");
+	home_retire();
 	keep_watching();
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/gather.h"
+#include "core/home.h"
 #include "core/past.h"
 #include "core/registry.h"
 
@@ -15,6 +16,7 @@ static struct
 	struct registry *registry;
 	ev_timer timer;
 	uint64_t started_us;
+	bool ending; /* the loops are at it */
 } period;
 
 static void
@@ -31,7 +33,12 @@ static void
 period_work(struct gather_part *part)
 {
 	registry_foreach_pool(e, part->shard->registry)
+	{
 		end_one(&e->local[part->shard->loop.index].stats, part->count);
+		meter_end_period(&e->local[part->shard->loop.index].meter);
+	}
+	stats_end_period(part->shard->no_pool);
+	meter_end_period(&part->shard->no_pool_meter);
 	for (struct past *p = part->shard->past; p != NULL; p = p->hh.next)
 		end_one(&p->kept, part->count);
 }
@@ -48,11 +55,16 @@ period_done(struct gather *g)
 			sum[k] += g->parts[i].count[k];
 	atomic_store(&period.registry->stats_period_us, length);
 	period.started_us = now;
+	period.ending = false;
+	/* A pool that was dropped meanwhile has left its times to registry_free_left(). */
+	registry_foreach_pool(e, g->registry)
+		meter_take_ended(&e->local[0].meter, sizeof(e->local[0]), g->n, &e->latest);
 	if (period.registry->conf->log_stats && length > 0)
 		log_info("stats: %.0f xacts/s, %.0f queries/s, query %.0f us, wait %.0f us on average",
 				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
 				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
 				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
+	home_period();
 }
 
 static void
@@ -61,7 +73,10 @@ stats_event(struct ev_loop *ev, ev_timer *w, int revents)
 	double length = (double) period.registry->conf->stats_period_us / 1e6;
 
 	(void) revents;
-	gather_start(period.registry, &period.registry->main_loop, period_work, period_done, NULL);
+	/* A loop that has been busy for longer than a period gets a longer one. */
+	if (!period.ending)
+		gather_start(period.registry, &period.registry->main_loop, period_work, period_done, NULL);
+	period.ending = true;
 	ev_timer_set(w, length, 0.);
 	ev_timer_start(ev, w);
 }

@@ -347,6 +347,7 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	{
 		p->backoff_until_us = 0;
 		p->backoff_us = 0;
+		p->counts.away = false;
 	}
 	m->home = loop;
 	if (p->counts.paused || m->generation != p->generation || p->counts.total > pool_most(p) ||

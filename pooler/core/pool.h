@@ -115,6 +115,8 @@ struct pool_counts
 	uint64_t oldest_wait_us; /* since when the oldest waiter waits, or 0 */
 	int64_t stale;           /* of total, without LOGIN: made before the last pool_retire() */
 	bool paused;
+	bool away;                 /* no login has got through to a server since one failed to */
+	uint64_t backoff_until_us; /* until then no other is tried; 0: no back-off */
 };
 
 struct pool
@@ -140,6 +142,7 @@ struct pool
 	struct quota *blocked_by;  /* lock; the quota without room for a server that is wanted */
 	struct quota_seat seat[QUOTA_KINDS];
 	bool resuming;            /* lock; paused until the last idle server is closed */
+	bool refused;             /* lock; the login that fails next failed because a server said so */
 	char refusal_sqlstate[6]; /* lock; of the last refused login */
 	char refusal[POOL_ERROR_MAX];
 	_Atomic int64_t held; /* members that are not freed, and logins reserved: who may still call */

@@ -272,6 +272,8 @@ pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 	if (p->backoff_us > most)
 		p->backoff_us = most;
 	p->backoff_until_us = now_us + p->backoff_us;
+	p->counts.away = !p->refused;
+	p->refused = false;
 	pool_want_server(p, now_us, todo);
 	give_place(p, QUOTA_LOGINS, todo);
 	pool_give_places(p, todo);
@@ -284,6 +286,7 @@ pool_login_refused(struct pool *p, const char *sqlstate, const char *text)
 	lock_acquire(&p->lock);
 	str_copy(p->refusal_sqlstate, sizeof(p->refusal_sqlstate), sqlstate);
 	str_copy(p->refusal, sizeof(p->refusal), text);
+	p->refused = true;
 	pool_unlock(p);
 }
 

@@ -155,6 +155,7 @@ pool_counts(struct pool *p, struct pool_counts *out)
 
 	lock_acquire(&p->lock);
 	*out = p->counts;
+	out->backoff_until_us = p->backoff_until_us;
 	n = list_first(&p->waiters);
 	out->oldest_wait_us = n == NULL ? 0 : list_entry(n, struct pool_waiter, node)->since_us;
 	pool_unlock(p);

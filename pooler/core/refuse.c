@@ -35,6 +35,7 @@ refuse_request(struct session *s, const struct pgmsg *m, const struct pgw_error 
 
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_error(&w, e);
+	meter_error(s->relay.meter, e->sqlstate);
 	take_note(s, m->type);
 	return say(s, &w);
 }

@@ -173,6 +173,7 @@ registry_init(struct registry *r, int n_shards, const struct conf *conf)
 			return false;
 		s->registry = r;
 		s->conf = conf;
+		s->no_pool = stats_kept_new();
 		list_init(&s->sessions);
 		list_init(&s->walks);
 		list_init(&s->servers);
@@ -191,12 +192,16 @@ registry_fini(struct registry *r)
 	struct pool_entry *e;
 
 	for (int i = 0; i < r->n_shards; i++)
+	{
 		loop_fini(&r->shards[i].loop);
-	free(r->shards);
+		meter_fini(&r->shards[i].no_pool_meter);
+		free(r->shards[i].no_pool);
+	}
 	HASH_CLEAR(hh, r->by_name);
 	while ((e = atomic_load(&r->pools)) != NULL)
 		registry_drop(r, e);
 	registry_free_left(r);
+	free(r->shards);
 	forget_paused(r, "");
 	while (r->disabled != NULL)
 		unmark(&r->disabled, r->disabled->name);

@@ -25,6 +25,7 @@
 #include "conf/conf.h"
 #include "core/client_limits.h"
 #include "core/credentials.h"
+#include "core/meter.h"
 #include "core/pool.h"
 #include "core/rates.h"
 #include "core/stats.h"
@@ -52,6 +53,9 @@ struct shard
 	struct slot *by_key;                 /* sessions by pid and secret of their cancel key */
 	struct client_limits *client_limits; /* of those who have sessions here */
 	struct past *past;                   /* counters of pools that are gone, by database */
+	struct stats_kept *no_pool;          /* of sessions that have none: they log in, or are on the
+										  * console; owned */
+	struct meter no_pool_meter;          /* likewise */
 	uint32_t conf_serial;                /* counts the snapshots */
 	uint32_t next_serial;
 	_Atomic int n_sessions;  /* and those on their way here: core/porter */
@@ -115,6 +119,7 @@ struct pool_local
 	ev_timer reserve;          /* the oldest waiter may have a server of the reserve */
 	ev_timer refill;           /* there may be a place for what min_pool_size keeps */
 	struct stats_kept stats;   /* this loop's counters (P10) */
+	struct meter meter;        /* likewise */
 } __attribute__((aligned(STATS_ALIGN)));
 
 struct pool_entry
@@ -136,6 +141,7 @@ struct pool_entry
 	uint64_t idle_since_us;     /* core/forget; 0: in use when it was looked at last */
 	uint64_t idle_uses;         /* core/forget: `uses` then */
 	_Atomic uint32_t host_turn; /* core/hosts: where its list of hosts stands */
+	struct meter_latest latest; /* percentiles of the last stats period */
 };
 
 bool registry_init(struct registry *r, int n_shards, const struct conf *conf);

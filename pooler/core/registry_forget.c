@@ -75,6 +75,8 @@ registry_free_left(struct registry *r)
 		welcome_box_fini(&e->welcome);
 		pool_fini(&e->pool);
 		credentials_fini(&e->credentials);
+		for (int i = 0; i < r->n_shards; i++)
+			meter_fini(&e->local[i].meter);
 		free(e->local);
 		free(e->name);
 		free(e);

@@ -20,6 +20,7 @@
 #include "core/sticky.h"
 
 struct conn;
+struct meter;
 struct params;
 struct pgw_error;
 struct server;
@@ -33,6 +34,7 @@ struct relay
 	struct server *server;  /* NULL: none */
 	struct params *params;  /* of the session: follow ParameterStatus */
 	struct stats *stats;    /* of the pool on this loop */
+	struct meter *meter;    /* likewise */
 	uint64_t xact_us;       /* since when a transaction is under way; 0: none is */
 	uint64_t request_us;    /* since when a request is outstanding; 0: none is */
 	uint32_t client_left;   /* bytes of the client's message under way that are still to come */

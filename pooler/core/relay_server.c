@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "core/meter.h"
 #include "core/overlong.h"
 #include "core/params.h"
 #include "core/relay.h"
@@ -39,11 +40,18 @@ static void
 count(struct relay *r, const struct tx_reply *reply)
 {
 	uint64_t now = clock_turn_us();
+	uint64_t took = 0;
+	int bucket = 0;
 
 	r->stats->query_count++;
 	r->n_queries++;
 	if (r->request_us != 0)
-		r->stats->query_time += now - r->request_us;
+	{
+		took = now - r->request_us;
+		bucket = meter_bucket(took);
+		r->stats->query_time += took;
+		meter_count(r->meter, METER_QUERY, bucket);
+	}
 	r->request_us = txstate_quiet(&r->server->tx) ? 0 : now;
 	r->cancel_sent = false;
 	r->cancelled = NULL;
@@ -51,7 +59,13 @@ count(struct relay *r, const struct tx_reply *reply)
 		return;
 	r->stats->xact_count++;
 	if (r->xact_us != 0)
-		r->stats->xact_time += now - r->xact_us;
+	{
+		uint64_t xact = now - r->xact_us;
+
+		/* Most transactions are one query. */
+		r->stats->xact_time += xact;
+		meter_count(r->meter, METER_XACT, xact == took ? bucket : meter_bucket(xact));
+	}
 	r->xact_us = r->request_us;
 }
 
@@ -125,10 +139,22 @@ heard(struct relay *r, const struct pgmsg *m, const struct tx_reply *reply, bool
 		count(r, reply);
 }
 
+/* The client is sent this error, of which n bytes are there: of a very long one the beginning,
+ * where its SQLSTATE stands. */
+static void
+count_error(struct relay *r, const uint8_t *p, size_t n)
+{
+	struct pgerror e;
+
+	pgmsg_error_fields(p + PGMSG_HEADER, n - PGMSG_HEADER, &e);
+	meter_error(r->meter, e.sqlstate);
+}
+
 /* An ErrorResponse, which may have to be told in other words. Apart from the others, since they are
  * what happens all the time. */
 static __attribute__((noinline)) enum relay_end
-error_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const uint8_t **start)
+error_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t n,
+			  const uint8_t **start)
 {
 	struct server *s = r->server;
 	struct tx_reply reply;
@@ -148,6 +174,11 @@ error_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const ui
 			 relay_replace_refused(r, m, &reply, &renamed) ||
 			 (!hidden && replace_cancel(r, m, &renamed));
 	s->left_swallow = hidden || rename;
+	if (!hidden)
+		count_error(r, rename ? renamed.mem : p,
+					rename         ? renamed.len
+					: n < m->total ? n
+								   : m->total);
 	if (s->left_swallow)
 		relay_pass_on(r, start, p);
 	if (rename)
@@ -162,18 +193,19 @@ error_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const ui
 }
 
 /*
- * One message whose header stands at p; hidden ones are cut out of what goes to the client, which
- * begins at *start.
+ * One message whose header stands at p, n bytes are there; hidden ones are cut out of what goes to
+ * the client, which begins at *start.
  */
 static enum relay_end
-server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, const uint8_t **start)
+server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t n,
+			   const uint8_t **start)
 {
 	struct server *s = r->server;
 	struct tx_reply reply;
 	bool hidden;
 
 	if (m->type == 'E')
-		return error_message(r, m, p, start);
+		return error_message(r, m, p, n, start);
 	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, &reply) != TX_OK)
 		return RELAY_SERVER_BAD;
 	if (m->type == 'S' && !parameter(r, m))
@@ -243,7 +275,7 @@ frame_server(struct relay *r, const uint8_t *p, size_t n, const uint8_t **start,
 			return RELAY_SERVER_BAD;
 		if (!m.whole && must_be_whole(r, &m))
 			return m.total <= SERVER_MESSAGE_MAX ? RELAY_GO_ON : RELAY_SERVER_BAD;
-		end = server_message(r, &m, p + *used, start);
+		end = server_message(r, &m, p + *used, n - *used, start);
 		if (end != RELAY_GO_ON)
 			return end;
 		/* Rows change nothing, so those behind the first need no more than their lengths. */

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 
-#define ROWS_MAX_COLUMNS 40
+#define ROWS_MAX_COLUMNS 64
 #define ROWS_TEXT_MAX 8192 /* bytes of one row's values */
 
 /* How a client wants its columns, as in Bind: none: text; one: all like it; else one for each. */

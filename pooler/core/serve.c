@@ -44,8 +44,9 @@ static void client_event(struct conn *c, int revents);
 static void post_grant(struct pool_waiter *w);
 static void go_on_with_saved(struct session *s);
 
+/* waited_us: for it. */
 static void
-attach(struct session *s, struct server *server)
+attach(struct session *s, struct server *server, uint64_t waited_us)
 {
 	s->relay.server = server;
 	s->relay.request_us = s->relay.xact_us = 0;
@@ -54,6 +55,8 @@ attach(struct session *s, struct server *server)
 	s->relay.max_statement = s->limits->now.max_statement_length;
 	s->relay.no_simple = s->shard->conf->disable_pqexec;
 	s->relay.stats->server_assignment_count++;
+	s->relay.stats->wait_time += waited_us;
+	meter_time(s->relay.meter, METER_WAIT, waited_us);
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
 	session_trace(s, "has");
@@ -236,7 +239,7 @@ checked(void *arg, bool alive)
 		go_on_with_saved(s);
 		return;
 	}
-	attach(s, server);
+	attach(s, server, 0);
 	conn_read_start(&s->conn);
 	if (conn_saved(&s->conn, &p, &n))
 		begin(s, p, n);
@@ -275,7 +278,7 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 		}
 		if (server != NULL)
 		{
-			attach(s, server);
+			attach(s, server, 0);
 			begin(s, p, n);
 			return;
 		}
@@ -362,7 +365,7 @@ greet(struct session *s, const struct buf *own)
 	session_set_state(s, SESSION_IDLE);
 	conn_hold(&s->conn, s->shard->suspended);
 	if (own != NULL)
-		attach(s, s->relay.server);
+		attach(s, s->relay.server, 0);
 	session_watch_time(s, clock_turn_us());
 	go_on_with_saved(s);
 }
@@ -490,8 +493,7 @@ granted(struct mail *mail)
 	}
 	else if (state == WAITER_GRANTED)
 	{
-		s->relay.stats->wait_time += now - s->waiter.since_us;
-		attach(s, server_of(m));
+		attach(s, server_of(m), now - s->waiter.since_us);
 		conn_read_start(&s->conn);
 		if (conn_saved(&s->conn, &p, &n))
 			begin(s, p, n);

@@ -14,6 +14,7 @@ serve_join_pool(struct session *s, struct pool *pool)
 	s->pool = pool;
 	s->conf_serial = s->shard->conf_serial;
 	s->relay.stats = &registry_local(s->shard, pool)->stats.now;
+	s->relay.meter = &registry_local(s->shard, pool)->meter;
 	s->relay.rewrite.stats = s->relay.stats;
 	sticky_join(&s->relay.sticky, &pool->pins, s->relay.stats);
 	pool_session_count(pool, 1);

@@ -118,6 +118,7 @@ failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
 
 	if (refusal_sqlstate == NULL && pass_over(a, text))
 		return;
+	registry_local(shard, pool)->stats.now.server_login_failure_count++;
 	log_warning("s%llu %s/%s: server login failed: %s", (unsigned long long) a->id, pool->database,
 				pool->user, text);
 	if (a->own != NULL)
@@ -190,6 +191,7 @@ hand_over(struct attempt *a, struct server *s)
 	struct login *l = a->login;
 	char label[160];
 
+	registry_local(a->shard, a->pool)->stats.now.server_login_count++;
 	s->backend_pid = l->backend_pid;
 	s->key_len = l->key_len;
 	s->key = mem_alloc(l->key_len + 1);
@@ -352,7 +354,10 @@ timed_out(struct ev_loop *ev, ev_timer *w, int revents)
 	if (a->hosts.n == 0)
 		failed(a, "the database is not configured any more", "3D000");
 	else
+	{
+		registry_local(a->shard, a->pool)->stats.now.server_connect_timeout_count++;
 		failed(a, "server_connect_timeout", NULL);
+	}
 }
 
 /* The password to log in with: of the forced user, or the plain one of auth_file. */

@@ -274,6 +274,9 @@ session_end(struct session *s, const struct pgw_error *error, const char *log_re
 		log_warning("%s: pooler error: %s", session_label(s, label, sizeof(label)), error->message);
 	if (error != NULL)
 	{
+		meter_error(s->relay.meter, error->sqlstate);
+		if (s->state == SESSION_GREETING || s->state == SESSION_LOGIN_WAIT)
+			s->relay.stats->failed_login_count++;
 		pgw_init(&w, mem, sizeof(mem));
 		pgw_error(&w, error);
 		if (!w.overflow)
@@ -337,6 +340,7 @@ cancel_query(struct session *s)
 		.message = "canceling statement due to query_timeout",
 	};
 
+	s->relay.stats->query_timeout_count++;
 	s->relay.cancel_sent = true;
 	s->relay.cancelled = &text;
 	s->busy++;
@@ -365,36 +369,46 @@ notify_waiting(struct session *s)
 		session_end(s, NULL, "client connection lost while waiting");
 }
 
+/* The limit that `count` counts is over. */
+static void
+time_over(struct session *s, uint64_t *count, const char *sqlstate, const char *message)
+{
+	(*count)++;
+	session_fatal(s, sqlstate, message);
+}
+
 /* The deadline has passed; which one is told by the state. */
 static void
 expired(struct session *s)
 {
+	struct stats *stats = s->relay.stats;
 	uint64_t now = clock_now_us();
 
 	switch (s->state)
 	{
 		case SESSION_GREETING:
-			session_fatal(s, "08P01", "client_login_timeout");
+			time_over(s, &stats->client_login_timeout_count, "08P01", "client_login_timeout");
 			break;
 		case SESSION_LOGIN_WAIT:
 		case SESSION_WAITING:
 			if (s->state == SESSION_LOGIN_WAIT || s->notified ||
 				passed(s->waiter.since_us, limits(s)->query_wait_timeout_us, now))
-				session_fatal(s, "08P01", "query_wait_timeout");
+				time_over(s, &stats->query_wait_timeout_count, "08P01", "query_wait_timeout");
 			else
 				notify_waiting(s);
 			break;
 		case SESSION_IDLE:
-			session_fatal(s, "57P05", "client_idle_timeout");
+			time_over(s, &stats->client_idle_timeout_count, "57P05", "client_idle_timeout");
 			break;
 		case SESSION_ACTIVE:
 			if (s->relay.server->tx.status == 'I' && s->relay.request_us == 0)
-				session_fatal(s, "57P05", "client_idle_timeout");
+				time_over(s, &stats->client_idle_timeout_count, "57P05", "client_idle_timeout");
 			else if (s->relay.xact_us != 0 &&
 					 passed(s->relay.xact_us, limits(s)->transaction_timeout_us, now))
-				session_fatal(s, "25P04", "transaction timeout");
+				time_over(s, &stats->transaction_timeout_count, "25P04", "transaction timeout");
 			else if (s->relay.request_us == 0)
-				session_fatal(s, "25P03", "idle transaction timeout");
+				time_over(s, &stats->idle_transaction_timeout_count, "25P03",
+						  "idle transaction timeout");
 			else if (s->relay.cancel_sent)
 				session_fatal(s, "57014",
 							  "query_timeout: the server does not answer the cancel request");
@@ -472,6 +486,8 @@ session_new(struct shard *shard, int fd, const struct peer_addr *peer,
 	relay_init(&s->relay);
 	s->relay.client = &s->conn;
 	s->relay.params = &s->params;
+	s->relay.stats = &shard->no_pool->now;
+	s->relay.meter = &shard->no_pool_meter;
 	ev_timer_init(&s->timer, timer_event, 0., 0.);
 	s->timer.data = s;
 	list_append(&shard->sessions, &s->node);

@@ -3,10 +3,24 @@
  */
 #include "core/stats.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static const char *const names[] = {
 #define STAT(field, doc) #field,
 #include "core/stats.def"
 };
+
+struct stats_kept *
+stats_kept_new(void)
+{
+	struct stats_kept *k = aligned_alloc(STATS_ALIGN, sizeof(*k));
+
+	if (k == NULL)
+		abort();
+	memset(k, 0, sizeof(*k));
+	return k;
+}
 
 void
 stats_end_period(struct stats_kept *k)

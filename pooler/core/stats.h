@@ -30,6 +30,9 @@ struct stats_kept
 	struct stats last_period; /* what was added in it */
 };
 
+/* A set of its own, all 0, for free(). */
+struct stats_kept *stats_kept_new(void);
+
 /* A stats period has ended. */
 void stats_end_period(struct stats_kept *k);
 

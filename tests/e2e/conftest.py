@@ -29,7 +29,7 @@ from machine import reachable_folder, server_account  # noqa: E402
 from pooler import Pooler, pooler_binary  # noqa: E402
 from waiting import PATIENCE, wait_until  # noqa: E402
 
-pytest_plugins = ("papers",)
+pytest_plugins = ("papers", "home_cluster")
 
 # No test takes this long, in seconds, unless something hangs.
 TEST_SECONDS = int(90 * PATIENCE)

@@ -5,6 +5,7 @@ check-long too; a client that is not installed is skipped, and the reason says s
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import shutil
@@ -12,10 +13,14 @@ import struct
 import subprocess
 import sys
 import termios
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from machine import free_port
+from scraper import scraped
 from waiting import PATIENCE, wait_until
 
 CLIENTS = Path(__file__).resolve().parents[1] / "clients"
@@ -203,3 +208,103 @@ def test_pg_activity(pooler):
 def total_queries(pooler):
     (row,) = [row for row in pooler.show("stats_totals") if row["database"] == "bench"]
     return row["query_count"]
+
+
+# ---- Prometheus, of the HTTP port
+
+PROMETHEUS = """
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs:
+  - job_name: pooler
+    static_configs: [{targets: ["127.0.0.1:%(port)d"]}]
+  - job_name: database
+    metrics_path: /metrics/database
+    static_configs: [{targets: ["127.0.0.1:%(port)d"]}]
+"""
+
+
+def prometheus_program(name):
+    """Of the system, or unpacked by tools/setup.sh."""
+    found = shutil.which(name) or shutil.which(name, path=os.environ.get("PERFKIT_PROMETHEUS", "/"))
+    if found is None:
+        pytest.skip(f"not installed: {name}")
+    return found
+
+
+@contextlib.contextmanager
+def prometheus(scraper, account, folder):
+    """A server of Debian's that scrapes; yields a function that asks it for a value."""
+    folder.mkdir()
+    account.take(folder)
+    config = folder / "prometheus.yml"
+    config.write_text(PROMETHEUS % {"port": scraper.port})
+    port = free_port()
+    process = subprocess.Popen(
+        [prometheus_program("prometheus"), f"--config.file={config}", "--log.level=error",
+         f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"],
+        cwd=folder, stdin=subprocess.DEVNULL, **account.popen_arguments(),
+    )  # fmt: skip
+
+    def ask(query):
+        where = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+        with contextlib.suppress(OSError), urllib.request.urlopen(where, timeout=10) as answer:
+            found = json.load(answer)["data"]["result"]
+            return [(row["metric"], float(row["value"][1])) for row in found]
+        return []
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@LONG
+def test_prometheus_scrapes(make_pooler):
+    """It takes what it is given, with its own choice of format, and knows what was done."""
+    prometheus_program("prometheus")
+    pooler = make_pooler()
+    scraper = scraped(pooler)
+    client = pooler.connect()
+    for _ in range(7):
+        client.execute("select 1")
+    with prometheus(scraper, pooler.account, pooler.folder / "prometheus") as ask:
+        wait_until(
+            lambda: [v for _, v in ask("perfkit_pooler_queries_total{user='alice'}")] == [7.0],
+            "seven queries in Prometheus",
+        )
+        assert [v for _, v in ask("up{job='pooler'}")] == [1.0]
+        # Without perfkit_dsn there is no database to tell of, and that is a failed scrape.
+        assert wait_until(lambda: ask("up{job='database'}"), "a scrape")[0][1] == 0.0
+        wait = "histogram_quantile(1, perfkit_pooler_query_seconds_bucket{user='alice'})"
+        assert len(ask(wait)) == 1 and 0 < ask(wait)[0][1] < 60
+
+
+@LONG
+def test_prometheus_scrapes_the_database(writer):
+    """The extension's numbers, by way of the pooler."""
+    prometheus_program("prometheus")
+    pooler = writer()
+    scraper = scraped(pooler)
+    with prometheus(scraper, pooler.account, pooler.folder / "prometheus") as ask:
+        wait_until(
+            lambda: [v for _, v in ask("up{job='database'}")] == [1.0], "a scrape of the database"
+        )
+        assert ask("perfkit_log_pending{database='home'}")
+
+
+@LONG
+def test_promtool(make_pooler):
+    """Of the text format; OpenMetrics is none that it knows."""
+    promtool = prometheus_program("promtool")
+    pooler = make_pooler(stats_period=1)
+    scraper = scraped(pooler)
+    pooler.connect().execute("select pg_sleep(0.01)")
+    wait_until(
+        lambda: scraper.value("query_p95_seconds", database="app", user="alice"), "a percentile"
+    )
+    _, _, text = scraper.ask("/metrics")
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -95,7 +95,7 @@ use(const struct conf *c)
 		conf_limits(c, NULL, c->users[i].name, &limits);
 	}
 	conf_list_has(c->admin_users, "a");
-	conf_restart_needed(c, c, drop_key, NULL);
+	conf_keep_in_force(c, c, drop_key, NULL);
 }
 
 int

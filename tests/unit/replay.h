@@ -32,6 +32,7 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "core/meter.h"
 #include "core/params.h"
 #include "core/relay.h"
 #include "core/server.h"
@@ -66,6 +67,7 @@ struct replay
 	struct server servers[2];
 	struct params params[2];
 	struct stats stats;
+	struct meter meter;
 	struct conf_limits limits; /* of both */
 	_Atomic int64_t pins;
 	struct replay_peer peers[4]; /* a b 1 2 */
@@ -385,6 +387,7 @@ replay_init(struct replay *t, struct loop *loop, size_t max_statements)
 		t->relays[i].client = &t->clients[i];
 		t->relays[i].params = &t->params[i];
 		t->relays[i].stats = &t->stats;
+		t->relays[i].meter = &t->meter;
 		t->relays[i].rewrite.stats = &t->stats;
 		t->relays[i].rewrite.id = (uint64_t) i + 1;
 		t->relays[i].rewrite.max = max_statements;
@@ -412,6 +415,7 @@ replay_fini(struct replay *t)
 		buf_fini(&t->peers[i].arrived);
 		buf_fini(&t->peers[i].held);
 	}
+	meter_fini(&t->meter);
 	assert_int_equal(statement_count(), t->statements);
 }
 

@@ -1,0 +1,70 @@
+/*
+ * home.h - the pooler's own connection to the database that perfkit_dsn names: its numbers go into
+ * performance_log there, and the extension's come from there.
+ *
+ *     a period ends -> readings_gather() -> a batch -> backlog -> perfkit.log_pooler() -> written
+ *     home_metrics() -> kept for a second, or asked for once for all who want it
+ *
+ * While the database is away batches wait, as many as perfkit_buffer holds; each bears the time at
+ * which it was taken. What is promised: a batch is written once or, when the oldest had to give way
+ * or the database has no room for its day, counted as dropped. If the connection dies behind a
+ * batch, it is sent again, and log_pooler() knows it by its number.
+ *
+ * Main thread, but for home_look(). A line in the log tells when the database has gone and when it
+ * is back, none each time that it is tried.
+ */
+#ifndef PERFKIT_CORE_HOME_H
+#define PERFKIT_CORE_HOME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conf;
+struct registry;
+
+/* On the registry's main loop, after its configuration. */
+void home_start(struct registry *r);
+
+/* For good, when the pooler stops. Whoever waits for home_metrics() is told that there will be
+ * nothing: before that is, who answers him must be there. */
+void home_stop(void);
+
+/* A new configuration is in force. */
+void home_adopt(const struct conf *conf);
+
+/* A stats period has ended. */
+void home_period(void);
+
+/* The pooler shuts down when the last client has left: from now on the connection is closed
+ * whenever there is nothing to say, as it may lead through this very pooler. */
+void home_retire(void);
+
+/*
+ * perfkit.metrics() of the database that perfkit_dsn names, for /metrics/database. answer(arg,
+ * status, body, n) is called once, on the main loop, maybe from within; the body is valid during
+ * the call: the text with status 200, else one line that tells why there is none. openmetrics: that
+ * format, else Prometheus text. Main thread.
+ */
+void home_metrics(void (*answer)(void *arg, int http_status, const char *body, size_t n), void *arg,
+				  bool openmetrics);
+
+/* After an answer other than 200: in how many seconds it is worth another try; at least 1. */
+int home_retry_after_s(void);
+
+/* For SHOW. Any thread. */
+struct home_view
+{
+	const char *state;      /* off, connecting (for the first time), away, connected */
+	uint64_t since_wall_us; /* 0: from the start */
+	uint64_t written;       /* rows since the start, and the next two too */
+	uint64_t pending;
+	uint64_t dropped;
+	uint64_t bytes;           /* of the pending ones, in memory */
+	uint64_t written_wall_us; /* the last; 0: none yet */
+	char error[256];          /* the last; "": none yet */
+	uint64_t error_wall_us;
+};
+void home_look(struct home_view *out);
+
+#endif
