@@ -88,8 +88,8 @@ where_there_is_no_room_the_oldest_give_way(void **state)
 
 	(void) state;
 	backlog_init(&b, 3 * ONE);
-	for (char c = 'a'; c <= 'e'; c++)
-		assert_true(put(&b, c, 10));
+	for (const char *c = "abcde"; *c != '\0'; c++)
+		assert_true(put(&b, *c, 10));
 	assert_string_equal(letters(&b), "cde");
 	assert_int_equal(b.dropped, 20);
 	assert_int_equal(b.pending, 30);
