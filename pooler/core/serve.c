@@ -44,6 +44,14 @@ static void client_event(struct conn *c, int revents);
 static void post_grant(struct pool_waiter *w);
 static void go_on_with_saved(struct session *s);
 
+/* For a server, or for what the pool's first one says of itself. */
+static void
+waited(struct session *s, uint64_t us)
+{
+	s->relay.stats->wait_time += us;
+	meter_time(s->relay.meter, METER_WAIT, us);
+}
+
 /* waited_us: for it. */
 static void
 attach(struct session *s, struct server *server, uint64_t waited_us)
@@ -55,8 +63,7 @@ attach(struct session *s, struct server *server, uint64_t waited_us)
 	s->relay.max_statement = s->limits->now.max_statement_length;
 	s->relay.no_simple = s->shard->conf->disable_pqexec;
 	s->relay.stats->server_assignment_count++;
-	s->relay.stats->wait_time += waited_us;
-	meter_time(s->relay.meter, METER_WAIT, waited_us);
+	waited(s, waited_us);
 	session_set_state(s, SESSION_ACTIVE);
 	server_attach(server, s->shard, server_event, s);
 	session_trace(s, "has");
@@ -488,7 +495,7 @@ granted(struct mail *mail)
 		refuse(s);
 	else if (state == WAITER_GRANTED && s->state == SESSION_LOGIN_WAIT)
 	{
-		s->relay.stats->wait_time += now - s->waiter.since_us;
+		waited(s, now - s->waiter.since_us);
 		first_server(s, server_of(m));
 	}
 	else if (state == WAITER_GRANTED)

@@ -70,7 +70,7 @@ drop_key(const char *key, void *arg)
 }
 
 static void
-use(const struct conf *c)
+use(struct conf *c)
 {
 	struct conf_limits limits;
 	struct conf_row row;

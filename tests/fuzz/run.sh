@@ -32,7 +32,8 @@ for target in "${targets[@]}"; do
     [ ! -d "tests/fuzz/corpus/$target" ] || cp -R "tests/fuzz/corpus/$target/." "$work/seeds/$target/"
 done
 
-flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler -Ipg_ext)
+read -ra pq <<< "$(pkg-config --cflags libpq)"
+flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler -Ipg_ext "${pq[@]}")
 sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c pooler/core/command.c pg_ext/plantext.c pg_ext/qual.c)
 
 have_libfuzzer()
@@ -52,10 +53,10 @@ build()
 {
     if [ "$seconds" -gt 0 ]; then
         clang "${flags[@]}" -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-            "tests/fuzz/fuzz_$1.c" "${sources[@]}" -o "$work/fuzz_$1" -lcrypto -lidn -pthread
+            "tests/fuzz/fuzz_$1.c" "${sources[@]}" -o "$work/fuzz_$1" -lpq -lcrypto -lidn -pthread
     else
         "${CC:-cc}" "${flags[@]}" -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-            "tests/fuzz/fuzz_$1.c" tests/fuzz/replay.c "${sources[@]}" -o "$work/replay_$1" -lcrypto -lidn -pthread
+            "tests/fuzz/fuzz_$1.c" tests/fuzz/replay.c "${sources[@]}" -o "$work/replay_$1" -lpq -lcrypto -lidn -pthread
     fi
 }
 
