@@ -205,7 +205,11 @@ def test_verbose(make_pooler):
     pooler.command("reload")
     select_one(pooler)
     assert re.search(r"DEBUG c\d+ \(nodb\)/\(nouser\) \S+: connected", pooler.log())
-    assert re.search(r"DEBUG c\d+ app/alice \S+: gives back s\d+", pooler.log())
+    # which it says when the client has its answer
+    wait_until(
+        lambda: re.search(r"DEBUG c\d+ app/alice \S+: gives back s\d+", pooler.log()),
+        "the server is given back",
+    )
     pooler.settings["verbose"] = 0
     pooler.write()
     pooler.command("reload")
