@@ -151,6 +151,8 @@ def test_leaving_does_not_help(make_pooler):
     client.send(b"".join(wire.query(f"select {n}") for n in range(400)))
     client.read_until("Z" * 400)
     client.close()
+    # The next may be served by another loop, before the first one's has seen that it left.
+    wait_until(lambda: rate_row(pooler, "user", "alice")["clients"] == 0, "the client to be gone")
     another = pooler.wire_login()
     # 400 at 10 a second are 40 s, unless the machine took nearly as long for them.
     too_many(another.query("select 1"), "max_user_query_rate")
