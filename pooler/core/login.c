@@ -119,8 +119,8 @@ bad(struct login *l, const char *text)
 	return LOGIN_BAD;
 }
 
-static enum login_result
-refused(struct login *l, const struct pgmsg *m)
+enum login_result
+login_last_words(struct login *l, const struct pgmsg *m)
 {
 	struct pgerror e;
 
@@ -343,7 +343,7 @@ login_message(struct login *l, const struct pgmsg *m, struct params *params, str
 		case 'v':
 			return LOGIN_MORE;
 		case 'E':
-			return refused(l, m);
+			return login_last_words(l, m);
 		case 'Z':
 			return ready(l, m, reply);
 		default:

@@ -81,4 +81,8 @@ bool login_hopeless(const char *sqlstate);
 enum login_result login_message(struct login *l, const struct pgmsg *m, struct params *params,
 								struct pgwriter *reply);
 
+/* The same for an ErrorResponse behind LOGIN_OK: LOGIN_REFUSED with sqlstate and text, or
+ * LOGIN_BAD. */
+enum login_result login_last_words(struct login *l, const struct pgmsg *m);
+
 #endif

@@ -162,26 +162,39 @@ peer(struct server *s, int fd, struct attempt *a)
 	}
 }
 
-/* Right behind its login PostgreSQL may say what it may say at any time, and nothing else. */
-static bool
-asynchronous(const uint8_t *p, size_t n)
+/*
+ * Right behind its login PostgreSQL may say what it may say at any time, and nothing else: what the
+ * server goes on with, or, when it is terminated at that moment, its last words.
+ */
+enum behind
 {
-	struct pgmsg m;
+	BEHIND_ASYNCHRONOUS,
+	BEHIND_LAST_WORDS, /* the message that is filled in */
+	BEHIND_NONSENSE
+};
+
+static enum behind
+behind_login(const uint8_t *p, size_t n, struct pgmsg *m)
+{
+	static const char types[] = {'S', 'N', 'A', 'E'};
 
 	while (n > 0)
 	{
-		enum pgmsg_result r = pgmsg_peek(p, n, &m);
+		enum pgmsg_result r = pgmsg_peek(p, n, m);
 
 		if (r == PGMSG_NEED_MORE)
-			return true;
-		if (r == PGMSG_BAD || strchr("SNA", m.type) == NULL || m.total > SERVER_MESSAGE_MAX)
-			return false;
-		if (!m.whole)
-			return true;
-		p += m.total;
-		n -= m.total;
+			break;
+		if (r == PGMSG_BAD || memchr(types, m->type, sizeof(types)) == NULL ||
+			m->total > SERVER_MESSAGE_MAX)
+			return BEHIND_NONSENSE;
+		if (!m->whole)
+			break;
+		if (m->type == 'E')
+			return BEHIND_LAST_WORDS;
+		p += m->total;
+		n -= m->total;
 	}
-	return true;
+	return BEHIND_ASYNCHRONOUS;
 }
 
 /* What the login has told goes over to the server, and the socket too. */
@@ -257,6 +270,28 @@ refused(struct attempt *a)
 		   a->own != NULL || login_hopeless(a->login->sqlstate) ? a->login->sqlstate : NULL);
 }
 
+/* Logged in; more was read with it. */
+static void
+welcomed(struct attempt *a, uint8_t *rest, size_t n)
+{
+	struct pgmsg m;
+
+	switch (behind_login(rest, n, &m))
+	{
+		case BEHIND_ASYNCHRONOUS:
+			logged_in(a, rest, n);
+			break;
+		case BEHIND_LAST_WORDS:
+			/* No refusal: who waits gets the next one. */
+			login_last_words(a->login, &m);
+			failed(a, a->login->text, NULL);
+			break;
+		case BEHIND_NONSENSE:
+			failed(a, "server sent more than it was asked for", "08P01");
+			break;
+	}
+}
+
 /* Works off whole messages; false when the attempt is over. */
 static bool
 messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
@@ -271,10 +306,7 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 			case LOGIN_MORE:
 				break;
 			case LOGIN_OK:
-				if (asynchronous(*p + m.total, *n - m.total))
-					logged_in(a, *p + m.total, *n - m.total);
-				else
-					failed(a, "server sent more than it was asked for", "08P01");
+				welcomed(a, *p + m.total, *n - m.total);
 				return false;
 			case LOGIN_REFUSED:
 				refused(a);

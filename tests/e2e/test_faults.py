@@ -319,6 +319,19 @@ def test_server_goes_on_talking(make_pooler):
     fake.close()
 
 
+def test_server_is_terminated_as_it_arrives(make_pooler):
+    """It has logged in and says at once that it is going: nobody is refused, the next one serves."""
+    terminated = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+    fake = FakeServer(WELCOME + wire.message("E", terminated), hang_up=True)
+    pooler = make_pooler(databases={"fake": {"port": fake.port}})
+    wait = pooler.wire()
+    wait.send(wire.startup({"user": "alice", "database": "fake"}))
+    wait_until(lambda: "terminating connection due to administrator" in pooler.log(), "its last words")
+    fake.hang_up, fake.greeting = False, WELCOME
+    assert wait.read_until("Z")[-1].body == b"I"
+    fake.close()
+
+
 def test_server_falls_silent(make_pooler, cluster):
     """It logs in and never says another word, nor to a cancel: its client may leave, the pool is
     not blocked for ever, and the pooler can be stopped."""
