@@ -132,8 +132,11 @@ perfkit_execution_add_usage(PerfkitExecution *e)
 		memset(&e->wal, 0, sizeof(e->wal));
 		e->has_usage = true;
 	}
-	BufferUsageAccumDiff(&e->buffers, &pgBufferUsage, &e->buffers_at);
-	WalUsageAccumDiff(&e->wal, &pgWalUsage, &e->wal_at);
+	if (likely(e->metered))
+	{
+		BufferUsageAccumDiff(&e->buffers, &pgBufferUsage, &e->buffers_at);
+		WalUsageAccumDiff(&e->wal, &pgWalUsage, &e->wal_at);
+	}
 	if (unlikely(e->has_cpu))
 		add_cpu(e);
 }

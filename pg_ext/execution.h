@@ -68,6 +68,7 @@ struct PerfkitExecution
 	uint8 news;     /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
 	bool persisted; /* a row was written while it ran */
 	bool sampled;   /* drawn, though it is fast */
+	bool metered;   /* buffers_at and wal_at are set */
 	bool has_usage; /* buffers and wal are set */
 	bool has_cpu;   /* cpu_ms is set */
 	bool has_jit;   /* jit is set */
@@ -160,6 +161,7 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->news = 0;
 	e->persisted = false;
 	e->sampled = false;
+	e->metered = false;
 	e->has_usage = false;
 	e->has_cpu = false;
 	e->has_jit = false;
@@ -196,28 +198,56 @@ perfkit_execution_of(const QueryDesc *query_desc)
 	return perfkit_execution_find(query_desc);
 }
 
-/* Private to the two below. */
+/* Private to perfkit_execution_begin_clocks(). */
 extern void perfkit_execution_begin_cpu(PerfkitExecution *e);
+
+/* Blocks and WAL count from here on only, in the open segment. */
+static inline void
+perfkit_execution_meter(PerfkitExecution *e)
+{
+	e->metered = true;
+	e->buffers_at = pgBufferUsage;
+	e->wal_at = pgWalUsage;
+}
+
+static inline void
+perfkit_execution_begin_clocks(PerfkitExecution *e, int64 now_ns)
+{
+	e->segment_ns = now_ns;
+	if (unlikely(perfkit_track_cpu))
+		perfkit_execution_begin_cpu(e);
+}
+
+static inline void
+perfkit_execution_tell(PerfkitExecution *e)
+{
+	if (e->level == 0)
+		e->serial = perfkit_slot_enter(e);
+	else
+		perfkit_slot_set_depth(e->level);
+}
 
 /* The next segment of what has not left its slot (slot.h): its row and waits stay its own. */
 static inline void
 perfkit_execution_resume_segment(PerfkitExecution *e, int64 now_ns)
 {
-	e->segment_ns = now_ns;
-	e->buffers_at = pgBufferUsage;
-	e->wal_at = pgWalUsage;
-	if (unlikely(perfkit_track_cpu))
-		perfkit_execution_begin_cpu(e);
+	perfkit_execution_begin_clocks(e, now_ns);
+	perfkit_execution_meter(e);
 }
 
 static inline void
 perfkit_execution_begin_segment(PerfkitExecution *e, int64 now_ns)
 {
 	perfkit_execution_resume_segment(e, now_ns);
-	if (e->level == 0)
-		e->serial = perfkit_slot_enter(e);
-	else
-		perfkit_slot_set_depth(e->level);
+	perfkit_execution_tell(e);
+}
+
+/* The first segment of what says itself, by perfkit_execution_meter(), from where it counts. */
+static inline void
+perfkit_execution_begin_unmetered(PerfkitExecution *e, int64 now_ns)
+{
+	perfkit_execution_begin_clocks(e, now_ns);
+	perfkit_execution_tell(e);
 }
 
 static inline void
@@ -228,15 +258,7 @@ perfkit_execution_end_segment(PerfkitExecution *e, int64 now_ns)
 	e->end_ns = now_ns;
 }
 
-/* Blocks and WAL count from here on only, in the open segment. */
-static inline void
-perfkit_execution_meter(PerfkitExecution *e)
-{
-	e->buffers_at = pgBufferUsage;
-	e->wal_at = pgWalUsage;
-}
-
-/* Adds the blocks and WAL used since begin_segment. */
+/* Adds the blocks and WAL used since it was metered; none if it was not. */
 extern void perfkit_execution_add_usage(PerfkitExecution *e);
 
 /* Ends a segment that an error left open, usage included; harmless when none is. */

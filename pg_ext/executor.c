@@ -63,7 +63,7 @@ open_executor(PerfkitDatabase *db, QueryDesc *query_desc, int eflags)
 	}
 	else
 		e->begin_ns = now_ns = perfkit_clock_ns();
-	perfkit_execution_begin_segment(e, now_ns);
+	perfkit_execution_begin_unmetered(e, now_ns);
 	return e;
 }
 
