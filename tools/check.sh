@@ -16,6 +16,7 @@ OTHER_SUITES=(fuzz stress pool_stress clients pgsuite capsuite newer) # named by
 FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
 STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
 SUITE_SECONDS=900 # a suite that takes longer hangs, even on a busy machine; sanitizer builds get twice that
+JOBS=$(($(nproc) + 1)) # tests at a time: most of a test is waiting
 VARIANT=default
 LONG=no
 SUITES=()
@@ -203,7 +204,7 @@ suite_tap()
         bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
             TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" top_builddir="$dir" \
             PERFKIT_POOLER="$(pooler_binary)" \
-            prove --verbose --jobs 2 --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$SRC"/tests/tap/*.pl
+            prove --verbose --jobs "$JOBS" --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$SRC"/tests/tap/*.pl
     ) || code=$?
     end_servers "$dir"
     rm -f "$("$BIN/pg_config" --sharedir)"/extension/perfkit--*.test.sql
@@ -224,7 +225,7 @@ run_pytest()
         cd "$SRC"
         bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PERFKIT_POOLER="$(pooler_binary)" \
             PYTHONDONTWRITEBYTECODE=1 HOME="$dir" \
-            /usr/bin/python3 -m pytest -q -n auto -p no:cacheprovider --basetemp="$dir/tmp" --durations=10 "$@"
+            /usr/bin/python3 -m pytest -q -n "$JOBS" -p no:cacheprovider --basetemp="$dir/tmp" --durations=10 "$@"
     ) || code=$?
     summary=$(grep -E '(passed|failed|error|skipped).* in [0-9.]+s' "$LOG" | tail -n 1 || true)
     PASSED=$(number_before passed "$summary")
