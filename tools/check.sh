@@ -419,7 +419,7 @@ build_for_check()
         "$TOP/tools/pgtree.sh" "$BASE/pg" || exit 1
     fi
     case " ${SUITES[*]} " in
-        *" unit "*) targets=(all unit-build) ;;
+        *" unit "* | *" pool_stress "*) targets=(all unit-build) ;;
         *) targets=(all) ;;
     esac
     for target in "${targets[@]}"; do

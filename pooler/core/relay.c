@@ -43,9 +43,16 @@ relay_fini(struct relay *r)
 	buf_fini(&r->large);
 }
 
+bool
+relay_client_inside(const struct relay *r)
+{
+	return r->cut || (r->server != NULL && r->server->left > 0 && !r->server->left_swallow);
+}
+
 void
 relay_abandon(struct relay *r)
 {
+	r->cut = relay_client_inside(r);
 	if (r->server != NULL)
 	{
 		rewrite_abandon(&r->rewrite, r->server);

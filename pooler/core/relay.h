@@ -44,8 +44,10 @@ struct relay
 	uint8_t fakes[RELAY_FAKES]; /* answers of ours, in front of the next bytes to the client */
 	int n_fakes;
 	uint64_t n_queries; /* answered by ReadyForQuery; since core/throttle asked last */
-	bool held;          /* what the client has saved waits for the server's answers (rewrite W7) */
-	bool client_lost;   /* its socket is broken */
+	bool shared; /* the server is another's when nothing is outstanding and no transaction open */
+	bool cut;    /* the client has the beginning of a message whose rest never comes */
+	bool held;   /* what the client has saved waits for the server's answers (rewrite W7) */
+	bool client_lost;     /* its socket is broken */
 	bool refused_setting; /* a setting that was put in front failed: its error is below */
 	char sqlstate[6];
 	char text[200];
@@ -79,6 +81,10 @@ void relay_fini(struct relay *r);
 
 /* The session lets its server go without having come to an end with it. */
 void relay_abandon(struct relay *r);
+
+/* The client stands inside of a message of the server's: anything that is said to it now would be
+ * taken for the rest of it. */
+bool relay_client_inside(const struct relay *r);
 
 /* The server was just given: prefix is sent in front of the next client bytes, in the same write.
  */

@@ -150,6 +150,27 @@ count_error(struct relay *r, const uint8_t *p, size_t n)
 	meter_error(r->meter, e.sqlstate);
 }
 
+/*
+ * With nothing outstanding the server says that it ends. Nobody else gets it; and a client that
+ * would not have had it any more a moment later hears nothing of it.
+ */
+static enum relay_end
+farewell(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t n, const uint8_t **start)
+{
+	struct server *s = r->server;
+	struct tx_reply reply;
+
+	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, &reply) != TX_OK)
+		return RELAY_SERVER_BAD;
+	s->spoiled = "PostgreSQL has ended it";
+	s->left_swallow = r->shared && txstate_releasable(&s->tx) && !sticky_pinned(&r->sticky);
+	if (s->left_swallow)
+		relay_pass_on(r, start, p);
+	else if (m->type == 'E')
+		count_error(r, p, n < m->total ? n : m->total);
+	return RELAY_GO_ON;
+}
+
 /* An ErrorResponse, which may have to be told in other words. Apart from the others, since they are
  * what happens all the time. */
 static __attribute__((noinline)) enum relay_end
@@ -204,6 +225,8 @@ server_message(struct relay *r, const struct pgmsg *m, const uint8_t *p, size_t 
 	struct tx_reply reply;
 	bool hidden;
 
+	if (txstate_quiet(&s->tx) && (m->type == 'E' || pgmsg_is_farewell(m)))
+		return farewell(r, m, p, n, start);
 	if (m->type == 'E')
 		return error_message(r, m, p, n, start);
 	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, &reply) != TX_OK)

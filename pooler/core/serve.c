@@ -415,6 +415,7 @@ serve_start(struct session *s, struct pool *pool)
 
 	s->limits = client_limits_join(&s->shard->client_limits, s->shard->conf, s->database, s->user);
 	s->mode = s->replicate != NULL ? POOL_SESSION : s->limits->now.pool_mode;
+	s->relay.shared = s->mode != POOL_SESSION;
 	s->relay.rewrite.id = s->id;
 	s->relay.rewrite.max = (size_t) s->shard->conf->max_prepared_statements;
 	s->relay.rewrite.on = s->mode != POOL_SESSION && s->relay.rewrite.max > 0;

@@ -289,13 +289,16 @@ give_back(struct server *s)
 bool
 server_fresh(struct server *s, const struct pool_todo *todo)
 {
+	const bool spoke = s->spoke;
 	uint8_t byte;
 	ssize_t n;
 
+	s->spoke = false;
 	if (s->conn.fd < 0)
 		return true; /* a place without a connection: core/server_own */
-	/* Its end may have come in the very batch of events that is being worked off. */
-	if (todo->unpark && !ev_is_pending(&s->park) &&
+	/* Its end may have come in the very batch of events that is being worked off, or behind what
+	 * has been read of it. */
+	if (todo->unpark && !ev_is_pending(&s->park) && !spoke &&
 		clock_turn_us() < s->member.idle_since_us + FRESH_US)
 		return true;
 	do
@@ -332,7 +335,7 @@ take_in(struct server *s, const struct pgmsg *m, struct tx_reply *reply)
 {
 	int changed;
 
-	if (m->type == 'E' && txstate_quiet(&s->tx))
+	if ((m->type == 'E' && txstate_quiet(&s->tx)) || pgmsg_is_farewell(m))
 		return false;
 	if (txstate_backend(&s->tx, m->type, m->body, m->body_len, reply) != TX_OK)
 		return false;
@@ -354,7 +357,8 @@ log_last_words(struct server *s, const struct pgmsg *m)
 	struct pgerror e;
 	char label[160];
 
-	if (m->type == 'E' && pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK)
+	if ((m->type == 'E' || m->type == 'N') &&
+		pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK)
 		log_info("%s: server said: %s (%s)", server_label(s, label, sizeof(label)), e.message,
 				 e.sqlstate);
 }
@@ -428,7 +432,10 @@ quiet_event(struct conn *c, int revents)
 
 	(void) revents;
 	if (io == CONN_OK)
+	{
+		s->spoke = true;
 		take_in_all(s, p, n);
+	}
 	else if (io == CONN_AGAIN)
 		nothing_said(s);
 	else
@@ -488,8 +495,10 @@ start_reset(struct server *s)
 	uint8_t mem[4096 + CONF_CONNECT_QUERY_MAX];
 	struct pgwriter w;
 
-	/* Whatever the query is, what was set is not what it was, unless it is DISCARD ALL. */
+	/* Whatever the query is, what was set is not what it was, unless it is DISCARD ALL; and a
+	 * simple query ends the unnamed statement. */
 	settings_spoil(&s->settings);
+	s->unnamed_of = 0;
 	pgw_init(&w, mem, sizeof(mem));
 	pgw_query(&w, s->state_doubt ? "DISCARD ALL" : conf->server_reset_query);
 	/* What it has set is gone too. */

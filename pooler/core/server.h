@@ -50,6 +50,7 @@ struct server
 	bool connects_anew;  /* connect_query was sent behind the reset query */
 	const char *spoiled; /* why it must not be handed on, or NULL (P8) */
 	bool closed;         /* only waits for its cancels to end */
+	bool spoke;          /* while idle: its end may be on its way behind what it said */
 	int n_cancels;       /* cancel connections in flight (P8) */
 	uint32_t heard;      /* reads that brought its session something; for core/cancel */
 	ev_timer reset_timer;                   /* the reset query, or the check, must end in time */

@@ -279,7 +279,7 @@ session_end(struct session *s, const struct pgw_error *error, const char *log_re
 			s->relay.stats->failed_login_count++;
 		pgw_init(&w, mem, sizeof(mem));
 		pgw_error(&w, error);
-		if (!w.overflow)
+		if (!w.overflow && !relay_client_inside(&s->relay))
 			conn_send(&s->conn, w.mem, w.len);
 	}
 	drop_server(s, !s->said_goodbye);

@@ -171,3 +171,12 @@ pgmsg_error_fields(const uint8_t *body, size_t n, struct pgerror *out)
 		out->severity = localized_severity;
 	return r.bad || pgr_left(&r) > 0 ? PGMSG_BAD : PGMSG_OK;
 }
+
+bool
+pgmsg_is_farewell(const struct pgmsg *m)
+{
+	struct pgerror e;
+
+	return m->type == 'N' && m->whole && pgmsg_error_fields(m->body, m->body_len, &e) == PGMSG_OK &&
+		   (strcmp(e.sqlstate, "57P01") == 0 || strcmp(e.sqlstate, "57P02") == 0);
+}

@@ -97,4 +97,10 @@ struct pgerror
  */
 enum pgmsg_result pgmsg_error_fields(const uint8_t *body, size_t n, struct pgerror *out);
 
+/*
+ * Whether a whole NoticeResponse says that the session is at its end: PostgreSQL warns like that,
+ * and says no more, when another backend has crashed (57P02) or it is shut down at once (57P01).
+ */
+bool pgmsg_is_farewell(const struct pgmsg *m);
+
 #endif
