@@ -224,8 +224,11 @@ void pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo
 
 /* The login of a reserved slot did not succeed; no member remains. Arms back-off. */
 void pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo);
-/* The same when the server itself refused (wrong password, no such database): the next call answers
- * every waiter in turn. */
+/*
+ * The same when the server itself refused (wrong password, no such database): the next call takes
+ * one waiter after the other out of the queue, to be told so. NULL: nobody waits any more, or there
+ * are servers that serve those who do when they come back.
+ */
 void pool_login_refused(struct pool *p, const char *sqlstate, const char *text);
 struct pool_waiter *pool_refuse_next(struct pool *p);
 

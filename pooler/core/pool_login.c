@@ -290,6 +290,13 @@ pool_login_refused(struct pool *p, const char *sqlstate, const char *text)
 	pool_unlock(p);
 }
 
+/* Logged in and not gone: it comes back, and serves somebody. */
+static bool
+has_servers(const struct pool *p)
+{
+	return p->counts.total > p->counts.by_state[MEMBER_LOGIN];
+}
+
 struct pool_waiter *
 pool_refuse_next(struct pool *p)
 {
@@ -299,7 +306,7 @@ pool_refuse_next(struct pool *p)
 	do
 	{
 		pool_begin(p, &todo);
-		w = pool_pop_waiter(p, WAITER_REFUSED);
+		w = has_servers(p) ? NULL : pool_pop_waiter(p, WAITER_REFUSED);
 		if (w != NULL)
 			pool_wake(w, &todo);
 		pool_unlock(p);

@@ -332,6 +332,28 @@ def test_server_is_terminated_as_it_arrives(make_pooler):
     fake.close()
 
 
+def test_refused_login_of_a_pool_with_servers(make_pooler, cluster, threads):
+    """Who waits for a server that is busy gets it, although another login is refused meanwhile."""
+    cluster.sql("drop role if exists locked_out; create role locked_out login")
+    pooler = make_pooler(default_pool_size=2, userlist={"locked_out": "secret"}, threads=threads)
+    try:
+        holder, waiting, late = [pooler.wire_login(user="locked_out") for _ in range(3)]
+        holder.query("begin")
+        cluster.sql("alter role locked_out nologin")
+        waiting.send(wire.query("select 'served'"))
+        refusal = 'role "locked_out" is not permitted to log in'
+        wait_until(lambda: pooler.log().count(refusal) >= 2, "two refused logins")
+        late.send(wire.query("select 'late'"))
+        pooler.wait_waiting(2, user="locked_out")
+        holder.query("commit")
+        assert wire.rows(waiting.read_until("Z")) == [["served"]]
+        assert wire.rows(late.read_until("Z")) == [["late"]]
+    finally:
+        pooler.stop()
+        wait_until(lambda: not cluster.backends("usename = 'locked_out'"), "its servers to end")
+        cluster.sql("drop role locked_out")
+
+
 def test_server_falls_silent(make_pooler, cluster):
     """It logs in and never says another word, nor to a cancel: its client may leave, the pool is
     not blocked for ever, and the pooler can be stopped."""

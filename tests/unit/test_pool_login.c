@@ -288,6 +288,56 @@ test_refusal_reaches_everybody_once(void **state)
 	world_fini(&w);
 }
 
+/* While servers are there that will come back, those who wait keep their places, whatever a login
+ * for more of them is told; so do those who come in the back-off. */
+static void
+test_refusal_spares_a_pool_with_servers(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	struct fake_session holder = session_at(0);
+	struct fake_session s[3];
+	struct fake_server *none;
+	struct pool_waiter *r;
+
+	(void) state;
+	world_init(&w, 2);
+	assert_null(checkout(&w, &holder));
+	assert_true(up(&w, &server, 0));
+	expect_grant(&w, &holder);
+	for (int i = 0; i < 2; i++)
+	{
+		s[i] = session_at(i);
+		assert_null(checkout(&w, &s[i]));
+	}
+	assert_int_equal(w.dials, 1);
+	pool_login_refused(&w.pool, "28P01", "password authentication failed");
+	assert_null(pool_refuse_next(&w.pool));
+	down(&w);
+	assert_int_equal(w.retries, 1);
+	s[2] = session_at(2);
+	assert_null(checkout(&w, &s[2]));
+	/* The one server serves all of them, in their order. */
+	for (int i = 0; i < 2; i++)
+	{
+		assert_true(checkin(&w, &server));
+		assert_ptr_equal(expect_grant(&w, &s[i]), &server);
+	}
+	/* When it has gone nobody comes back: then they are told. */
+	discard(&w, &server);
+	assert_int_equal(w.dials, 0);
+	w.now += w.retry_us;
+	retry(&w);
+	assert_int_equal(w.dials, 1);
+	pool_login_refused(&w.pool, "28P01", "password authentication failed");
+	r = pool_refuse_next(&w.pool);
+	assert_ptr_equal(r, &s[2].w);
+	r->wake(r);
+	assert_int_equal(woken(&w, &s[2], &none), WAITER_REFUSED);
+	down(&w);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -301,6 +351,7 @@ main(void)
 		cmocka_unit_test(test_one_retry_timer_at_a_time),
 		cmocka_unit_test(test_logins_side_by_side_after_back_off),
 		cmocka_unit_test(test_refusal_reaches_everybody_once),
+		cmocka_unit_test(test_refusal_spares_a_pool_with_servers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
