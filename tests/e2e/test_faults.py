@@ -332,6 +332,29 @@ def test_server_is_terminated_as_it_arrives(make_pooler):
     fake.close()
 
 
+FORK_FAILED = (
+    b"Ecould not fork new process for connection: Resource temporarily unavailable\n\0"
+)
+
+
+def test_server_cannot_fork(make_pooler, threads):
+    """A postmaster without a process to spare says so in the way of protocol 2: nobody is refused for
+    that, and who waits is served when it has one again."""
+    fake = FakeServer(FORK_FAILED, hang_up=True)
+    pooler = make_pooler(
+        databases={"fake": {"port": fake.port}}, server_tls_sslmode="disable", threads=threads
+    )
+    waiting = [pooler.wire() for _ in range(3)]
+    for client in waiting:
+        client.send(wire.startup({"user": "alice", "database": "fake"}))
+    wait_until(lambda: "failed: could not fork new process" in pooler.log(), "the login to fail")
+    fake.hang_up, fake.greeting = False, WELCOME
+    for client in waiting:
+        assert client.read_until("Z")[-1].body == b"I"
+    assert "08P01" not in pooler.log()
+    fake.close()
+
+
 def test_refused_login_of_a_pool_with_servers(make_pooler, cluster, threads):
     """Who waits for a server that is busy gets it, although another login is refused meanwhile."""
     cluster.sql("drop role if exists locked_out; create role locked_out login")
