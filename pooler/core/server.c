@@ -399,6 +399,8 @@ take_in_all(struct server *s, uint8_t *p, size_t n)
 		n -= m.total;
 	}
 	conn_save(&s->conn, p, n);
+	if (n > 0 && (s->member.state == MEMBER_LOGIN || s->member.state == MEMBER_TESTED))
+		server_timers_rest(s);
 	if (n > 0 || s->n_cancels > 0 || s->member.state == MEMBER_CANCELLING ||
 		!txstate_releasable(&s->tx))
 		return;
@@ -568,6 +570,8 @@ server_cancel_end(struct server *s, bool settled)
 		server_close(s, s->spoiled, true);
 	else if (s->reset_wanted)
 		start_reset(s);
-	else if (txstate_releasable(&s->tx) && buf_len(&s->conn.in) == 0)
+	else if (buf_len(&s->conn.in) > 0)
+		server_timers_rest(s);
+	else if (txstate_releasable(&s->tx))
 		give_back(s);
 }

@@ -355,6 +355,28 @@ def test_server_cannot_fork(make_pooler, threads):
     fake.close()
 
 
+def test_server_says_half_a_message(make_pooler):
+    """And falls silent while nobody has it, behind its login or idle: its slot is not held for
+    ever."""
+    half = wire.message("N", b"SNOTICE\0\0")[:8]
+    fake = FakeServer(WELCOME + half)
+    pooler = make_pooler(
+        databases={"fake": {"port": fake.port, "pool_size": 1}}, server_connect_timeout="500ms"
+    )
+    wait = pooler.wire()
+    wait.send(wire.startup({"user": "alice", "database": "fake"}))
+    wait_until(lambda: fake.greeted, "the first login")
+    fake.greeting = WELCOME
+    assert wait.read_until("Z")[-1].body == b"I"
+    assert len(fake.connections) >= 2
+    wait_until(lambda: pooler.pool("fake")["sv_idle"] == 1, "an idle server")
+    fake.connections[-1].sendall(half)
+    wait_until(
+        lambda: (pool := pooler.pool("fake"))["sv_idle"] + pool["sv_tested"] == 0, "its end"
+    )
+    fake.close()
+
+
 def test_refused_login_of_a_pool_with_servers(make_pooler, cluster, threads):
     """Who waits for a server that is busy gets it, although another login is refused meanwhile."""
     cluster.sql("drop role if exists locked_out; create role locked_out login")
