@@ -226,7 +226,10 @@ pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct poo
 			m = take_from(p, i);
 	}
 	if (m != NULL)
+	{
 		pool_own(m, w->loop, MEMBER_ACTIVE, todo);
+		m->used = true;
+	}
 	else if (p->limits.max_waiting > 0 && p->counts.waiters >= p->limits.max_waiting)
 		todo->full = true;
 	else
@@ -292,6 +295,8 @@ pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t gener
 	m->parked_at = POOL_NO_LOOP;
 	m->park_mail = false;
 	m->logging_in = true;
+	m->used = false;
+	m->backoff_us = 0;
 	m->born_us = now_us;
 	m->idle_since_us = 0;
 	m->generation = generation;
@@ -345,6 +350,7 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	pool_end_pause(p);
 	if (m->state == MEMBER_LOGIN)
 	{
+		m->backoff_us = p->backoff_us;
 		p->backoff_until_us = 0;
 		p->backoff_us = 0;
 		p->counts.away = false;
@@ -360,6 +366,7 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	else if ((w = pool_pop_waiter(p, WAITER_GRANTED)) != NULL)
 	{
 		pool_set_state(m, MEMBER_ACTIVE);
+		m->used = true;
 		m->owner = w->loop;
 		w->member = m;
 		todo->granted = true;
@@ -384,12 +391,15 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	pool_unlock(p);
 }
 
-void
-pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
+/* lost: it has ended by itself. */
+static void
+leave_pool(struct pool_member *m, bool lost, uint64_t now_us, struct pool_todo *todo)
 {
 	struct pool *p = m->pool;
 
 	pool_begin(p, todo);
+	if (lost)
+		pool_blame_login(m, now_us);
 	pool_end_pause(p);
 	pool_set_state(m, MEMBER_GONE);
 	todo->destroy = !m->park_mail;
@@ -398,4 +408,16 @@ pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
 	pool_login_over(m, todo);
 	pool_give_places(p, todo);
 	pool_unlock(p);
+}
+
+void
+pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
+{
+	leave_pool(m, false, now_us, todo);
+}
+
+void
+pool_lost(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
+{
+	leave_pool(m, true, now_us, todo);
 }

@@ -59,9 +59,11 @@ struct pool_member
 	int parked_at;           /* loop where the park watcher is armed, or POOL_NO_LOOP; pool->lock */
 	bool park_mail;          /* mail to a home loop is under way; pool->lock */
 	bool logging_in;         /* has a place among the logins under way; pool->lock */
+	bool used;               /* a session has had it; pool->lock */
 	uint32_t generation;     /* pool's when it was made */
 	uint64_t born_us;        /* set once */
 	uint64_t idle_since_us;  /* pool->lock */
+	uint64_t backoff_us;     /* the pool's delay that its login has ended; pool->lock */
 };
 
 enum waiter_state
@@ -221,6 +223,10 @@ void pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_
 /* The owner's member is closed. todo->destroy: free it now, else its park mail does. todo may ask
  * for a dial in its place. */
 void pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo);
+
+/* The same for one that ended by itself. Right behind its login, before anybody has had it, that is
+ * a login that did not succeed: back-off. */
+void pool_lost(struct pool_member *m, uint64_t now_us, struct pool_todo *todo);
 
 /* The login of a reserved slot did not succeed; no member remains. Arms back-off. */
 void pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo);

@@ -210,7 +210,10 @@ server_close(struct server *s, const char *reason, bool polite)
 		list_append(&shard->servers, &s->node);
 		return;
 	}
-	pool_discard(&s->member, clock_now_us(), &todo);
+	if (polite)
+		pool_discard(&s->member, clock_now_us(), &todo);
+	else
+		pool_lost(&s->member, clock_now_us(), &todo);
 	/* With park mail under way the descriptor stays open until its handler has stopped the watcher.
 	 */
 	server_todo(shard, pool, s, &todo);

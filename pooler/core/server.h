@@ -104,7 +104,8 @@ void server_attach(struct server *s, struct shard *shard, void (*on_event)(struc
  * made sure that txstate_releasable(). */
 void server_release(struct server *s, bool reset);
 
-/* Closes it whatever it does; tells PostgreSQL when `polite` and nothing stands half-sent. */
+/* Closes it whatever it does. polite: it is our wish, and PostgreSQL is told where nothing stands
+ * half-sent; else it has ended, or cannot be talked to any more. */
 void server_close(struct server *s, const char *reason, bool polite);
 
 /* A cancel connection starts or ends. settled: false when it was sent but nobody knows whether it

@@ -219,6 +219,21 @@ discard(struct world *world, struct fake_server *s)
 	act(world, loop, s, &todo);
 }
 
+/* It ends by itself; one that was idle is taken out by its home loop first. */
+static inline void
+lose(struct world *world, struct fake_server *s)
+{
+	struct pool_todo todo;
+
+	if (s->m.state == MEMBER_IDLE)
+	{
+		s->watched_by = POOL_NO_LOOP;
+		assert_true(pool_claim(&s->m, s->m.home));
+	}
+	pool_lost(&s->m, world->now, &todo);
+	act(world, s->m.home, s, &todo);
+}
+
 /* True: the pool kept it or gave it to a waiter. False: it has been discarded. */
 static inline bool
 checkin(struct world *world, struct fake_server *s)

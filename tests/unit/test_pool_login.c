@@ -338,6 +338,85 @@ test_refusal_spares_a_pool_with_servers(void **state)
 	world_fini(&w);
 }
 
+/* A server that ends behind its login before anybody had it: each time a longer back-off, as for a
+ * login that fails; and no busy loop where servers are to be kept open. */
+static void
+test_newborn_that_ends_is_a_failed_login(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	uint64_t last = 0;
+
+	(void) state;
+	world_init(&w, 2);
+	w.pool.limits.min = 1;
+	w.pool.limits.min_always = true;
+	want(&w);
+	for (int i = 0; i < 5; i++)
+	{
+		assert_int_equal(w.dials, 1);
+		assert_true(up(&w, &server, 0));
+		assert_int_equal(w.dials, 0);
+		lose(&w, &server);
+		assert_true(server.freed);
+		assert_int_equal(w.dials, 0);
+		assert_int_equal(w.retries, i + 1);
+		assert_true(w.retry_us > last);
+		last = w.retry_us;
+		w.now += w.retry_us;
+		retry(&w);
+	}
+	/* The same before it is in the pool at all. */
+	assert_int_equal(w.dials, 1);
+	w.dials--;
+	server = (struct fake_server){.watched_by = POOL_NO_LOOP, .mail_to = POOL_NO_LOOP};
+	pool_member_init(&server.m, &w.pool, 0, pool_generation(&w.pool), w.now);
+	lose(&w, &server);
+	assert_int_equal(w.dials, 0);
+	assert_int_equal(w.retries, 6);
+	w.now += w.retry_us;
+	retry(&w);
+	/* That one closes it is no failure. */
+	assert_true(up(&w, &server, 0));
+	close_idle(&w);
+	assert_int_equal(w.dials, 1);
+	down(&w);
+	world_fini(&w);
+}
+
+/* One that was of use, or has been there for long, ends for other reasons: the next one comes at
+ * once. */
+static void
+test_server_that_ends_later_costs_no_back_off(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	struct fake_session s = session_at(0);
+
+	(void) state;
+	world_init(&w, 1);
+	w.pool.limits.min = 1;
+	w.pool.limits.min_always = true;
+	want(&w);
+	assert_true(up(&w, &server, 0));
+	assert_ptr_equal(checkout(&w, &s), &server);
+	assert_true(checkin(&w, &server));
+	lose(&w, &server);
+	assert_int_equal(w.dials, 1);
+	assert_true(up(&w, &server, 0));
+	w.now += SEC;
+	lose(&w, &server);
+	assert_int_equal(w.dials, 1);
+	assert_null(checkout(&w, &s));
+	assert_true(up(&w, &server, 0));
+	assert_ptr_equal(expect_grant(&w, &s), &server);
+	lose(&w, &server);
+	assert_int_equal(w.dials, 1);
+	assert_int_equal(w.retries, 0);
+	down(&w);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -352,6 +431,8 @@ main(void)
 		cmocka_unit_test(test_logins_side_by_side_after_back_off),
 		cmocka_unit_test(test_refusal_reaches_everybody_once),
 		cmocka_unit_test(test_refusal_spares_a_pool_with_servers),
+		cmocka_unit_test(test_newborn_that_ends_is_a_failed_login),
+		cmocka_unit_test(test_server_that_ends_later_costs_no_back_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
