@@ -79,8 +79,8 @@ struct pool_waiter
 	struct list node;        /* pool->waiters; pool->lock */
 	enum waiter_state state; /* pool->lock; its own loop may read it after the mail */
 	int loop;
-	bool posted; /* mail is under way: the object must not be freed; pool->lock */
-	uint64_t since_us;
+	bool posted;       /* mail is under way: the object must not be freed; pool->lock */
+	uint64_t since_us; /* when it first asked */
 	struct pool_member *member;
 	/* Called without the lock by any thread, at most once until pool_waiter_woken(): posts mail to
 	 * its loop. */
@@ -190,6 +190,14 @@ void pool_session_count(struct pool *p, int delta);
  */
 struct pool_member *pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us,
 								  struct pool_todo *todo);
+
+/*
+ * The same for a session that was given a server which turned out to be dead before it was of any
+ * use: it waits since w->since_us, in front of all who came after that, and is not shed for
+ * max_waiting.
+ */
+struct pool_member *pool_checkout_again(struct pool *p, struct pool_waiter *w, uint64_t now_us,
+										struct pool_todo *todo);
 
 /* The mail has arrived: answers the state. GRANTED and REFUSED are turned into NONE; the member is
  * the caller's. */

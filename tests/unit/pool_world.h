@@ -169,6 +169,17 @@ checkout(struct world *world, struct fake_session *s)
 	return m == NULL ? NULL : fake_of(m);
 }
 
+/* The same by who asks again. */
+static inline struct fake_server *
+checkout_again(struct world *world, struct fake_session *s)
+{
+	struct pool_todo todo;
+	struct pool_member *m = pool_checkout_again(&world->pool, &s->w, world->now, &todo);
+
+	act(world, s->w.loop, m == NULL ? NULL : fake_of(m), &todo);
+	return m == NULL ? NULL : fake_of(m);
+}
+
 /* Delivers the session's mail. */
 static inline enum waiter_state
 woken(struct world *world, struct fake_session *s, struct fake_server **got)
