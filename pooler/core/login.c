@@ -119,6 +119,14 @@ bad(struct login *l, const char *text)
 	return LOGIN_BAD;
 }
 
+/* It speaks our language, and asks for what we do not have. */
+static enum login_result
+unable(struct login *l, const char *text)
+{
+	bad(l, text);
+	return LOGIN_UNABLE;
+}
+
 enum login_result
 login_last_words(struct login *l, const struct pgmsg *m)
 {
@@ -149,14 +157,14 @@ sasl_begin(struct login *l, struct pgreader *r, struct pgwriter *reply)
 		plus = plus || strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
 	}
 	if (!plain && (!plus || l->binding.len == 0))
-		return bad(l, "server offers no SASL mechanism that we know");
+		return unable(l, "server offers no SASL mechanism that we know");
 	if (!l->has_keys && (l->password == NULL || md5auth_is_secret(l->password)))
-		return bad(l, "server asks for a password, but none is known for the user");
+		return unable(l, "server asks for a password, but none is known for the user");
 	if (!random_bytes(random, sizeof(random)))
-		return bad(l, "no random numbers");
+		return unable(l, "no random numbers");
 	scram_nonce(random, nonce);
 	if (scram_client_first(&l->scram, nonce, &l->binding, plus, &out) != SCRAM_CONTINUE)
-		return bad(l, "SCRAM exchange could not be started");
+		return unable(l, "SCRAM exchange could not be started");
 	l->sasl = true;
 	pgw_sasl_initial(reply, l->scram.plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, out.text,
 					 out.len);
@@ -174,11 +182,11 @@ md5(struct login *l, struct pgreader *r, struct pgwriter *reply)
 	if (salt == NULL)
 		return bad(l, "malformed authentication request");
 	if (l->password == NULL)
-		return bad(l, "server asks for a password, but none is known for the user");
+		return unable(l, "server asks for a password, but none is known for the user");
 	ok = md5auth_is_secret(l->password) ? str_copy(secret, sizeof(secret), l->password)
 										: md5auth_secret(l->password, l->user, secret);
 	if (!ok || !md5auth_answer(secret, salt, answer))
-		return bad(l, "MD5 is not available");
+		return unable(l, "MD5 is not available");
 	pgw_password(reply, answer);
 	return LOGIN_MORE;
 }
@@ -224,7 +232,7 @@ authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 			return LOGIN_MORE;
 		case AUTH_REQ_PASSWORD:
 			if (l->password == NULL || md5auth_is_secret(l->password))
-				return bad(l, "server asks for a password, but none is known for the user");
+				return unable(l, "server asks for a password, but none is known for the user");
 			pgw_password(reply, l->password);
 			return LOGIN_MORE;
 		case AUTH_REQ_MD5:
@@ -241,7 +249,7 @@ authentication(struct login *l, const struct pgmsg *m, struct pgwriter *reply)
 		default:
 			snprintf(text, sizeof(text),
 					 "server asks for authentication method %u, which is not supported", request);
-			return bad(l, text);
+			return unable(l, text);
 	}
 }
 
@@ -307,7 +315,7 @@ connect_query_message(struct login *l, const struct pgmsg *m, struct params *par
 			return LOGIN_MORE;
 		case 'Z':
 			if (m->body_len != 1 || m->body[0] != 'I')
-				return bad(l, "connect_query leaves a transaction open");
+				return unable(l, "connect_query leaves a transaction open");
 			return LOGIN_OK;
 		default:
 			return bad(l, "connect_query is answered with something else than rows");
@@ -349,4 +357,21 @@ login_message(struct login *l, const struct pgmsg *m, struct params *params, str
 		default:
 			return bad(l, "unexpected message during login: is this a PostgreSQL server?");
 	}
+}
+
+bool
+login_without_frame(struct login *l, const uint8_t *p, size_t n)
+{
+	size_t len = 0;
+
+	if (l->authenticated || n <= PGMSG_HEADER || p[0] != 'E')
+		return false;
+	for (p++, n--; len < n && len < sizeof(l->text) - 1; len++)
+	{
+		if (p[len] < ' ' || p[len] == 0x7f)
+			break;
+		l->text[len] = (char) p[len];
+	}
+	l->text[len] = '\0';
+	return len > 0;
 }

@@ -4,8 +4,9 @@
  * The happy path: StartupMessage -> AuthenticationSASL -> SASLInitialResponse -> …Continue ->
  * SASLResponse -> …Final, AuthenticationOk -> ParameterStatus…, BackendKeyData, ReadyForQuery.
  * -> [Query(connect_query) -> its results, ReadyForQuery].
- * Failure: ErrorResponse at any point (REFUSED), or nonsense (BAD). That connect_query fails is
- * logged and does no harm, as in PgBouncer, unless it leaves a transaction open.
+ * Failure: ErrorResponse at any point (REFUSED), a password or method that we lack (UNABLE), or
+ * nonsense (BAD). That connect_query fails is logged and does no harm, as in PgBouncer, unless it
+ * leaves a transaction open.
  */
 #ifndef PERFKIT_CORE_LOGIN_H
 #define PERFKIT_CORE_LOGIN_H
@@ -26,7 +27,8 @@ enum login_result
 	LOGIN_MORE,
 	LOGIN_OK,
 	LOGIN_REFUSED, /* PostgreSQL said no: sqlstate, text */
-	LOGIN_BAD      /* it does not speak our language: text */
+	LOGIN_UNABLE,  /* it asks for what we do not have: sqlstate, text */
+	LOGIN_BAD      /* it does not speak our language: sqlstate, text */
 };
 
 struct login
@@ -80,6 +82,13 @@ bool login_hopeless(const char *sqlstate);
  * what the server reports. */
 enum login_result login_message(struct login *l, const struct pgmsg *m, struct params *params,
 								struct pgwriter *reply);
+
+/*
+ * Bytes that are no message, before we are let in: whether they are the words of a postmaster that
+ * cannot start a process for us. It says them in the way of protocol 2, 'E' and a line of text (its
+ * report_fork_failure_to_client()). True: text.
+ */
+bool login_without_frame(struct login *l, const uint8_t *p, size_t n);
 
 /* The same for an ErrorResponse behind LOGIN_OK: LOGIN_REFUSED with sqlstate and text, or
  * LOGIN_BAD. */

@@ -213,31 +213,76 @@ pool_own(struct pool_member *m, int loop, enum member_state state, struct pool_t
 	}
 }
 
+/* An idle server for a session on this loop, which passes nobody (P6). */
+static struct pool_member *
+take_idle(struct pool *p, int loop, struct pool_todo *todo)
+{
+	struct pool_member *m;
+
+	if (p->counts.waiters > 0 || p->counts.paused || p->counts.by_state[MEMBER_IDLE] == 0)
+		return NULL;
+	m = take_from(p, loop);
+	for (int i = 0; m == NULL && i < p->n_loops; i++)
+		m = take_from(p, i);
+	if (m != NULL)
+	{
+		pool_own(m, loop, MEMBER_ACTIVE, todo);
+		m->used = true;
+	}
+	return m;
+}
+
+static void
+enqueue(struct pool *p, struct pool_waiter *w, struct list *behind, uint64_t now_us,
+		struct pool_todo *todo)
+{
+	w->state = WAITER_QUEUED;
+	w->member = NULL;
+	list_insert_between(&w->node, behind, behind->next);
+	p->counts.waiters++;
+	pool_want_server(p, now_us, todo);
+}
+
+/* Behind whom one belongs who has waited for so long. He had found the queue empty: only others who
+ * ask again can have come before him, so these are few (P4). */
+static struct list *
+place(struct pool *p, uint64_t since_us)
+{
+	struct list *behind = &p->waiters;
+
+	while (behind->next != &p->waiters &&
+		   list_entry(behind->next, struct pool_waiter, node)->since_us <= since_us)
+		behind = behind->next;
+	return behind;
+}
+
 struct pool_member *
 pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct pool_todo *todo)
 {
-	struct pool_member *m = NULL;
+	struct pool_member *m;
 
 	pool_begin(p, todo);
-	if (p->counts.waiters == 0 && !p->counts.paused && p->counts.by_state[MEMBER_IDLE] > 0)
-	{
-		m = take_from(p, w->loop);
-		for (int i = 0; m == NULL && i < p->n_loops; i++)
-			m = take_from(p, i);
-	}
-	if (m != NULL)
-		pool_own(m, w->loop, MEMBER_ACTIVE, todo);
-	else if (p->limits.max_waiting > 0 && p->counts.waiters >= p->limits.max_waiting)
+	m = take_idle(p, w->loop, todo);
+	if (m == NULL && p->limits.max_waiting > 0 && p->counts.waiters >= p->limits.max_waiting)
 		todo->full = true;
-	else
+	else if (m == NULL)
 	{
-		w->state = WAITER_QUEUED;
 		w->since_us = now_us;
-		w->member = NULL;
-		list_append(&p->waiters, &w->node);
-		p->counts.waiters++;
-		pool_want_server(p, now_us, todo);
+		enqueue(p, w, p->waiters.prev, now_us, todo);
 	}
+	pool_unlock(p);
+	return m;
+}
+
+struct pool_member *
+pool_checkout_again(struct pool *p, struct pool_waiter *w, uint64_t now_us, struct pool_todo *todo)
+{
+	struct pool_member *m;
+
+	pool_begin(p, todo);
+	m = take_idle(p, w->loop, todo);
+	if (m == NULL)
+		enqueue(p, w, place(p, w->since_us), now_us, todo);
 	pool_unlock(p);
 	return m;
 }
@@ -292,6 +337,8 @@ pool_member_init(struct pool_member *m, struct pool *p, int loop, uint32_t gener
 	m->parked_at = POOL_NO_LOOP;
 	m->park_mail = false;
 	m->logging_in = true;
+	m->used = false;
+	m->backoff_us = 0;
 	m->born_us = now_us;
 	m->idle_since_us = 0;
 	m->generation = generation;
@@ -345,6 +392,7 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	pool_end_pause(p);
 	if (m->state == MEMBER_LOGIN)
 	{
+		m->backoff_us = p->backoff_us;
 		p->backoff_until_us = 0;
 		p->backoff_us = 0;
 		p->counts.away = false;
@@ -360,6 +408,7 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	else if ((w = pool_pop_waiter(p, WAITER_GRANTED)) != NULL)
 	{
 		pool_set_state(m, MEMBER_ACTIVE);
+		m->used = true;
 		m->owner = w->loop;
 		w->member = m;
 		todo->granted = true;
@@ -384,12 +433,15 @@ pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_todo 
 	pool_unlock(p);
 }
 
-void
-pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
+/* lost: it has ended by itself. */
+static void
+leave_pool(struct pool_member *m, bool lost, uint64_t now_us, struct pool_todo *todo)
 {
 	struct pool *p = m->pool;
 
 	pool_begin(p, todo);
+	if (lost)
+		pool_blame_login(m, now_us);
 	pool_end_pause(p);
 	pool_set_state(m, MEMBER_GONE);
 	todo->destroy = !m->park_mail;
@@ -398,4 +450,16 @@ pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
 	pool_login_over(m, todo);
 	pool_give_places(p, todo);
 	pool_unlock(p);
+}
+
+void
+pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
+{
+	leave_pool(m, false, now_us, todo);
+}
+
+void
+pool_lost(struct pool_member *m, uint64_t now_us, struct pool_todo *todo)
+{
+	leave_pool(m, true, now_us, todo);
 }

@@ -59,9 +59,11 @@ struct pool_member
 	int parked_at;           /* loop where the park watcher is armed, or POOL_NO_LOOP; pool->lock */
 	bool park_mail;          /* mail to a home loop is under way; pool->lock */
 	bool logging_in;         /* has a place among the logins under way; pool->lock */
+	bool used;               /* a session has had it; pool->lock */
 	uint32_t generation;     /* pool's when it was made */
 	uint64_t born_us;        /* set once */
 	uint64_t idle_since_us;  /* pool->lock */
+	uint64_t backoff_us;     /* the pool's delay that its login has ended; pool->lock */
 };
 
 enum waiter_state
@@ -77,8 +79,8 @@ struct pool_waiter
 	struct list node;        /* pool->waiters; pool->lock */
 	enum waiter_state state; /* pool->lock; its own loop may read it after the mail */
 	int loop;
-	bool posted; /* mail is under way: the object must not be freed; pool->lock */
-	uint64_t since_us;
+	bool posted;       /* mail is under way: the object must not be freed; pool->lock */
+	uint64_t since_us; /* when it first asked */
 	struct pool_member *member;
 	/* Called without the lock by any thread, at most once until pool_waiter_woken(): posts mail to
 	 * its loop. */
@@ -189,6 +191,14 @@ void pool_session_count(struct pool *p, int delta);
 struct pool_member *pool_checkout(struct pool *p, struct pool_waiter *w, uint64_t now_us,
 								  struct pool_todo *todo);
 
+/*
+ * The same for a session that was given a server which turned out to be dead before it was of any
+ * use: it waits since w->since_us, in front of all who came after that, and is not shed for
+ * max_waiting.
+ */
+struct pool_member *pool_checkout_again(struct pool *p, struct pool_waiter *w, uint64_t now_us,
+										struct pool_todo *todo);
+
 /* The mail has arrived: answers the state. GRANTED and REFUSED are turned into NONE; the member is
  * the caller's. */
 enum waiter_state pool_waiter_woken(struct pool *p, struct pool_waiter *w, uint64_t now_us,
@@ -222,10 +232,17 @@ void pool_checkin(struct pool_member *m, int loop, uint64_t now_us, struct pool_
  * for a dial in its place. */
 void pool_discard(struct pool_member *m, uint64_t now_us, struct pool_todo *todo);
 
+/* The same for one that ended by itself. Right behind its login, before anybody has had it, that is
+ * a login that did not succeed: back-off. */
+void pool_lost(struct pool_member *m, uint64_t now_us, struct pool_todo *todo);
+
 /* The login of a reserved slot did not succeed; no member remains. Arms back-off. */
 void pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo);
-/* The same when the server itself refused (wrong password, no such database): the next call answers
- * every waiter in turn. */
+/*
+ * The same when the server itself refused (wrong password, no such database): the next call takes
+ * one waiter after the other out of the queue, to be told so. NULL: nobody waits any more, or there
+ * are servers that serve those who do when they come back.
+ */
 void pool_login_refused(struct pool *p, const char *sqlstate, const char *text);
 struct pool_waiter *pool_refuse_next(struct pool *p);
 

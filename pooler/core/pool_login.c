@@ -17,6 +17,10 @@
 /* After the first failed login; doubles up to server_login_retry. */
 #define BACKOFF_FIRST_US 50000
 
+/* A server that ends by itself, younger than this and before anybody had it, was not let in for
+ * good. Later ends have other causes: a restart of PostgreSQL must not delay the next login. */
+#define NEWBORN_US 1000000
+
 /* How often a pool that has fewer servers than are to be kept open looks for a place in its quotas.
  * It does not stand in line with those who are waited for. */
 #define REFILL_US 250000
@@ -254,15 +258,12 @@ pool_refusal(struct pool *p, char sqlstate[6], char text[POOL_ERROR_MAX])
 	pool_unlock(p);
 }
 
-void
-pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+/* Longer than the last time. */
+static void
+back_off(struct pool *p, uint64_t now_us)
 {
 	uint64_t most;
 
-	pool_begin(p, todo);
-	p->counts.by_state[MEMBER_LOGIN]--;
-	p->counts.total--;
-	p->held--;
 	p->backoff_us = p->backoff_us == 0 ? BACKOFF_FIRST_US : p->backoff_us * 2;
 	/* The low bits of the clock spread the loops and pools that failed together. */
 	p->backoff_us += now_us % (p->backoff_us / 4 + 1);
@@ -272,6 +273,30 @@ pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
 	if (p->backoff_us > most)
 		p->backoff_us = most;
 	p->backoff_until_us = now_us + p->backoff_us;
+}
+
+/* Several that end together count once. The delay goes on from where its login had ended it. */
+void
+pool_blame_login(const struct pool_member *m, uint64_t now_us)
+{
+	struct pool *p = m->pool;
+
+	if (m->used || (m->state != MEMBER_LOGIN && now_us >= m->born_us + NEWBORN_US) ||
+		now_us < p->backoff_until_us)
+		return;
+	if (p->backoff_us < m->backoff_us)
+		p->backoff_us = m->backoff_us;
+	back_off(p, now_us);
+}
+
+void
+pool_login_failed(struct pool *p, uint64_t now_us, struct pool_todo *todo)
+{
+	pool_begin(p, todo);
+	p->counts.by_state[MEMBER_LOGIN]--;
+	p->counts.total--;
+	p->held--;
+	back_off(p, now_us);
 	p->counts.away = !p->refused;
 	p->refused = false;
 	pool_want_server(p, now_us, todo);
@@ -290,6 +315,13 @@ pool_login_refused(struct pool *p, const char *sqlstate, const char *text)
 	pool_unlock(p);
 }
 
+/* Logged in and not gone: it comes back, and serves somebody. */
+static bool
+has_servers(const struct pool *p)
+{
+	return p->counts.total > p->counts.by_state[MEMBER_LOGIN];
+}
+
 struct pool_waiter *
 pool_refuse_next(struct pool *p)
 {
@@ -299,7 +331,7 @@ pool_refuse_next(struct pool *p)
 	do
 	{
 		pool_begin(p, &todo);
-		w = pool_pop_waiter(p, WAITER_REFUSED);
+		w = has_servers(p) ? NULL : pool_pop_waiter(p, WAITER_REFUSED);
 		if (w != NULL)
 			pool_wake(w, &todo);
 		pool_unlock(p);

@@ -54,6 +54,9 @@ struct pool_waiter *pool_pop_waiter(struct pool *p, enum waiter_state state);
  * timer or a quota's list that will try again (P6). */
 void pool_want_server(struct pool *p, uint64_t now_us, struct pool_todo *todo);
 
+/* This server has ended by itself: back-off, when it was of no use to anybody (pool_lost()). */
+void pool_blame_login(const struct pool_member *m, uint64_t now_us);
+
 /* Ends a pause that was only waiting for the last idle server. */
 void pool_end_pause(struct pool *p);
 

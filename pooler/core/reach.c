@@ -129,6 +129,8 @@ answered(struct conn *c, int revents)
 		finish(r, NULL);
 	else if (p[0] == 'N')
 		finish(r, "server has no TLS, but server_tls_sslmode asks for it");
+	else if (p[0] == 'E')
+		finish(r, "server answers the TLS request with an error: perhaps it can start no process");
 	else
 		finish(r, "server does not understand the TLS request: is this a PostgreSQL server?");
 }

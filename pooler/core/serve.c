@@ -200,36 +200,41 @@ begin(struct session *s, const uint8_t *p, size_t n)
 }
 
 /*
- * An idle server that has nothing to say, or NULL: the session is queued, or the queue is *full. *p
- * and *n are the client's bytes, which must be kept where another read on this loop comes in
- * between.
+ * An idle server that has nothing to say, or NULL: the session is queued, or the queue is *full
+ * (NULL: it has been waiting, and is not shed). *p and *n are the client's bytes, which must be
+ * kept where another read on this loop comes in between; NULL: they are saved.
  */
 static struct server *
-take_server(struct session *s, uint64_t now, const uint8_t **p, size_t *n, bool *full)
+take_server(struct session *s, const uint8_t **p, size_t *n, bool *full)
 {
-	struct shard *shard = s->shard;
+	uint64_t now = clock_turn_us();
 
 	for (;;)
 	{
 		struct pool_todo todo;
-		struct pool_member *m = pool_checkout(s->pool, &s->waiter, now, &todo);
+		struct pool_member *m = full != NULL ? pool_checkout(s->pool, &s->waiter, now, &todo)
+											 : pool_checkout_again(s->pool, &s->waiter, now, &todo);
 		struct server *server = m == NULL ? NULL : server_of(m);
 		bool fresh = server != NULL && server_fresh(server, &todo);
 		uint8_t *saved = NULL;
 
-		*full = todo.full;
-		server_todo(shard, s->pool, server, &todo);
+		if (full != NULL)
+			*full = todo.full;
+		server_todo(s->shard, s->pool, server, &todo);
 		if (server == NULL || fresh)
 			return server;
-		conn_save(&s->conn, *p, *n);
-		server_look_into(server, shard);
-		*n = 0;
-		if (conn_saved(&s->conn, &saved, n))
+		if (p != NULL)
+			conn_save(&s->conn, *p, *n);
+		server_look_into(server, s->shard);
+		if (p != NULL && conn_saved(&s->conn, &saved, n))
 			*p = saved;
 	}
 }
 
-/* The server that the session waited for has answered the check, or it is gone. */
+static void check_server(struct session *s, struct server *server);
+
+/* The server that the session waited for has answered the check, or it is gone: then it waits on,
+ * in its old place. */
 static void
 checked(void *arg, bool alive)
 {
@@ -239,14 +244,14 @@ checked(void *arg, bool alive)
 	size_t n;
 
 	s->checking = NULL;
-	if (!alive)
+	if (!alive && (server = take_server(s, NULL, NULL, NULL)) == NULL)
+		return;
+	if (!alive && server_check_due(server, s->shard->conf, clock_turn_us()))
 	{
-		throttle_again(&s->throttle);
-		session_set_state(s, SESSION_IDLE);
-		go_on_with_saved(s);
+		check_server(s, server);
 		return;
 	}
-	attach(s, server, 0);
+	attach(s, server, clock_turn_us() - s->waiter.since_us);
 	conn_read_start(&s->conn);
 	if (conn_saved(&s->conn, &p, &n))
 		begin(s, p, n);
@@ -256,9 +261,6 @@ static void
 check_server(struct session *s, struct server *server)
 {
 	s->checking = server;
-	s->waiter.since_us = clock_turn_us();
-	session_set_state(s, SESSION_WAITING);
-	session_watch_time(s, s->waiter.since_us);
 	server_check_start(server, s->shard, checked, s);
 }
 
@@ -276,14 +278,8 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 		s->request_wall_us = clock_turn_wall_us();
 		if (s->conf_serial != s->shard->conf_serial)
 			serve_follow_conf(s);
-		server = take_server(s, clock_turn_us(), &p, &n, &full);
-		if (server != NULL && server_check_due(server, s->shard->conf, clock_turn_us()))
-		{
-			conn_save(&s->conn, p, n);
-			check_server(s, server);
-			return;
-		}
-		if (server != NULL)
+		server = take_server(s, &p, &n, &full);
+		if (server != NULL && !server_check_due(server, s->shard->conf, clock_turn_us()))
 		{
 			attach(s, server, 0);
 			begin(s, p, n);
@@ -292,8 +288,12 @@ idle_input(struct session *s, const uint8_t *p, size_t n)
 		if (!full)
 		{
 			conn_save(&s->conn, p, n);
+			if (server != NULL)
+				s->waiter.since_us = clock_turn_us();
 			session_set_state(s, SESSION_WAITING);
 			session_watch_time(s, s->waiter.since_us);
+			if (server != NULL)
+				check_server(s, server);
 			return;
 		}
 		if (!refuse_request(s, &m, refuse_full_queue()))
@@ -408,9 +408,7 @@ first_server(struct session *s, struct server *server)
 void
 serve_start(struct session *s, struct pool *pool)
 {
-	const uint8_t *nothing = NULL;
 	struct server *server;
-	size_t n = 0;
 	bool full;
 
 	s->limits = client_limits_join(&s->shard->client_limits, s->shard->conf, s->database, s->user);
@@ -436,7 +434,7 @@ serve_start(struct session *s, struct pool *pool)
 		return;
 	}
 	session_set_state(s, SESSION_LOGIN_WAIT);
-	server = take_server(s, clock_turn_us(), &nothing, &n, &full);
+	server = take_server(s, NULL, NULL, &full);
 	if (full)
 		session_fatal(s, refuse_full_queue()->sqlstate, refuse_full_queue()->message);
 	else if (server == NULL)

@@ -210,7 +210,10 @@ server_close(struct server *s, const char *reason, bool polite)
 		list_append(&shard->servers, &s->node);
 		return;
 	}
-	pool_discard(&s->member, clock_now_us(), &todo);
+	if (polite)
+		pool_discard(&s->member, clock_now_us(), &todo);
+	else
+		pool_lost(&s->member, clock_now_us(), &todo);
 	/* With park mail under way the descriptor stays open until its handler has stopped the watcher.
 	 */
 	server_todo(shard, pool, s, &todo);
@@ -403,6 +406,8 @@ take_in_all(struct server *s, uint8_t *p, size_t n)
 		n -= m.total;
 	}
 	conn_save(&s->conn, p, n);
+	if (n > 0 && (s->member.state == MEMBER_LOGIN || s->member.state == MEMBER_TESTED))
+		server_timers_rest(s);
 	if (n > 0 || s->n_cancels > 0 || s->member.state == MEMBER_CANCELLING ||
 		!txstate_releasable(&s->tx))
 		return;
@@ -577,6 +582,8 @@ server_cancel_end(struct server *s, bool settled)
 		server_close(s, s->spoiled, true);
 	else if (s->reset_wanted)
 		start_reset(s);
-	else if (txstate_releasable(&s->tx) && buf_len(&s->conn.in) == 0)
+	else if (buf_len(&s->conn.in) > 0)
+		server_timers_rest(s);
+	else if (txstate_releasable(&s->tx))
 		give_back(s);
 }

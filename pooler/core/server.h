@@ -53,7 +53,7 @@ struct server
 	bool spoke;          /* while idle: its end may be on its way behind what it said */
 	int n_cancels;       /* cancel connections in flight (P8) */
 	uint32_t heard;      /* reads that brought its session something; for core/cancel */
-	ev_timer reset_timer;                   /* the reset query, or the check, must end in time */
+	ev_timer reset_timer; /* the reset query, the check, or a message begun must end in time */
 	void (*checked)(void *arg, bool alive); /* server_check.c: who waits for it; NULL: nobody */
 	void *checked_arg;
 	void *link;                   /* struct session, while it has the server */
@@ -105,7 +105,8 @@ void server_attach(struct server *s, struct shard *shard, void (*on_event)(struc
  * made sure that txstate_releasable(). */
 void server_release(struct server *s, bool reset);
 
-/* Closes it whatever it does; tells PostgreSQL when `polite` and nothing stands half-sent. */
+/* Closes it whatever it does. polite: it is our wish, and PostgreSQL is told where nothing stands
+ * half-sent; else it has ended, or cannot be talked to any more. */
 void server_close(struct server *s, const char *reason, bool polite);
 
 /* A cancel connection starts or ends. settled: false when it was sent but nobody knows whether it
@@ -179,6 +180,10 @@ void server_timers_reserve(struct shard *shard, struct pool *pool, uint64_t afte
 
 /* pool_refill_due() after so long. */
 void server_timers_refill(struct shard *shard, struct pool *pool, uint64_t after_us);
+
+/* A server that nobody has has said half a message: it has server_connect_timeout for the rest,
+ * unless something else limits its time already. */
+void server_timers_rest(struct server *s);
 
 /* A server lies idle at this loop: server_idle_timeout counts, and so does server_lifetime. */
 void server_timers_reap(struct shard *shard, const struct server *s);

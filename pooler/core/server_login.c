@@ -4,11 +4,13 @@
  * The happy path: start -> reached() -> login messages -> logged_in(), which turns the attempt
  * into a server and hands that to the pool.
  *
- * Failure. Nothing to talk to (refused, timeout, nonsense, starting up, too many connections): the
- * waiting sessions keep their place, the next host of the list is tried at once, and after the last
- * one the pool backs off. PostgreSQL says no (wrong password, no
- * such database or role): trying again would not help anybody, so the waiting sessions are told
- * what PostgreSQL said, once, and the pool backs off as well.
+ * Failure. Nothing to talk to (refused, timeout, starting up, too many connections): the waiting
+ * sessions keep their place, the next host of the list is tried at once, and after the last one the
+ * pool backs off. PostgreSQL says no (wrong password, no such database or role), or we lack what it
+ * asks for: trying again would not help anybody, so the waiting sessions are told why, once, and
+ * the pool backs off as well. But while the pool has other servers, which come back to serve them,
+ * nobody is told anything (pool_refuse_next()). Nonsense: the next host as well, and who waits is
+ * told after the last one.
  */
 #include "core/server_login.h"
 
@@ -135,6 +137,14 @@ failed(struct attempt *a, const char *text, const char *refusal_sqlstate)
 	free_attempt(a);
 	pool_login_failed(pool, clock_now_us(), &todo);
 	server_todo(shard, pool, NULL, &todo);
+}
+
+/* Whoever it is that answers there: at the next host there may be PostgreSQL. */
+static void
+nonsense(struct attempt *a, const char *text)
+{
+	if (!pass_over(a, text))
+		failed(a, text, "08P01");
 }
 
 static void
@@ -287,9 +297,19 @@ welcomed(struct attempt *a, uint8_t *rest, size_t n)
 			failed(a, a->login->text, NULL);
 			break;
 		case BEHIND_NONSENSE:
-			failed(a, "server sent more than it was asked for", "08P01");
+			nonsense(a, "server sent more than it was asked for");
 			break;
 	}
+}
+
+/* What stands there is no message that may come during a login. */
+static void
+no_message(struct attempt *a, const uint8_t *p, size_t n)
+{
+	if (login_without_frame(a->login, p, n))
+		failed(a, a->login->text, NULL);
+	else
+		nonsense(a, "server does not speak PostgreSQL's protocol");
 }
 
 /* Works off whole messages; false when the attempt is over. */
@@ -311,8 +331,11 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 			case LOGIN_REFUSED:
 				refused(a);
 				return false;
-			case LOGIN_BAD:
+			case LOGIN_UNABLE:
 				failed(a, a->login->text, a->login->sqlstate);
+				return false;
+			case LOGIN_BAD:
+				nonsense(a, a->login->text);
 				return false;
 		}
 		*p += m.total;
@@ -320,7 +343,7 @@ messages(struct attempt *a, uint8_t **p, size_t *n, struct pgwriter *reply)
 	}
 	if (r == PGMSG_BAD || (r == PGMSG_OK && m.total > SERVER_MESSAGE_MAX))
 	{
-		failed(a, "server does not speak PostgreSQL's protocol", "08P01");
+		no_message(a, *p, *n);
 		return false;
 	}
 	return true;

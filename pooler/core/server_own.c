@@ -29,7 +29,7 @@ server_own_place(struct shard *shard, struct pool *pool)
 	server_todo(shard, pool, s, &todo);
 	/* Else its waiter has left meanwhile. What is idle even for a moment may be checked out. */
 	if (!granted && (todo.close || pool_claim(&s->member, loop)))
-		server_close(s, "nobody waits for it any more", false);
+		server_close(s, "nobody waits for it any more", true);
 }
 
 void

@@ -9,6 +9,8 @@
 #include "conf/conf.h"
 #include "core/registry.h"
 
+#define REST_US 15000000 /* its slot is wanted, also where server_connect_timeout is 0 */
+
 static void
 retry_event(struct ev_loop *ev, ev_timer *w, int revents)
 {
@@ -142,6 +144,26 @@ server_timers_refill(struct shard *shard, struct pool *pool, uint64_t after_us)
 	struct pool_local *t = registry_local(shard, pool);
 
 	start_timer(t, &t->refill, refill_event, after_us);
+}
+
+static void
+rest_event(struct ev_loop *ev, ev_timer *w, int revents)
+{
+	(void) ev;
+	(void) revents;
+	server_close(w->data, "the rest of a message does not come", false);
+}
+
+void
+server_timers_rest(struct server *s)
+{
+	uint64_t limit = s->shard->conf->server_connect_timeout_us;
+
+	if (ev_is_active(&s->reset_timer))
+		return;
+	ev_timer_init(&s->reset_timer, rest_event, 0., 0.);
+	s->reset_timer.data = s;
+	loop_after(&s->shard->loop, &s->reset_timer, limit > 0 ? limit : REST_US);
 }
 
 /* Another loop may own the server by now: what is read of it never changes. */

@@ -113,11 +113,6 @@ throttle_request(struct throttle *t, const struct conf_limits *limits, uint32_t 
 {
 	struct rate rate = rate_of(t, limits, RATE_USER, RATE_QUERIES);
 
-	if (t->again)
-	{
-		t->again = false;
-		return true;
-	}
 	pay(t, limits, t->serial == serial ? *answered : 0);
 	t->serial = serial;
 	*answered = 0;

@@ -33,7 +33,6 @@ struct throttle
 	struct rate_entry *of[RATE_KINDS]; /* joined when first asked for */
 	uint32_t serial;                   /* of the snapshot when it was asked last */
 	bool paid;                         /* the query under way has been counted in advance */
-	bool again;                        /* and is asked for once more */
 };
 
 /* What a client hears of whom it is one too many. */
@@ -59,13 +58,6 @@ bool throttle_connection(struct throttle *t, const struct conf_limits *limits, e
  */
 bool throttle_request(struct throttle *t, const struct conf_limits *limits, uint32_t serial,
 					  uint64_t *answered, struct throttle_error *error);
-
-/* What was let in last has not reached a server and comes again: it is not counted twice. */
-static inline void
-throttle_again(struct throttle *t)
-{
-	t->again = t->paid;
-}
 
 /* The client leaves, and pays; limits NULL: it had no session yet. Legal in every state. */
 void throttle_leave(struct throttle *t, const struct conf_limits *limits, uint32_t serial,

@@ -332,6 +332,73 @@ def test_server_is_terminated_as_it_arrives(make_pooler):
     fake.close()
 
 
+FORK_FAILED = (
+    b"Ecould not fork new process for connection: Resource temporarily unavailable\n\0"
+)
+
+
+def test_server_cannot_fork(make_pooler, threads):
+    """A postmaster without a process to spare says so in the way of protocol 2: nobody is refused for
+    that, and who waits is served when it has one again."""
+    fake = FakeServer(FORK_FAILED, hang_up=True)
+    pooler = make_pooler(
+        databases={"fake": {"port": fake.port}}, server_tls_sslmode="disable", threads=threads
+    )
+    waiting = [pooler.wire() for _ in range(3)]
+    for client in waiting:
+        client.send(wire.startup({"user": "alice", "database": "fake"}))
+    wait_until(lambda: "failed: could not fork new process" in pooler.log(), "the login to fail")
+    fake.hang_up, fake.greeting = False, WELCOME
+    for client in waiting:
+        assert client.read_until("Z")[-1].body == b"I"
+    assert "08P01" not in pooler.log()
+    fake.close()
+
+
+def test_server_says_half_a_message(make_pooler):
+    """And falls silent while nobody has it, behind its login or idle: its slot is not held for
+    ever."""
+    half = wire.message("N", b"SNOTICE\0\0")[:8]
+    fake = FakeServer(WELCOME + half)
+    pooler = make_pooler(
+        databases={"fake": {"port": fake.port, "pool_size": 1}}, server_connect_timeout="500ms"
+    )
+    wait = pooler.wire()
+    wait.send(wire.startup({"user": "alice", "database": "fake"}))
+    wait_until(lambda: fake.greeted, "the first login")
+    fake.greeting = WELCOME
+    assert wait.read_until("Z")[-1].body == b"I"
+    assert len(fake.connections) >= 2
+    wait_until(lambda: pooler.pool("fake")["sv_idle"] == 1, "an idle server")
+    fake.connections[-1].sendall(half)
+    wait_until(
+        lambda: (pool := pooler.pool("fake"))["sv_idle"] + pool["sv_tested"] == 0, "its end"
+    )
+    fake.close()
+
+
+def test_refused_login_of_a_pool_with_servers(make_pooler, cluster, threads):
+    """Who waits for a server that is busy gets it, although another login is refused meanwhile."""
+    cluster.sql("drop role if exists locked_out; create role locked_out login")
+    pooler = make_pooler(default_pool_size=2, userlist={"locked_out": "secret"}, threads=threads)
+    try:
+        holder, waiting, late = [pooler.wire_login(user="locked_out") for _ in range(3)]
+        holder.query("begin")
+        cluster.sql("alter role locked_out nologin")
+        waiting.send(wire.query("select 'served'"))
+        refusal = 'role "locked_out" is not permitted to log in'
+        wait_until(lambda: pooler.log().count(refusal) >= 2, "two refused logins")
+        late.send(wire.query("select 'late'"))
+        pooler.wait_waiting(2, user="locked_out")
+        holder.query("commit")
+        assert wire.rows(waiting.read_until("Z")) == [["served"]]
+        assert wire.rows(late.read_until("Z")) == [["late"]]
+    finally:
+        pooler.stop()
+        wait_until(lambda: not cluster.backends("usename = 'locked_out'"), "its servers to end")
+        cluster.sql("drop role locked_out")
+
+
 def test_server_falls_silent(make_pooler, cluster):
     """It logs in and never says another word, nor to a cancel: its client may leave, the pool is
     not blocked for ever, and the pooler can be stopped."""

@@ -1,6 +1,7 @@
 """Where a database is: lists of hosts, and names with several or changing addresses."""
 
 import contextlib
+import re
 import socket
 import struct
 
@@ -139,6 +140,22 @@ def test_server_that_is_not_ready_is_passed_over(make_pooler, cluster):
             conn, _ = other.accept()
             conn.close()
             assert "127.0.0.1 is passed over: the database system is starting up" in pooler.log()
+
+
+def test_nonsense_is_passed_over(make_pooler, cluster):
+    """Whoever answers there is not PostgreSQL; at the next host it may be."""
+    with contextlib.closing(FakeServer(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as fake:
+        with contextlib.closing(socket.create_server((THERE, fake.port))) as other:
+            pooler = make_pooler(
+                databases={"app": {"host": f"{HERE},{THERE}", "port": fake.port}},
+                default_pool_size=1,
+                server_login_retry=600,
+                server_tls_sslmode="disable",
+            )
+            pooler.wire().send(wire.startup(ALICE))
+            conn, _ = other.accept()
+            conn.close()
+            assert re.search("127.0.0.1 is passed over: .*PostgreSQL", pooler.log())
 
 
 def test_refusal_is_not_passed_over(make_pooler, cluster):

@@ -111,6 +111,29 @@ def test_a_server_that_does_not_answer(make_pooler, cluster, threads):
     valve.close()
 
 
+@pytest.mark.parametrize("longest", [0, 2], ids=["any", "full"])
+def test_who_waited_for_a_check_keeps_its_place(make_pooler, cluster, threads, checks, longest):
+    """Its server is dead: it is served before those who came meanwhile, and never shed."""
+    pooler = make_pooler(
+        default_pool_size=1,
+        server_check_query="select pg_sleep(600)",
+        server_check_delay=0,
+        max_client_waiting=longest,
+        threads=threads,
+    )
+    clients = [pooler.wire_login() for _ in range(3)]
+    wait_until(lambda: pooler.pool()["sv_idle"] == 1, "an idle server")
+    clients[0].send(wire.query(CHECK))
+    wait_until(lambda: pooler.pool()["sv_tested"] == 1, "the check")
+    for number, client in enumerate(clients[1:], 1):
+        client.send(wire.query(CHECK))
+        pooler.wait_waiting(number)
+    cluster.terminate(pooler.server_pids())
+    for number, client in enumerate(clients, 1):
+        assert wire.rows(client.read_until("Z")) == [[str(number)]]
+    assert checks() == 3
+
+
 # ---- what clients are told at login
 
 

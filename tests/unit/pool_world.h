@@ -169,6 +169,17 @@ checkout(struct world *world, struct fake_session *s)
 	return m == NULL ? NULL : fake_of(m);
 }
 
+/* The same by who asks again. */
+static inline struct fake_server *
+checkout_again(struct world *world, struct fake_session *s)
+{
+	struct pool_todo todo;
+	struct pool_member *m = pool_checkout_again(&world->pool, &s->w, world->now, &todo);
+
+	act(world, s->w.loop, m == NULL ? NULL : fake_of(m), &todo);
+	return m == NULL ? NULL : fake_of(m);
+}
+
 /* Delivers the session's mail. */
 static inline enum waiter_state
 woken(struct world *world, struct fake_session *s, struct fake_server **got)
@@ -217,6 +228,21 @@ discard(struct world *world, struct fake_server *s)
 
 	pool_discard(&s->m, world->now, &todo);
 	act(world, loop, s, &todo);
+}
+
+/* It ends by itself; one that was idle is taken out by its home loop first. */
+static inline void
+lose(struct world *world, struct fake_server *s)
+{
+	struct pool_todo todo;
+
+	if (s->m.state == MEMBER_IDLE)
+	{
+		s->watched_by = POOL_NO_LOOP;
+		assert_true(pool_claim(&s->m, s->m.home));
+	}
+	pool_lost(&s->m, world->now, &todo);
+	act(world, s->m.home, s, &todo);
 }
 
 /* True: the pool kept it or gave it to a waiter. False: it has been discarded. */

@@ -162,35 +162,39 @@ test_refused(void **state)
 	}
 }
 
-/* What is said last makes no sense; it is BAD, with a text and a code, and nothing is answered. */
+/* What is said last makes no sense, or cannot be done by us: BAD or UNABLE, with a text and a code,
+ * and nothing is answered. */
 static void
 test_bad(void **state)
 {
 	static const struct
 	{
+		enum login_result result;
 		const char *password;
 		struct said first;
 		struct said second;
 	} table[] = {
-		{NULL, {0}, SAID('R', "\0\0\0\3")},                           /* password not known */
-		{NULL, {0}, SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0")},         /* the same */
-		{"x", {0}, SAID('R', "\0\0\0\12SCRAM-SHA-512\0\0")},          /* not ours */
-		{"x", {0}, SAID('R', "\0\0\0\12")},                           /* no list */
-		{"x", {0}, SAID('R', "\0\0\0\7")},                            /* GSS */
-		{"x", {0}, SAID('R', "\0\0")},                                /* cut */
-		{"x", {0}, SAID('R', "\0\0\0\13r=a,s=YQ==,i=4096")},          /* SCRAM never begun */
-		{"x", {0}, SAID('R', "\0\0\0\14v=YQ==")},                     /* the same */
-		{"x", SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0"), AUTH_OK_SAID}, /* proof left out */
-		{"x", SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0"), SAID('R', "\0\0\0\13r=foreign,s=YQ==,i=1")},
-		{NULL, {0}, READY_SAID},                          /* not let in yet */
-		{NULL, AUTH_OK_SAID, SAID('Z', "")},              /* no status */
-		{NULL, AUTH_OK_SAID, SAID('S', "TimeZone\0UTC")}, /* no end */
-		{NULL, AUTH_OK_SAID, SAID('S', "TimeZone")},
-		{NULL, AUTH_OK_SAID, SAID('K', "\0\0\4\322")}, /* no key */
-		{NULL, AUTH_OK_SAID, SAID('K', "\0\0")},
-		{NULL, AUTH_OK_SAID, SAID('D', "\0\0")},
-		{NULL, {0}, SAID('E', "Cx")}, /* cut */
-		{NULL, {0}, SAID('H', "TTP/1.1 400 Bad Request")},
+		{LOGIN_UNABLE, NULL, {0}, SAID('R', "\0\0\0\3")},                   /* password not known */
+		{LOGIN_UNABLE, NULL, {0}, SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0")}, /* the same */
+		{LOGIN_UNABLE, "x", {0}, SAID('R', "\0\0\0\12SCRAM-SHA-512\0\0")},  /* not ours */
+		{LOGIN_UNABLE, "x", {0}, SAID('R', "\0\0\0\12")},                   /* no list */
+		{LOGIN_UNABLE, "x", {0}, SAID('R', "\0\0\0\7")},                    /* GSS */
+		{LOGIN_BAD, "x", {0}, SAID('R', "\0\0")},                           /* cut */
+		{LOGIN_BAD, "x", {0}, SAID('R', "\0\0\0\13r=a,s=YQ==,i=4096")},     /* SCRAM never begun */
+		{LOGIN_BAD, "x", {0}, SAID('R', "\0\0\0\14v=YQ==")},                /* the same */
+		{LOGIN_BAD, "x", SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0"),
+		 AUTH_OK_SAID}, /* proof left out */
+		{LOGIN_BAD, "x", SAID('R', "\0\0\0\12SCRAM-SHA-256\0\0"),
+		 SAID('R', "\0\0\0\13r=foreign,s=YQ==,i=1")},
+		{LOGIN_BAD, NULL, {0}, READY_SAID},                          /* not let in yet */
+		{LOGIN_BAD, NULL, AUTH_OK_SAID, SAID('Z', "")},              /* no status */
+		{LOGIN_BAD, NULL, AUTH_OK_SAID, SAID('S', "TimeZone\0UTC")}, /* no end */
+		{LOGIN_BAD, NULL, AUTH_OK_SAID, SAID('S', "TimeZone")},
+		{LOGIN_BAD, NULL, AUTH_OK_SAID, SAID('K', "\0\0\4\322")}, /* no key */
+		{LOGIN_BAD, NULL, AUTH_OK_SAID, SAID('K', "\0\0")},
+		{LOGIN_BAD, NULL, AUTH_OK_SAID, SAID('D', "\0\0")},
+		{LOGIN_BAD, NULL, {0}, SAID('E', "Cx")}, /* cut */
+		{LOGIN_BAD, NULL, {0}, SAID('H', "TTP/1.1 400 Bad Request")},
 	};
 
 	(void) state;
@@ -203,12 +207,52 @@ test_bad(void **state)
 		if (table[i].first.type != 0)
 			assert_int_equal(hear(&t, &table[i].first), LOGIN_MORE);
 		r = hear(&t, &table[i].second);
-		if (r != LOGIN_BAD || t.w.len != 0 || t.login->text[0] == '\0')
+		if (r != table[i].result || t.w.len != 0 || t.login->text[0] == '\0')
 			fail_msg("row %zu: result %d, reply %zu, text \"%s\"", i, r, t.w.len, t.login->text);
 		assert_string_equal(t.login->sqlstate, "08P01");
 		talk_end(&t);
 	}
 	login_free(NULL);
+}
+
+/* A postmaster that cannot start a process says so in a line without a frame: it is read up to the
+ * first byte that is no text, and only before we are let in. */
+static void
+test_without_frame(void **state)
+{
+	static const struct
+	{
+		const char *said;
+		size_t n;
+		const char *text; /* NULL: no such line */
+	} table[] = {
+		{"Ecould not fork: no memory\n", 28, "could not fork: no memory"},
+		{"Ecould not fork", 15, "could not fork"},
+		{"Ecould\033[2Jnot", 13, "could"},
+		{"E\377\377\377\377x", 6, "\377\377\377\377x"},
+		{"E\0\0\0\1x", 6, NULL},
+		{"Ecoul", 5, NULL},
+		{"HTTP/1.1 400", 12, NULL},
+	};
+	char longest[1 + 2 * LOGIN_TEXT_MAX];
+	struct talk t;
+
+	(void) state;
+	talk_begin(&t, NULL);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+	{
+		const uint8_t *p = (const uint8_t *) table[i].said;
+
+		assert_int_equal(login_without_frame(t.login, p, table[i].n), table[i].text != NULL);
+		if (table[i].text != NULL)
+			assert_string_equal(t.login->text, table[i].text);
+	}
+	memset(longest, 'E', sizeof(longest));
+	assert_true(login_without_frame(t.login, (const uint8_t *) longest, sizeof(longest)));
+	assert_int_equal(strlen(t.login->text), LOGIN_TEXT_MAX - 1);
+	t.login->authenticated = true;
+	assert_false(login_without_frame(t.login, (const uint8_t *) longest, sizeof(longest)));
+	talk_end(&t);
 }
 
 /* Keys of protocol 3.2 are longer; the longest one fits, one more byte does not. */
@@ -261,7 +305,7 @@ test_channel_binding(void **state)
 		if (rows[i].tls)
 			t.login->binding = (struct scram_binding){{1, 2, 3}, 32};
 		result = hear(&t, &rows[i].offer);
-		assert_int_equal(result, rows[i].chosen == NULL ? LOGIN_BAD : LOGIN_MORE);
+		assert_int_equal(result, rows[i].chosen == NULL ? LOGIN_UNABLE : LOGIN_MORE);
 		if (rows[i].chosen != NULL)
 		{
 			body = (const char *) t.reply + PGMSG_HEADER;
@@ -282,6 +326,7 @@ main(void)
 		cmocka_unit_test(test_plain_password),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_without_frame),
 		cmocka_unit_test(test_long_key),
 		cmocka_unit_test(test_channel_binding),
 	};

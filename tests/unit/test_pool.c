@@ -205,13 +205,6 @@ test_leaving_in_every_state(void **state)
 	assert_ptr_equal(got, &server);
 	assert_true(checkin(&w, got));
 	assert_ptr_equal(checkout(&w, &holder), &server);
-	/* Refused, mail under way. */
-	assert_null(checkout(&w, &s));
-	pool_login_refused(&w.pool, "3D000", "gone");
-	fake_wake(pool_refuse_next(&w.pool));
-	assert_false(leave(&w, &s));
-	assert_int_equal(woken(&w, &s, &got), WAITER_REFUSED);
-	assert_null(got);
 	/* Queued, and woken to dial. */
 	assert_null(checkout(&w, &s));
 	pool_pause(&w.pool);
@@ -227,6 +220,14 @@ test_leaving_in_every_state(void **state)
 	assert_null(checkout(&w, &s));
 	assert_true(leave(&w, &s));
 	discard(&w, &server);
+	/* Refused, mail under way. */
+	assert_null(checkout(&w, &s));
+	pool_login_refused(&w.pool, "3D000", "gone");
+	fake_wake(pool_refuse_next(&w.pool));
+	assert_false(leave(&w, &s));
+	assert_int_equal(woken(&w, &s, &got), WAITER_REFUSED);
+	assert_null(got);
+	down(&w);
 	world_fini(&w);
 }
 

@@ -168,6 +168,52 @@ test_queue_limit(void **state)
 	world_fini(&w);
 }
 
+/* Two were given servers that proved dead: they stand in front of all who came meanwhile, in their
+ * own order, wait since they first asked, and are not shed. */
+static void
+test_who_asks_again_keeps_its_place(void **state)
+{
+	static const int loops[] = {0, 1};
+	struct world w;
+	struct fake_server servers[2];
+	struct fake_server server;
+	struct fake_session s[4];
+	uint64_t first;
+
+	(void) state;
+	world_init(&w, 2);
+	w.pool.limits.max_waiting = 2;
+	idle_servers(&w, servers, loops, 2);
+	first = w.now;
+	for (int i = 0; i < 4; i++)
+	{
+		s[i] = session_at(i % LOOPS);
+		assert_int_equal(checkout(&w, &s[i]) != NULL, i < 2);
+		s[i].w.since_us = w.now;
+		w.now += MS;
+	}
+	lose(&w, &servers[1]);
+	assert_null(checkout_again(&w, &s[1]));
+	lose(&w, &servers[0]);
+	assert_null(checkout_again(&w, &s[0]));
+	assert_int_equal(w.full, 0);
+	assert_int_equal(counts(&w).waiters, 4);
+	assert_int_equal(counts(&w).oldest_wait_us, first);
+	assert_int_equal(w.dials, 2);
+	assert_true(up(&w, &server, 0));
+	for (int i = 0; i < 4; i++)
+	{
+		assert_ptr_equal(expect_grant(&w, &s[i]), &server);
+		assert_int_equal(s[i].w.since_us, first + (uint64_t) i * MS);
+		assert_true(checkin(&w, &server));
+	}
+	/* Nobody waits: what is idle is taken. */
+	assert_ptr_equal(checkout_again(&w, &s[1]), &server);
+	discard(&w, &server);
+	down(&w);
+	world_fini(&w);
+}
+
 /* ---- quotas ---- */
 
 static void
@@ -405,6 +451,7 @@ main(void)
 		cmocka_unit_test(test_reserve_logins_follow_one_another),
 		cmocka_unit_test(test_no_reserve_without_a_timeout),
 		cmocka_unit_test(test_queue_limit),
+		cmocka_unit_test(test_who_asks_again_keeps_its_place),
 		cmocka_unit_test(test_idle_server_of_another_pool),
 		cmocka_unit_test(test_returning_server_gives_way),
 		cmocka_unit_test(test_who_leaves_wants_nothing),

@@ -288,6 +288,135 @@ test_refusal_reaches_everybody_once(void **state)
 	world_fini(&w);
 }
 
+/* While servers are there that will come back, those who wait keep their places, whatever a login
+ * for more of them is told; so do those who come in the back-off. */
+static void
+test_refusal_spares_a_pool_with_servers(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	struct fake_session holder = session_at(0);
+	struct fake_session s[3];
+	struct fake_server *none;
+	struct pool_waiter *r;
+
+	(void) state;
+	world_init(&w, 2);
+	assert_null(checkout(&w, &holder));
+	assert_true(up(&w, &server, 0));
+	expect_grant(&w, &holder);
+	for (int i = 0; i < 2; i++)
+	{
+		s[i] = session_at(i);
+		assert_null(checkout(&w, &s[i]));
+	}
+	assert_int_equal(w.dials, 1);
+	pool_login_refused(&w.pool, "28P01", "password authentication failed");
+	assert_null(pool_refuse_next(&w.pool));
+	down(&w);
+	assert_int_equal(w.retries, 1);
+	s[2] = session_at(2);
+	assert_null(checkout(&w, &s[2]));
+	/* The one server serves all of them, in their order. */
+	for (int i = 0; i < 2; i++)
+	{
+		assert_true(checkin(&w, &server));
+		assert_ptr_equal(expect_grant(&w, &s[i]), &server);
+	}
+	/* When it has gone nobody comes back: then they are told. */
+	discard(&w, &server);
+	assert_int_equal(w.dials, 0);
+	w.now += w.retry_us;
+	retry(&w);
+	assert_int_equal(w.dials, 1);
+	pool_login_refused(&w.pool, "28P01", "password authentication failed");
+	r = pool_refuse_next(&w.pool);
+	assert_ptr_equal(r, &s[2].w);
+	r->wake(r);
+	assert_int_equal(woken(&w, &s[2], &none), WAITER_REFUSED);
+	down(&w);
+	world_fini(&w);
+}
+
+/* A server that ends behind its login before anybody had it: each time a longer back-off, as for a
+ * login that fails; and no busy loop where servers are to be kept open. */
+static void
+test_newborn_that_ends_is_a_failed_login(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	uint64_t last = 0;
+
+	(void) state;
+	world_init(&w, 2);
+	w.pool.limits.min = 1;
+	w.pool.limits.min_always = true;
+	want(&w);
+	for (int i = 0; i < 5; i++)
+	{
+		assert_int_equal(w.dials, 1);
+		assert_true(up(&w, &server, 0));
+		assert_int_equal(w.dials, 0);
+		lose(&w, &server);
+		assert_true(server.freed);
+		assert_int_equal(w.dials, 0);
+		assert_int_equal(w.retries, i + 1);
+		assert_true(w.retry_us > last);
+		last = w.retry_us;
+		w.now += w.retry_us;
+		retry(&w);
+	}
+	/* The same before it is in the pool at all. */
+	assert_int_equal(w.dials, 1);
+	w.dials--;
+	server = (struct fake_server){.watched_by = POOL_NO_LOOP, .mail_to = POOL_NO_LOOP};
+	pool_member_init(&server.m, &w.pool, 0, pool_generation(&w.pool), w.now);
+	lose(&w, &server);
+	assert_int_equal(w.dials, 0);
+	assert_int_equal(w.retries, 6);
+	w.now += w.retry_us;
+	retry(&w);
+	/* That one closes it is no failure. */
+	assert_true(up(&w, &server, 0));
+	close_idle(&w);
+	assert_int_equal(w.dials, 1);
+	down(&w);
+	world_fini(&w);
+}
+
+/* One that was of use, or has been there for long, ends for other reasons: the next one comes at
+ * once. */
+static void
+test_server_that_ends_later_costs_no_back_off(void **state)
+{
+	struct world w;
+	struct fake_server server;
+	struct fake_session s = session_at(0);
+
+	(void) state;
+	world_init(&w, 1);
+	w.pool.limits.min = 1;
+	w.pool.limits.min_always = true;
+	want(&w);
+	assert_true(up(&w, &server, 0));
+	assert_ptr_equal(checkout(&w, &s), &server);
+	assert_true(checkin(&w, &server));
+	lose(&w, &server);
+	assert_int_equal(w.dials, 1);
+	assert_true(up(&w, &server, 0));
+	w.now += SEC;
+	lose(&w, &server);
+	assert_int_equal(w.dials, 1);
+	assert_null(checkout(&w, &s));
+	assert_true(up(&w, &server, 0));
+	assert_ptr_equal(expect_grant(&w, &s), &server);
+	lose(&w, &server);
+	assert_int_equal(w.dials, 1);
+	assert_int_equal(w.retries, 0);
+	down(&w);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -301,6 +430,9 @@ main(void)
 		cmocka_unit_test(test_one_retry_timer_at_a_time),
 		cmocka_unit_test(test_logins_side_by_side_after_back_off),
 		cmocka_unit_test(test_refusal_reaches_everybody_once),
+		cmocka_unit_test(test_refusal_spares_a_pool_with_servers),
+		cmocka_unit_test(test_newborn_that_ends_is_a_failed_login),
+		cmocka_unit_test(test_server_that_ends_later_costs_no_back_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,7 +114,10 @@ close_server(struct loop_thread *l, struct server *s)
 	atomic_fetch_sub(&st.servers, 1);
 	list_remove(&s->node);
 	EXPECT(atomic_fetch_sub(&s->users, 1) == 1);
-	pool_discard(&s->member, now(), &todo);
+	if (roll(l, 2) == 0)
+		pool_lost(&s->member, now(), &todo);
+	else
+		pool_discard(&s->member, now(), &todo);
 	act(l, s, &todo);
 }
 

@@ -204,29 +204,6 @@ test_off(void **state)
 	throttle_leave(&throttle, NULL, 0, 0);
 }
 
-/* A query whose server was found dead when it was tested is asked for twice, and counts once. */
-static void
-test_again(void **state)
-{
-	const struct conf_limits l = {
-		.max_user_query_rate = 2, .rate_burst_us = S, .query_rates = true};
-	uint64_t answered = 0;
-
-	(void) state;
-	throttle_again(&throttle);
-	for (int i = 0; i < 2; i++)
-	{
-		assert_true(throttle_request(&throttle, &l, 1, &answered, &error));
-		throttle_again(&throttle);
-		assert_true(throttle_request(&throttle, &l, 1, &answered, &error));
-		answered = 1;
-	}
-	assert_false(throttle_request(&throttle, &l, 1, &answered, &error));
-	throttle_again(&throttle);
-	assert_false(throttle_request(&throttle, &l, 1, &answered, &error));
-	throttle_leave(&throttle, &l, 1, 0);
-}
-
 static void
 test_networks(void **state)
 {
@@ -261,7 +238,6 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_reload_forgives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connections, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_off, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_networks, set_up, tear_down),
 	};
 
