@@ -226,6 +226,17 @@ measure_waits(void)
 }
 
 
+/* How long the sample had to wait for what the worker did first: a gap in the series. */
+static void
+measure_delay(void)
+{
+	int64 due_ns = last_ns + perfkit_sample_interval * NS_PER_S;
+
+	if (last_ns != 0)
+		measure_by_name("sample_delay_seconds", "{}", (double) (sampled_ns - due_ns) / 1e9);
+}
+
+
 /* ---------------------------------------------------------------- shares */
 
 /* A value of this sample without labels; false if it is absent. */
@@ -413,6 +424,7 @@ perfkit_sampler_run(PerfkitDatabase *db)
 	run_probes();
 	measure_statements(db);
 	measure_waits();
+	measure_delay();
 	measure_shares();
 	if (!of_server)
 		copy_server();
