@@ -3,8 +3,8 @@
  * $PERFKIT_CLOCK to what the C library says.
  *
  * The file has two numbers of 64 bits, in microseconds: the first is for the clock on the wall, the
- * second for the one that only counts. A clock that is set moves the first; time that passes moves both.
- * The kernel knows nothing of it: naps and timers last as long as they do.
+ * second for the one that only counts. A clock that is set moves the first; time that passes moves
+ * both. The kernel knows nothing of it: naps and timers last as long as they do.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
