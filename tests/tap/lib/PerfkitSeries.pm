@@ -40,6 +40,7 @@ sub close_to
 	my ($got, $expected, $share, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	note("$name: got $got, expected $expected");
 	ok(abs($got - $expected) <= $share * abs($expected), $name) or diag("got $got, expected $expected");
 	return;
 }
