@@ -64,9 +64,9 @@ static int64 sampled_ns = 0;
 static TimestampTz last_at = 0;
 static int64 last_ns = 0; /* 0: this is the first sample of this worker */
 static bool of_server = false;
-static TimestampTz server_seen = 0; /* newest of the server's series stored here */
-static int64 *probed_ns = NULL;     /* when each probe was run */
-static PerfkitTotals totals;        /* at the last sample */
+static int64 server_seen_ns = 0; /* newest of the server's series stored here */
+static int64 *probed_ns = NULL;  /* when each probe was run */
+static PerfkitTotals totals;     /* at the last sample */
 
 
 static void
@@ -282,13 +282,13 @@ static void
 copy_server(void)
 {
 	PerfkitSeries *series = palloc(perfkit_series_room() * sizeof(PerfkitSeries));
-	int n = perfkit_series_read(InvalidOid, server_seen + 1, series);
+	int n = perfkit_series_read(InvalidOid, server_seen_ns, series);
 
 	for (int i = 0; i < n; i++)
 	{
 		if (last_ns != 0)
 			add_row(true, series[i].metric, series[i].labels, series[i].value, series[i].at, NULL);
-		server_seen = Max(server_seen, series[i].at);
+		server_seen_ns = Max(server_seen_ns, series[i].seen_ns);
 	}
 	pfree(series);
 }

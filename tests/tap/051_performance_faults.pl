@@ -74,6 +74,18 @@ sub goes_on
 	return;
 }
 
+# hears_of_server(name): a database whose worker does not measure the server stores what the other's has measured
+sub hears_of_server
+{
+	my ($name) = @_;
+	my $xid = ask($node, 'SELECT pg_current_xact_id()');
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok( await($node, "SELECT count(*) >= 2 AND bool_and(logged_at BETWEEN now() - interval '1 minute' AND now()) FROM perfkit.performance_log
+			WHERE xid > '$xid' AND metric = 'uptime_seconds'", 't', 'other'), $name);
+	return;
+}
+
 # rates_ok(name)
 sub rates_ok
 {
@@ -124,7 +136,10 @@ sub judged
 
 $node->safe_psql('postgres', q{INSERT INTO perfkit.threshold (metric, warning, for_duration, no_data_after) VALUES
 	('lasting', 1, '0', NULL), ('brief', 1, '2 hours', NULL), ('regular', 1, '0', '2 hours'), ('late', 1, '0', NULL), ('echo', 1, '0', NULL)});
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION perfkit');
 goes_on('at first');
+hears_of_server('another database is told of the server');
 days_ok('0 1', 'today and tomorrow');
 
 # ---- the disk is full
@@ -161,6 +176,7 @@ note_metric('late', 0);
 $clock->set(-$HOUR);
 judged('a clock set back by an hour: thresholds are looked at');
 goes_on('... and then');
+hears_of_server('... another database is told of the server');
 days_ok('-1 0 1', '... the same days');
 note_metric('late', 2);
 ok(await($node, alerts_of('late'), 'open'), '... an alert opens');
