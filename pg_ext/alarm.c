@@ -153,6 +153,19 @@ perfkit_alarm_end(PerfkitAlarm *a, int64_t now_us)
 }
 
 
+void
+perfkit_alarm_shift(PerfkitAlarm *a, int64_t by_us)
+{
+	int64_t *times[] = {&a->last_us, &a->warning_since, &a->critical_since, &a->resolved_us};
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+	{
+		if (*times[i] != 0) /* 0: never */
+			*times[i] += by_us;
+	}
+}
+
+
 const char *
 perfkit_alarm_level_name(PerfkitAlarmLevel level)
 {

@@ -66,6 +66,10 @@ extern bool perfkit_alarm_silence(PerfkitAlarm *a, const PerfkitAlarmRule *rule,
 /* Nobody watches it any more; true when the level has changed. */
 extern bool perfkit_alarm_end(PerfkitAlarm *a, int64_t now_us);
 
+/* The clock was set forward by so much, or back: what is timed goes along, as if it had not been.
+ */
+extern void perfkit_alarm_shift(PerfkitAlarm *a, int64_t by_us);
+
 /* ok, no_data, warning, critical */
 extern const char *perfkit_alarm_level_name(PerfkitAlarmLevel level);
 extern PerfkitAlarmLevel perfkit_alarm_level_by_name(const char *name);

@@ -7,15 +7,19 @@
  *
  * J1  The states in memory change after the commit only: a transaction that fails is done
  *     again with the next sample.  They are built from alert when the worker starts.
+ * J2  A clock that is set tells nothing of any series: the times in the states go along
+ *     with it, and rows of the time that comes again are not looked at again.
  *-------------------------------------------------------------------------
  */
 #include "judge.h"
 
 #include <math.h>
 
+#include "access/transam.h"
 #include "alarm.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "execution.h"
 #include "executor/spi.h"
 #include "guc.h"
 #include "lib/stringinfo.h"
@@ -24,9 +28,13 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 /* How far back the latest value is looked for, at least. */
 #define WINDOW_US (INT64CONST(60) * USECS_PER_SEC)
+
+/* The two clocks differ by more only when one was set, or the host was asleep. */
+#define CLOCK_SET_US USECS_PER_SEC
 
 /* A series that is well and silent for so long is forgotten. */
 #define FORGET_US (INT64CONST(3600) * USECS_PER_SEC)
@@ -62,6 +70,9 @@ static MemoryContext texts = NULL; /* of the entries */
 static List *changes = NIL;
 static int64 run_number = 0;
 static TimestampTz now_us = 0;
+static int64 now_ns = 0; /* the same, by perfkit_clock_ns(); 0: nothing was judged yet */
+static FullTransactionId next_xid = {0};  /* at the end of the last run */
+static FullTransactionId first_xid = {0}; /* older rows are of before the clock was set back */
 
 
 /* ---------------------------------------------------------------- what is known */
@@ -294,6 +305,29 @@ rule_at(uint64 row)
 }
 
 
+/* Reads the clocks; J2. */
+static void
+heed_clock(void)
+{
+	TimestampTz last_us = now_us;
+	int64 last_ns = now_ns;
+	HASH_SEQ_STATUS scan;
+	Entry *entry;
+	int64 jump_us;
+
+	now_us = GetCurrentTimestamp();
+	now_ns = perfkit_clock_ns();
+	jump_us = (now_us - last_us) - (now_ns - last_ns) / 1000;
+	if (last_ns == 0 || entries == NULL || (jump_us < CLOCK_SET_US && jump_us > -CLOCK_SET_US))
+		return;
+	if (jump_us < 0)
+		first_xid = next_xid;
+	hash_seq_init(&scan, entries);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		perfkit_alarm_shift(&entry->alarm, jump_us);
+}
+
+
 /* A value is old when there was one as new; one from the future means that the clock was set back.
  */
 static bool
@@ -312,8 +346,10 @@ judge_values(bool of_server)
 
 	perfkit_query_add_time(&q,
 						   now_us - Max(WINDOW_US, 3 * perfkit_sample_interval * USECS_PER_SEC));
+	perfkit_query_add_time(&q, now_us);
+	perfkit_query_add(&q, XID8OID, FullTransactionIdGetDatum(first_xid), false);
 	perfkit_query_add(&q, BOOLOID, BoolGetDatum(of_server), false);
-	perfkit_query_run("SELECT * FROM perfkit._watched($1, $2)", &q);
+	perfkit_query_run("SELECT * FROM perfkit._watched($1, $2, $3, $4)", &q);
 	table = SPI_tuptable;
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)
@@ -397,7 +433,7 @@ judge_silent(bool of_server)
 void
 perfkit_judge_run(bool of_server)
 {
-	now_us = GetCurrentTimestamp();
+	heed_clock();
 	run_number++;
 	list_free_deep(changes);
 	changes = NIL;
@@ -407,5 +443,6 @@ perfkit_judge_run(bool of_server)
 	judge_values(of_server);
 	judge_silent(of_server);
 	perfkit_query_end();
+	next_xid = ReadNextFullTransactionId();
 	apply();
 }

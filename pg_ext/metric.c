@@ -90,6 +90,7 @@ const PerfkitMetric perfkit_metrics[] = {
 	{"statement_p99_seconds", GAUGE, "99 of 100 took no longer."},
 	{"refreshes", EVENTS, "Refreshes of materialized views that have ended, by status."},
 	{"matviews_failing", GAUGE, "Materialized views whose last refresh failed."},
+	{"sample_delay_seconds", GAUGE, "How much later than due this was measured."},
 };
 const int perfkit_n_metrics = lengthof(perfkit_metrics);
 

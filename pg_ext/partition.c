@@ -357,7 +357,7 @@ perfkit_partition_full(void)
 
 
 void
-perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now)
+perfkit_partition_make(TimestampTz now)
 {
 	int today = day_of(now);
 
@@ -368,6 +368,12 @@ perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now)
 		ensure(&logs[i], today + 1);
 	}
 	end();
+}
+
+
+void
+perfkit_partition_retire(PerfkitDatabase *db, TimestampTz now)
+{
 	for (size_t i = 0; i < lengthof(logs); i++)
 	{
 		while (retire_one(db, &logs[i], now) || retire_for_size(db, &logs[i], now))

@@ -15,8 +15,11 @@
 #include "datatype/timestamp.h"
 #include "shmem.h"
 
-/* Makes today's and tomorrow's partitions, drops what retention allows.  Own transactions. */
-extern void perfkit_partition_upkeep(PerfkitDatabase *db, TimestampTz now);
+/* Makes today's and tomorrow's partitions.  Own transaction. */
+extern void perfkit_partition_make(TimestampTz now);
+
+/* Drops what retention allows, each in a transaction of its own. */
+extern void perfkit_partition_retire(PerfkitDatabase *db, TimestampTz now);
 
 /* Whether slow_query_log was, at the last upkeep, over its size and nothing could be dropped. */
 extern bool perfkit_partition_full(void);

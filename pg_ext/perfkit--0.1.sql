@@ -2323,7 +2323,8 @@ COMMENT ON COLUMN perfkit.alert.updated_at IS 'when the level changed last';
 COMMENT ON COLUMN perfkit.alert.acknowledged_by IS 'who that was';
 GRANT SELECT ON perfkit.alert TO pg_read_all_stats;
 
-CREATE FUNCTION perfkit._watched(since timestamptz, of_server boolean)
+-- Rows of the future, and of transactions before from_xid, are those of before the clock was set back.
+CREATE FUNCTION perfkit._watched(since timestamptz, until timestamptz, from_xid xid8, of_server boolean)
 RETURNS TABLE (metric text, source text, labels text, direction text, value double precision, logged_at timestamptz,
 	warning double precision, critical double precision, clear_warning double precision, clear_critical double precision,
 	for_us bigint, cooldown_us bigint, no_data_us bigint, min_samples bigint)
@@ -2338,17 +2339,17 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL (
 		SELECT DISTINCT ON (l.source, l.labels) l.source, l.labels, l.value, l.logged_at
 		FROM perfkit.performance_log l
-		WHERE l.metric = t.metric AND l.labels @> t.labels AND l.logged_at > since
-			AND (l.source <> 'server' OR of_server)
+		WHERE l.metric = t.metric AND l.labels @> t.labels AND l.logged_at > since AND l.logged_at <= until
+			AND l.xid >= from_xid AND (l.source <> 'server' OR of_server)
 		ORDER BY l.source, l.labels, l.logged_at DESC
 	) s
 	WHERE t.enabled
 	ORDER BY t.metric, s.source, s.labels, t.direction,
 		(SELECT pg_catalog.count(*) FROM pg_catalog.jsonb_object_keys(t.labels)) DESC, t.labels;
 END;
-COMMENT ON FUNCTION perfkit._watched(timestamptz, boolean) IS
-	'the latest values since then of what thresholds watch, each with its threshold';
-REVOKE ALL ON FUNCTION perfkit._watched(timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION perfkit._watched(timestamptz, timestamptz, xid8, boolean) IS
+	'the latest values between these times of what thresholds watch, each with its threshold';
+REVOKE ALL ON FUNCTION perfkit._watched(timestamptz, timestamptz, xid8, boolean) FROM PUBLIC;
 
 -- The payload of a NOTIFY has room for 8000 bytes; what is in it may be read again in the table.
 CREATE FUNCTION perfkit._alert_changed(metric text, source text, labels jsonb, direction text, level text, before text,
@@ -2360,8 +2361,10 @@ AS $$
 DECLARE
 	id bigint;
 BEGIN
+	-- Nothing is over before it began, though the clock be set back meanwhile.
 	IF _alert_changed.level = 'ok' THEN
-		UPDATE perfkit.alert a SET resolved_at = _alert_changed.at, updated_at = _alert_changed.at, value = _alert_changed.value
+		UPDATE perfkit.alert a SET resolved_at = greatest(_alert_changed.at, a.opened_at),
+			updated_at = greatest(_alert_changed.at, a.opened_at), value = _alert_changed.value
 		WHERE a.metric = _alert_changed.metric AND a.source = _alert_changed.source AND a.labels = _alert_changed.labels
 			AND a.direction = _alert_changed.direction AND a.resolved_at IS NULL
 		RETURNING a.alert_id INTO id;
@@ -2370,7 +2373,7 @@ BEGIN
 		VALUES (_alert_changed.metric, _alert_changed.labels, _alert_changed.level, _alert_changed.value, _alert_changed.at,
 			_alert_changed.source, _alert_changed.direction, _alert_changed.threshold, _alert_changed.level, _alert_changed.at)
 		ON CONFLICT (metric, source, labels, direction) WHERE resolved_at IS NULL DO UPDATE SET level = excluded.level,
-			value = excluded.value, threshold = excluded.threshold, updated_at = excluded.updated_at,
+			value = excluded.value, threshold = excluded.threshold, updated_at = greatest(excluded.updated_at, a.opened_at),
 			worst = CASE WHEN 'critical' IN (a.worst, excluded.level) THEN 'critical'
 				WHEN 'warning' IN (a.worst, excluded.level) THEN 'warning' ELSE 'no_data' END
 		RETURNING a.alert_id INTO id;

@@ -64,9 +64,9 @@ static int64 sampled_ns = 0;
 static TimestampTz last_at = 0;
 static int64 last_ns = 0; /* 0: this is the first sample of this worker */
 static bool of_server = false;
-static TimestampTz server_seen = 0; /* newest of the server's series stored here */
-static int64 *probed_ns = NULL;     /* when each probe was run */
-static PerfkitTotals totals;        /* at the last sample */
+static int64 server_seen_ns = 0; /* newest of the server's series stored here */
+static int64 *probed_ns = NULL;  /* when each probe was run */
+static PerfkitTotals totals;     /* at the last sample */
 
 
 static void
@@ -226,6 +226,17 @@ measure_waits(void)
 }
 
 
+/* How long the sample had to wait for what the worker did first: a gap in the series. */
+static void
+measure_delay(void)
+{
+	int64 due_ns = last_ns + perfkit_sample_interval * NS_PER_S;
+
+	if (last_ns != 0)
+		measure_by_name("sample_delay_seconds", "{}", (double) (sampled_ns - due_ns) / 1e9);
+}
+
+
 /* ---------------------------------------------------------------- shares */
 
 /* A value of this sample without labels; false if it is absent. */
@@ -271,13 +282,13 @@ static void
 copy_server(void)
 {
 	PerfkitSeries *series = palloc(perfkit_series_room() * sizeof(PerfkitSeries));
-	int n = perfkit_series_read(InvalidOid, server_seen + 1, series);
+	int n = perfkit_series_read(InvalidOid, server_seen_ns, series);
 
 	for (int i = 0; i < n; i++)
 	{
 		if (last_ns != 0)
 			add_row(true, series[i].metric, series[i].labels, series[i].value, series[i].at, NULL);
-		server_seen = Max(server_seen, series[i].at);
+		server_seen_ns = Max(server_seen_ns, series[i].seen_ns);
 	}
 	pfree(series);
 }
@@ -413,6 +424,7 @@ perfkit_sampler_run(PerfkitDatabase *db)
 	run_probes();
 	measure_statements(db);
 	measure_waits();
+	measure_delay();
 	measure_shares();
 	if (!of_server)
 		copy_server();

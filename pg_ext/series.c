@@ -154,7 +154,7 @@ perfkit_series_note(const PerfkitMeasurement *m, double *value)
 
 
 int
-perfkit_series_read(Oid database, TimestampTz since, PerfkitSeries *out)
+perfkit_series_read(Oid database, int64 after_ns, PerfkitSeries *out)
 {
 	int n = 0;
 
@@ -163,7 +163,7 @@ perfkit_series_read(Oid database, TimestampTz since, PerfkitSeries *out)
 	{
 		const PerfkitSeries *s = &table->entries[i];
 
-		if (s->metric >= 0 && s->database == database && s->has_value && s->at >= since)
+		if (s->metric >= 0 && s->database == database && s->has_value && s->seen_ns > after_ns)
 			out[n++] = *s;
 	}
 	LWLockRelease(lock);

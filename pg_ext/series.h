@@ -58,10 +58,11 @@ extern void perfkit_series_init(void *memory, bool fresh);
 extern bool perfkit_series_note(const PerfkitMeasurement *m, double *value);
 
 /*
- * Copies the series of a database (InvalidOid: of the server) that have a value at least as new
- * as `since`; `out` has room for perfkit_series_room() of them.  Returns how many.
+ * Copies the series of a database (InvalidOid: of the server) that have a value measured after
+ * `after_ns`, by perfkit_clock_ns(); `out` has room for perfkit_series_room() of them.  Returns how
+ * many.
  */
-extern int perfkit_series_read(Oid database, TimestampTz since, PerfkitSeries *out);
+extern int perfkit_series_read(Oid database, int64 after_ns, PerfkitSeries *out);
 extern int perfkit_series_room(void);
 
 /* Forgets a database's. */

@@ -48,7 +48,7 @@ static void
 put_rows(ReturnSetInfo *result, Oid database, PerfkitSeries *series)
 {
 	TimestampTz at = GetCurrentTimestamp();
-	int n = perfkit_series_read(database, DT_NOBEGIN, series);
+	int n = perfkit_series_read(database, 0, series);
 
 	for (int i = 0; i < n; i++)
 	{

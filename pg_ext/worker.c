@@ -213,9 +213,17 @@ guarded(bool (*step)(void), bool *result, const char *trouble)
 
 
 static bool
-upkeep_step(void)
+make_step(void)
 {
-	perfkit_partition_upkeep(db, GetCurrentTimestamp());
+	perfkit_partition_make(GetCurrentTimestamp());
+	return true;
+}
+
+
+static bool
+retire_step(void)
+{
+	perfkit_partition_retire(db, GetCurrentTimestamp());
 	return true;
 }
 
@@ -305,21 +313,35 @@ pause_after_error(void)
 }
 
 
+/* Is it time for what is done every so often?  Also if that is further off: the clock was set back.
+ */
+static bool
+is_time(TimestampTz next, int every_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return now >= next || next > TimestampTzPlusMilliseconds(now, every_ms);
+}
+
+
 /*
  * Partitions each minute, and sooner in a storm of rows.  An old day that cannot
- * be dropped must not keep new rows out: the next try is in a minute.
+ * be dropped must not keep new rows out: the next try is in a minute.  What a day
+ * that is dropped still has to say is in the roll-ups, even if the server was down
+ * for longer than it is kept.
  */
 static void
 upkeep(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	bool done;
 
-	if (now < next_upkeep && !perfkit_writer_stormy())
+	if (!is_time(next_upkeep, UPKEEP_MS) && !perfkit_writer_stormy())
 		return;
 	perfkit_writer_size_known();
-	next_upkeep = TimestampTzPlusMilliseconds(now, UPKEEP_MS);
-	(void) guarded(upkeep_step, &done, "partitions could not be looked after");
+	next_upkeep = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UPKEEP_MS);
+	(void) guarded(make_step, &done, "partitions could not be made");
+	(void) guarded(roll_up_step, &done, "measurements wait for their roll-up");
+	(void) guarded(retire_step, &done, "partitions could not be dropped");
 }
 
 
@@ -504,7 +526,8 @@ loop(uint32 wait_event)
 	{
 		if (ConfigReloadPending)
 			reload();
-		if ((events & WL_LATCH_SET) || GetCurrentTimestamp() >= next_flush)
+		if ((events & WL_LATCH_SET) ||
+			is_time(next_flush, Max(perfkit_flush_interval, back_off_ms)))
 		{
 			flush();
 			next_flush = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),

@@ -37,9 +37,9 @@ INSERT INTO perfkit.performance_log (logged_at, source, metric, labels, value) V
 	(now(), 'application', 'threshold_m', '{"a": "1"}', 1), (now() + interval '1 ms', 'application', 'threshold_m', '{"a": "1"}', 2),
 	(now(), 'application', 'threshold_m', '{"a": "2"}', 3), (now(), 'server', 'threshold_m', '{}', 4),
 	(now(), 'application', 'threshold_off', '{}', 5);
-SELECT metric, source, labels, value, warning FROM perfkit._watched(now() - interval '1 minute', false) WHERE metric LIKE 'threshold%';
-SELECT metric, source, labels, value, warning FROM perfkit._watched(now() - interval '1 minute', true) WHERE metric LIKE 'threshold%';
-SELECT count(*) FROM perfkit._watched(now() + interval '1 minute', true);
+SELECT metric, source, labels, value, warning FROM perfkit._watched(now() - interval '1 minute', now() + interval '1 s', '0', false) WHERE metric LIKE 'threshold%';
+SELECT metric, source, labels, value, warning FROM perfkit._watched(now() - interval '1 minute', now() + interval '1 s', '0', true) WHERE metric LIKE 'threshold%';
+SELECT count(*) FROM perfkit._watched(now() + interval '1 minute', now() + interval '1 hour', '0', true);
 ROLLBACK;
 
 -- an alert: one open row a series

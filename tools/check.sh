@@ -2,7 +2,7 @@
 # check.sh [--variant default|asan|tsan] [--long] [suite]... - sets up, builds and runs the tests.
 #
 # Suites: layers sizes unit regress isolation tap e2e crash, which are run if none is named, and fuzz, stress, pool_stress,
-# clients, pgsuite, capsuite, which --long runs too, and newer, for PostgreSQL 17 and later. Servers run as
+# clients, pgsuite, capsuite, soak, which --long runs too, and newer, for PostgreSQL 17 and later. Servers run as
 # an unprivileged user on ports and in folders of their own, from a private copy of PostgreSQL; the
 # installed one is not touched. Each suite prints one line, a failing one also the part of its log
 # that tells; the last line is `N passed, N failed`. Logs: run/check/<suite>.log.
@@ -12,9 +12,10 @@
 . "$TOP/tools/cluster.sh"
 
 ALL_SUITES=(layers sizes unit regress isolation tap e2e crash)
-OTHER_SUITES=(fuzz stress pool_stress clients pgsuite capsuite newer) # named by check-asan, check-long and check-17
+OTHER_SUITES=(fuzz stress pool_stress clients pgsuite capsuite soak newer) # named by check-asan, check-long and check-17
 FUZZ_SECONDS=${PERFKIT_FUZZ_SECONDS:-0}        # all targets together; 0 replays the corpus
 STRESS_SECONDS=${PERFKIT_STRESS_SECONDS:-120}  # of stress and pool_stress
+SOAK_SECONDS=${PERFKIT_SOAK_SECONDS:-600}
 SUITE_SECONDS=900 # a suite that takes longer hangs, even on a busy machine; sanitizer builds get twice that
 JOBS=$(($(nproc) + 1)) # tests at a time: most of a test is waiting
 VARIANT=default
@@ -193,7 +194,8 @@ suite_isolation()
 }
 
 # tap: a file that dies without `not ok` counts as one failed test
-suite_tap()
+# run_tap <file>...
+run_tap()
 {
     local dir code=0 died
     dir=$(fresh_dir tap)
@@ -204,7 +206,7 @@ suite_tap()
         bounded env PATH="$BIN:$PATH" PG_CONFIG="$BIN/pg_config" PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
             TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" TESTLOGDIR="$dir/tmp_check/log" top_builddir="$dir" \
             PERFKIT_POOLER="$(pooler_binary)" \
-            prove --verbose --jobs "$JOBS" --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$SRC"/tests/tap/*.pl
+            prove --verbose --jobs "$JOBS" --timer -I "$PGXS_TEST/perl" -I "$SRC/tests/tap" "$@"
     ) || code=$?
     end_servers "$dir"
     rm -f "$("$BIN/pg_config" --sharedir)"/extension/perfkit--*.test.sql
@@ -214,6 +216,18 @@ suite_tap()
     if [ "$code" != 0 ] && [ "$FAILED" = 0 ]; then
         FAILED=$((died > 0 ? died : 1))
     fi
+}
+
+suite_tap()
+{
+    run_tap "$SRC"/tests/tap/*.pl
+}
+
+# soak: performance_log over ten minutes of work
+suite_soak()
+{
+    local SUITE_SECONDS=$((SUITE_SECONDS + SOAK_SECONDS))
+    PERFKIT_RUN_SECONDS=$SOAK_SECONDS run_tap "$SRC/tests/tap/000_performance_run.pl"
 }
 
 # run_pytest <file or folder>...
@@ -453,7 +467,7 @@ run_long()
     run_suites
     VARIANT=tsan SUITES=(unit e2e pool_stress)
     run_suites
-    VARIANT=default SUITES=(stress clients pgsuite capsuite)
+    VARIANT=default SUITES=(stress clients pgsuite capsuite soak)
     run_suites
     SUITES=(regress isolation tap e2e crash)
     for round in $(seq "${PERFKIT_LONG_ROUNDS:-5}"); do

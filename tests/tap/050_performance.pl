@@ -8,6 +8,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use PerfkitSeries;
 use PerfkitTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -22,71 +23,31 @@ perfkit.record_rate = 0
 hot_standby_feedback = on
 EOF_CONF
 
-# at_rest(database): waits for a sample of no statement, taken from now on; its time
-sub at_rest
-{
-	my ($database) = @_;
-	my $from = ask($node, 'SELECT clock_timestamp()', $database);
-
-	await($node, "SELECT count(*) > 0 FROM perfkit.performance_log WHERE metric = 'statements_per_second' AND value = 0 AND logged_at > '$from'",
-		't', $database);
-	return ask($node, "SELECT max(logged_at) FROM perfkit.performance_log WHERE metric = 'statements_per_second' AND value = 0 AND logged_at > '$from'",
-		$database);
-}
-
-# happened(metric, from, to): the integral of its rate, from sample to sample
-sub happened
-{
-	my ($metric, $from, $to) = @_;
-
-	return ask($node, "SELECT round(sum(value * extract(epoch FROM logged_at - before))) FROM (
-		SELECT value, logged_at, lag(logged_at) OVER (ORDER BY logged_at) AS before FROM perfkit.performance_log
-		WHERE metric = '$metric' AND logged_at BETWEEN '$from' AND '$to') r");
-}
-
-# close_to(got, expected, share, name)
-sub close_to
-{
-	my ($got, $expected, $share, $name) = @_;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok(abs($got - $expected) <= $share * abs($expected), $name) or diag("got $got, expected $expected");
-	return;
-}
-
 # ---- rates and quantiles
 $node->safe_psql('postgres', 'CREATE TABLE t (i int, x text)');
-my $from = at_rest();
+my $from = at_rest($node);
 my $statistics = q{SELECT concat_ws('|', tup_inserted, xact_commit + xact_rollback, temp_bytes) FROM pg_stat_database WHERE datname = 'postgres'};
 my ($inserted, $transactions, $temp) = split /\|/, ask($node, $statistics);
 
 $node->safe_psql('postgres', join("\n", map { "INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, " . 5 * $_ . ') g;' } 1 .. 200));
 $node->safe_psql('postgres', "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT * FROM t ORDER BY x, i DESC OFFSET 0) s");
 $node->psql('postgres', "SELECT 1 / 0;\n" x 7, on_error_stop => 0);
-my $to = at_rest();
+my $to = at_rest($node);
 my ($inserted_after, $transactions_after, $temp_after) = split /\|/, ask($node, $statistics);
 
 # the worker inserts its own rows meanwhile
-close_to(happened('rows_inserted_per_second', $from, $to), $inserted_after - $inserted, 0.02, 'rows inserted: as in pg_stat_database');
-close_to(happened('transactions_per_second', $from, $to), $transactions_after - $transactions, 0.1, 'transactions: as in pg_stat_database');
-close_to(happened('temp_bytes_per_second', $from, $to), $temp_after - $temp, 0.02, 'temporary bytes: as in pg_stat_database');
-is(happened('statement_errors_per_second', $from, $to), '7', 'every failed statement is counted once');
+close_to(happened($node, 'rows_inserted_per_second', $from, $to), $inserted_after - $inserted, 0.02, 'rows inserted: as in pg_stat_database');
+close_to(happened($node, 'transactions_per_second', $from, $to), $transactions_after - $transactions, 0.1, 'transactions: as in pg_stat_database');
+close_to(happened($node, 'temp_bytes_per_second', $from, $to), $temp_after - $temp, 0.02, 'temporary bytes: as in pg_stat_database');
+is(happened($node, 'statement_errors_per_second', $from, $to), '7', 'every failed statement is counted once');
 settle($node);
 my $ran = "FROM perfkit.slow_query_log WHERE outcome = 'ok' AND nesting_level = 0 AND started_at > '$from' AND started_at < '$to'";
-is(happened('statements_per_second', $from, $to), ask($node, "SELECT count(*) $ran"), 'so is every other one');
+is(happened($node, 'statements_per_second', $from, $to), ask($node, "SELECT count(*) $ran"), 'so is every other one');
 is( ask($node, "SELECT sum(h.n) FROM perfkit.performance_log l, LATERAL (SELECT sum(histogram[2 * i]) AS n
 		FROM generate_series(1, cardinality(histogram) / 2) i) h WHERE metric = 'statement_seconds' AND logged_at > '$from' AND logged_at <= '$to'"),
 	ask($node, "SELECT count(*) $ran"),
 	'... and is in the histograms');
-my $quantile = "SELECT perfkit._histogram_quantile(perfkit._histogram_sum(histogram), %s) / 1000 FROM perfkit.performance_log
-	WHERE metric = 'statement_seconds' AND logged_at > '$from' AND logged_at <= '$to'";
-for my $q (0.5, 0.95, 0.99)
-{
-	close_to(
-		ask($node, sprintf($quantile, $q)),
-		ask($node, "SELECT percentile_disc($q) WITHIN GROUP (ORDER BY execution_ms) / 1000 $ran"),
-		0.05, "quantile $q: within 5 % of that of the durations themselves");
-}
+quantiles_ok($node, $from, $to, $ran);
 
 # ---- no holes, no doubles
 is( ask($node, q{SELECT count(*) FROM (SELECT logged_at - lag(logged_at) OVER (PARTITION BY source, metric, labels ORDER BY logged_at) AS gap
@@ -100,18 +61,7 @@ for my $metric (qw(cpu_ratio memory_ratio disk_ratio cache_hit_ratio connections
 }
 
 # ---- each level says the same
-ask($node, 'SELECT perfkit._roll_up()');
-is( ask($node, q{
-		WITH direct AS (
-			SELECT date_trunc(s.name, logged_at, 'UTC') AS bucket, s.step, source, metric, labels, count(*) AS n,
-				sum(value), min(value), max(value), (array_agg(value ORDER BY logged_at DESC))[1] AS last
-			FROM perfkit.performance_log, (VALUES ('minute', interval '1 minute'), ('hour', interval '1 hour')) s(name, step)
-			WHERE pg_visible_in_snapshot(xid, (SELECT snapshot FROM perfkit.performance_rollup_state)) GROUP BY 1, 2, 3, 4, 5
-		)
-		-- a sum depends on its order, in its last digits
-		SELECT count(*) FROM direct d LEFT JOIN perfkit.performance_rollup r USING (bucket, step, source, metric, labels)
-		WHERE (r.n, r.min, r.max, r.last) IS DISTINCT FROM (d.n, d.min, d.max, d.last) OR abs(r.sum - d.sum) > 1e-9 * abs(d.sum)}),
-	'0', 'roll-ups: as the rows themselves');
+rollups_ok($node, 'roll-ups: as the rows themselves');
 
 # ---- thresholds: an alert opens once, is acknowledged, and ends once
 $node->safe_psql('postgres', q{INSERT INTO perfkit.threshold (metric, warning, critical, clear_warning, min_samples) VALUES ('queue_length', 10, 20, 5, 1)});

@@ -275,6 +275,47 @@ clock_set_back(void **state)
 }
 
 static void
+clock_that_is_noticed(void **state)
+{
+	(void) state;
+	static const int64_t jumps[] = {86400 * SECOND, -3600 * SECOND};
+
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++)
+	{
+		struct watch w = watch_new(70, NAN);
+
+		w.rule.for_us = 60 * SECOND;
+		w.rule.cooldown_us = 60 * SECOND;
+		w.rule.no_data_us = 30 * SECOND;
+		for (int j = 0; j < 3; j++)
+			assert_int_equal(feed(&w, 80), PERFKIT_ALARM_OK);
+		w.now += jumps[i];
+		perfkit_alarm_shift(&w.alarm, jumps[i]);
+		assert_int_equal(miss(&w), PERFKIT_ALARM_OK);
+		for (int j = 0; j < 2; j++)
+			assert_int_equal(feed(&w, 80), PERFKIT_ALARM_OK);
+		assert_int_equal(feed(&w, 80),
+						 PERFKIT_ALARM_WARNING); /* 60 s, with the one that was missed */
+
+		/* the cooldown lasts as long as it should */
+		w.rule.for_us = 0;
+		assert_int_equal(feed(&w, 10), PERFKIT_ALARM_OK);
+		w.now += jumps[i];
+		perfkit_alarm_shift(&w.alarm, jumps[i]);
+		for (int j = 0; j < 5; j++)
+			assert_int_equal(feed(&w, 80), PERFKIT_ALARM_OK);
+		assert_int_equal(feed(&w, 80), PERFKIT_ALARM_WARNING);
+		assert_int_equal(w.opened, 2);
+	}
+
+	/* what never was is not timed */
+	struct watch w = watch_new(70, NAN);
+	perfkit_alarm_shift(&w.alarm, jumps[0]);
+	assert_int_equal(w.alarm.last_us, 0);
+	assert_int_equal(w.alarm.resolved_us, 0);
+}
+
+static void
 nobody_watches(void **state)
 {
 	(void) state;
@@ -365,6 +406,7 @@ main(void)
 		cmocka_unit_test(silence),
 		cmocka_unit_test(no_number),
 		cmocka_unit_test(clock_set_back),
+		cmocka_unit_test(clock_that_is_noticed),
 		cmocka_unit_test(nobody_watches),
 		cmocka_unit_test(every_threshold_once),
 		cmocka_unit_test(names),

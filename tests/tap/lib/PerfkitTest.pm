@@ -26,8 +26,8 @@ my $PATIENCE = 30;
 # Columns that tell what a statement was and how it ended.
 my $STORY = "concat_ws('|', coalesce(command_tag, '-'), outcome, coalesce(sqlstate, '-'), coalesce(rows::text, '-'), nesting_level)";
 
-# perfkit_node(name, lines of postgresql.conf, init => {...}, install_path => ...): a started node, and the
-# extension in database postgres.
+# perfkit_node(name, lines of postgresql.conf, init => {...}, install_path => ..., clock => PerfkitClock): a
+# started node, and the extension in database postgres.
 sub perfkit_node
 {
 	my ($name, $conf, %options) = @_;
@@ -44,7 +44,7 @@ log_statement = none
 autovacuum = off
 EOF_CONF
 	$node->append_conf('postgresql.conf', $conf) if defined $conf;
-	$node->start;
+	$options{clock} ? $options{clock}->start($node) : $node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION perfkit');
 	return $node;
 }
