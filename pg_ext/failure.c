@@ -68,6 +68,15 @@ static const OutcomeRule rules[] = {
 };
 
 
+/* Errors of the scanner and the grammar. */
+static bool
+no_parse(int sqlstate)
+{
+	return sqlstate == ERRCODE_SYNTAX_ERROR || sqlstate == ERRCODE_INVALID_ESCAPE_SEQUENCE ||
+		   sqlstate == ERRCODE_NONSTANDARD_USE_OF_ESCAPE_CHARACTER;
+}
+
+
 static void
 classify(const ErrorData *error, PerfkitFailure *failure)
 {
@@ -75,6 +84,8 @@ classify(const ErrorData *error, PerfkitFailure *failure)
 	failure->sqlstate = error->sqlerrcode;
 	failure->message = error->message;
 	failure->unparsed = false;
+	failure->quotes = no_parse(error->sqlerrcode);
+	failure->internal = error->internalquery;
 
 	for (size_t i = 0; i < lengthof(rules); i++)
 	{
@@ -133,7 +144,11 @@ leave_reserved(MemoryContext caller)
 void
 perfkit_failure_caught(PerfkitExecution *e)
 {
-	PerfkitFailure failure = {PERFKIT_ERROR, ERRCODE_OUT_OF_MEMORY, "out of memory", false};
+	PerfkitFailure failure = {
+		.outcome = PERFKIT_ERROR,
+		.sqlstate = ERRCODE_OUT_OF_MEMORY,
+		.message = "out of memory",
+	};
 	MemoryContext caller;
 	ErrorData *error;
 	int level;
@@ -145,7 +160,7 @@ perfkit_failure_caught(PerfkitExecution *e)
 	if (error != NULL)
 		classify(error, &failure);
 	else if (geterrcode() != ERRCODE_OUT_OF_MEMORY)
-		failure = (PerfkitFailure){PERFKIT_ERROR, geterrcode(), NULL, false};
+		failure = (PerfkitFailure){.outcome = PERFKIT_ERROR, .sqlstate = geterrcode()};
 	fail(e, &failure);
 	leave_reserved(caller);
 	if (level == 0)
@@ -198,15 +213,6 @@ length_without_end(const char *text)
 	while (length > 0 && (scanner_isspace(text[length - 1]) || text[length - 1] == ';'))
 		length--;
 	return length;
-}
-
-
-/* Errors of the scanner and the grammar. */
-static bool
-no_parse(int sqlstate)
-{
-	return sqlstate == ERRCODE_SYNTAX_ERROR || sqlstate == ERRCODE_INVALID_ESCAPE_SEQUENCE ||
-		   sqlstate == ERRCODE_NONSTANDARD_USE_OF_ESCAPE_CHARACTER;
 }
 
 

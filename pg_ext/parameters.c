@@ -56,6 +56,7 @@ put_value(PerfkitParameters *p, const char *text, Size length)
 	r = (PerfkitRedaction){
 		.out = p->out + p->length + 1,
 		.size = Min(room - 2, (Size) perfkit_max_parameter_size),
+		.kind = PERFKIT_SECRET_VALUE,
 	};
 	perfkit_redact(&r, text, length);
 	p->cut |= r.cut;

@@ -64,13 +64,17 @@ string_length(const char *string)
 static char *
 redact(const char *json)
 {
-	Size size = 2 * strlen(json) + 64;
+	Size size = 3 * strlen(json) + 64;
 	char *out = palloc(size + 1);
 	Size at = 0;
 
 	while (*json != '\0')
 	{
-		PerfkitRedaction r = {.out = out + at + 1, .size = size - at - 1};
+		PerfkitRedaction r = {
+			.out = out + at + 1,
+			.size = size - at - 1,
+			.kind = PERFKIT_SECRET_PLAN,
+		};
 		Size length;
 
 		if (*json != '"')

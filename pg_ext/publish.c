@@ -149,7 +149,14 @@ statement_text(const PerfkitExecution *e, int *length)
 }
 
 
-/* Messages quote the statement: one that may hold a password loses the quotation. */
+static bool
+suspects(const char *text)
+{
+	return text != NULL && perfkit_secret_suspects(text, strlen(text));
+}
+
+
+/* The parser quotes what it does not understand: beside the word PASSWORD that may be one. */
 static void
 add_message(PerfkitRecord *record, const PerfkitExecution *e, const PerfkitFailure *failure)
 {
@@ -158,15 +165,14 @@ add_message(PerfkitRecord *record, const PerfkitExecution *e, const PerfkitFailu
 	if (failure == NULL || failure->message == NULL)
 		return;
 	length = strlen(failure->message);
-	if (failure->unparsed && e->source != NULL &&
-		perfkit_redact_suspects(e->source, strlen(e->source)))
+	if (failure->quotes && (suspects(e->source) || suspects(failure->internal)))
 	{
 		const char *quote = strchr(failure->message, '"');
 
 		if (quote != NULL)
 			length = quote - failure->message;
 	}
-	perfkit_record_add(record, PERFKIT_TEXT_MESSAGE, failure->message, length);
+	perfkit_record_add_message(record, failure->message, length);
 }
 
 

@@ -19,6 +19,10 @@ typedef struct PerfkitFailure
 	int sqlstate;        /* encoded */
 	const char *message; /* primary message, may be NULL */
 	bool unparsed;       /* no parser has understood the statement */
+	bool quotes;         /* the message is a parser's and quotes what was not understood */
+
+	/* the statement inside the failed one that the error is about, or NULL */
+	const char *internal;
 } PerfkitFailure;
 
 /* Time the server spent on it so far: parse excluded, commit included. */

@@ -120,9 +120,6 @@ perfkit_record_add(PerfkitRecord *record, PerfkitText which, const char *raw, Si
 {
 	Size room = buffer_size - record->length;
 
-	if (which == PERFKIT_TEXT_MESSAGE)
-		room = Min(room, MAX_MESSAGE);
-
 	/* Half a plan is none.  There is no room only if the buffer could not grow. */
 	if (which == PERFKIT_TEXT_PLAN && length > room)
 		length = 0;
@@ -140,13 +137,28 @@ perfkit_record_add_query(PerfkitRecord *record, const char *query, Size length, 
 	PerfkitRedaction text = {
 		.out = (char *) record + record->length,
 		.size = Min(buffer_size - record->length - MAX_MESSAGE, (Size) perfkit_max_query_size),
-		.every_literal = unparsed,
+		.kind = unparsed ? PERFKIT_SECRET_UNPARSED : PERFKIT_SECRET_STATEMENT,
 	};
 
 	perfkit_redact(&text, query, length);
 	record->text_length[PERFKIT_TEXT_QUERY] = text.length;
 	record->length += text.length;
 	return text.cut;
+}
+
+
+void
+perfkit_record_add_message(PerfkitRecord *record, const char *message, Size length)
+{
+	PerfkitRedaction text = {
+		.out = (char *) record + record->length,
+		.size = Min(buffer_size - record->length, MAX_MESSAGE),
+		.kind = PERFKIT_SECRET_VALUE,
+	};
+
+	perfkit_redact(&text, message, length);
+	record->text_length[PERFKIT_TEXT_MESSAGE] = text.length;
+	record->length += text.length;
 }
 
 

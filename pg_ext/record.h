@@ -191,7 +191,11 @@ extern void perfkit_record_add(PerfkitRecord *record, PerfkitText which, const c
 extern bool perfkit_record_add_query(PerfkitRecord *record, const char *query, Size length,
 									 bool unparsed);
 
-/* The same for the normalized text, if there is one; `query` is the statement alone. */
+/* Appends an error's message with its passwords redacted, cut at 2 kB. */
+extern void perfkit_record_add_message(PerfkitRecord *record, const char *message, Size length);
+
+/* The same as for the query for the normalized text, if there is one; `query` is the statement
+ * alone. */
 extern bool perfkit_record_add_normalized(PerfkitRecord *record, const char *query, Size length);
 
 /* Appends the tags in the statement's comments; true when some were left out. */

@@ -25,11 +25,11 @@
 #include "access/xact.h"
 #include "executor/instrument.h"
 #include "guc.h"
-#include "mb/pg_wchar.h"
 #include "method.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "redact.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
@@ -98,10 +98,8 @@ static void
 note_message(const char *message)
 {
 	PerfkitRefreshResult *r = &seat->result;
-	int length = pg_mbcliplen(message, (int) strlen(message), sizeof(r->message) - 1);
 
-	memcpy(r->message, message, length);
-	r->message[length] = '\0';
+	perfkit_redact_message(r->message, sizeof(r->message), message);
 }
 
 

@@ -77,15 +77,19 @@ decode(PerfkitTags *tags, const char *from, const char *to)
 }
 
 
-/* A tag's own text is redacted like any other; name=value is what redact.c knows. */
+/* A tag's own text is redacted like any other, or by its name. */
 static bool
 redact(PerfkitTags *tags, Size name, Size value)
 {
 	char masked[PERFKIT_MAX_TAGS_SIZE];
-	PerfkitRedaction r = {.out = masked, .size = sizeof(masked)};
+	PerfkitRedaction r = {
+		.out = masked,
+		.size = sizeof(masked),
+		.kind = PERFKIT_SECRET_VALUE,
+	};
 	Size length = tags->length - value - 1;
 
-	if (perfkit_redact_suspects(tags->out + name, value - name))
+	if (perfkit_secret_suspects(tags->out + name, value - name))
 	{
 		strlcpy(masked, "***", sizeof(masked));
 		r.length = strlen(masked);

@@ -34,7 +34,8 @@ done
 
 read -ra pq <<< "$(pkg-config --cflags libpq)"
 flags=(-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Ipooler -Ipg_ext "${pq[@]}")
-sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c pooler/core/command.c pg_ext/plantext.c pg_ext/qual.c)
+sources=(pooler/conf/*.c pooler/proto/*.c pooler/base/*.c pooler/core/command.c pg_ext/plantext.c pg_ext/qual.c
+    pg_ext/quoted.c pg_ext/secret.c)
 
 have_libfuzzer()
 {

@@ -87,4 +87,11 @@ seed sqlscan atomic '1create function f() returns int begin atomic select case 1
 seed qual parts "t\n((a = 1) AND (t.b > '2'::numeric(10,2)) AND ((name)::text = ANY ('{x,y}'::text[])) AND (c IS NULL))"
 seed qual values "t\n((at >= date_trunc('day'::text, (now() - '7 days'::interval))) AND (5 <= \"Q\"\"x\") AND (d = E'a\\\\\\\\''b'))"
 seed qual others "o\n((o.a = c.b) AND ((x = 1) OR (y = 2)) AND (lower(z) = 'z'::text) AND (u = (InitPlan 1).col1))"
+seed secret grammar "0\nalter role \"o'brien\" password E'a' -- it's\n'b'"
+seed secret inside "0\ndo \$\$ begin execute E'alter role r password \\\\'x\\\\''; end \$\$"
+seed secret options "3\nhost=h password = 'it\\\\'s' user=u"
+seed secret uri "4\npostgres://u:p@h/d?password=x&user=u"
+seed secret plan "2\n((password)::text = E'a\\\\\\\\''b'::text)"
+seed secret unparsed "1\ncreate role x password y 'z' 4711"
+
 seed qual sort "t\nt.\"A b\" DESC NULLS LAST"
