@@ -23,7 +23,7 @@ SOURCE = """
 #define POOL_GAUGE(log, text, unit, label, value, help, ...) ("gauge", log, text, unit, label, value, help)
 #define POOL_COUNTER(who, log, text, unit, label, value, help, ...) ("counter", log, text, unit, label, value, help)
 #include "core/metrics.def"
-#define METER_ROW(text, help, ...) ("histogram", "", text, "seconds", "", "", help)
+#define METER_ROW(log, text, help, ...) ("histogram", log, text, "seconds", "", "", help)
 #include "core/metrics.def"
 """
 
@@ -55,7 +55,8 @@ it is the clients who say how many there are; `perfkit_pooler_pools_left_out` is
 
 Times are measured by each thread into histograms of 312 buckets, the extension's own, none of whose values is told more than 4.8 % off;
 the percentiles are those of the last whole `stats_period`, and absent when nothing was measured in it. The histograms here are
-counts since the start, up to 65.5 us, 131 us and so on by factors of two up to 68.7 s. On the console the same numbers are in
+counts since the start, up to 65.5 us, 131 us and so on by factors of two up to 68.7 s; those in
+[performance_log](performance-log.md#from-the-pooler) are of one `stats_period`, with all their buckets, beside their mean. On the console the same numbers are in
 `SHOW STATS`, `SHOW POOLS`, `SHOW LATENCIES`, `SHOW ERRORS` and `SHOW PINS`.
 
 """

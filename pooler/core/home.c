@@ -18,15 +18,16 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "conf/dsn.h"
 #include "core/backlog.h"
+#include "core/durations.h"
 #include "core/home_batch.h"
 #include "core/home_fetch.h"
+#include "core/home_view.h"
 #include "core/readings.h"
 #include "core/registry.h"
 #include "net/pgline.h"
@@ -58,19 +59,17 @@ static struct
 	struct backlog backlog;
 	enum home_state state;
 	enum home_asked asked;
-	const char *format;    /* ASKED_METRICS: of metrics() */
-	ev_timer retry;        /* AWAY, unless a try is under way */
-	uint64_t wait_us;      /* the last wait; 0: none yet */
-	uint64_t period_us;    /* when the period ended that is being gathered; 0: none is */
-	uint64_t told_dropped; /* how much of backlog.dropped is in a batch */
-	bool refused;          /* the last batch, for its content: that has been logged */
+	const char *format;          /* ASKED_METRICS: of metrics() */
+	ev_timer retry;              /* AWAY, unless a try is under way */
+	uint64_t wait_us;            /* the last wait; 0: none yet */
+	uint64_t period_us;          /* when the period ended that is being gathered; 0: none is */
+	struct durations *durations; /* of that period; NULL: none */
+	uint64_t told_dropped;       /* how much of backlog.dropped is in a batch */
+	bool refused;                /* the last batch, for its content: that has been logged */
 	bool retiring;
 	char run[37]; /* "": there were no random numbers */
 	char name[HOME_NAME_MAX];
 } home;
-
-static struct lock view_lock = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-static struct home_view view; /* view_lock; written by the main thread */
 
 static void next(void);
 
@@ -79,6 +78,12 @@ static void next(void);
 static void
 publish(void)
 {
+	home_view_backlog(&home.backlog);
+}
+
+static void
+set_state(enum home_state state)
+{
 	static const char *const names[] = {
 		[HOME_OFF] = "off",
 		[HOME_UNKNOWN] = "connecting",
@@ -86,56 +91,9 @@ publish(void)
 		[HOME_CONNECTED] = "connected",
 	};
 
-	lock_acquire(&view_lock);
-	view.state = names[home.state];
-	view.written = home.backlog.written;
-	view.pending = home.backlog.pending;
-	view.dropped = home.backlog.dropped;
-	view.bytes = home.backlog.bytes;
-	lock_release(&view_lock);
-}
-
-static void
-set_state(enum home_state state)
-{
-	uint64_t now = clock_wall_us();
-
 	home.state = state;
-	lock_acquire(&view_lock);
-	view.since_wall_us = now;
-	lock_release(&view_lock);
+	home_view_state(names[state]);
 	publish();
-}
-
-static void
-note_error(const char *error)
-{
-	uint64_t now = clock_wall_us();
-
-	lock_acquire(&view_lock);
-	str_copy(view.error, sizeof(view.error), error);
-	view.error_wall_us = now;
-	lock_release(&view_lock);
-}
-
-static void
-note_written(void)
-{
-	uint64_t now = clock_wall_us();
-
-	lock_acquire(&view_lock);
-	view.written_wall_us = now;
-	lock_release(&view_lock);
-}
-
-void
-home_look(struct home_view *out)
-{
-	lock_acquire(&view_lock);
-	*out = view;
-	lock_release(&view_lock);
-	if (out->state == NULL)
-		out->state = "off";
 }
 
 static void
@@ -203,7 +161,7 @@ go_away(const char *why)
 	pgline_close(home.line);
 	home.asked = ASKED_NOTHING; /* H1 */
 	backlog_again(&home.backlog);
-	note_error(why);
+	home_view_error(why);
 	if (home.state != HOME_AWAY)
 	{
 		log_warning("perfkit_dsn: away: %s", why);
@@ -273,7 +231,7 @@ give_up(const char *error)
 		backlog_again(&home.backlog);
 		return;
 	}
-	note_error(error);
+	home_view_error(error);
 	if (!home.refused)
 		log_warning("perfkit_dsn: numbers of a period are refused and dropped: %s", error);
 	home.refused = true;
@@ -302,7 +260,7 @@ batch_answered(const struct pgline_news *news)
 			rows = strtoull(news->value, NULL, 10);
 		backlog_sent(&home.backlog, rows);
 		home.refused = false;
-		note_written();
+		home_view_written();
 	}
 	arrived();
 	publish();
@@ -342,13 +300,12 @@ line_event(void *arg, enum pgline_event event, const struct pgline_news *news)
 /* ---- numbers ---- */
 
 static void
-gathered(void *arg, struct readings *r)
+gathered(struct readings *r)
 {
 	struct buf text;
 	uint64_t dropped = home.backlog.dropped - home.told_dropped;
 	uint64_t rows;
 
-	(void) arg;
 	buf_init(&text);
 	if (home.dsn != NULL)
 	{
@@ -359,19 +316,31 @@ gathered(void *arg, struct readings *r)
 		publish();
 	}
 	home.period_us = 0;
+	durations_free(home.durations);
+	home.durations = NULL;
 	buf_fini(&text);
 	readings_free(r);
 	next();
 }
 
+bool
+home_is_on(void)
+{
+	return home.dsn != NULL;
+}
+
 void
-home_period(void)
+home_period(struct durations *durations)
 {
 	/* The one before is still being gathered: a loop is very busy. */
 	if (home.dsn == NULL || home.period_us != 0)
+	{
+		durations_free(durations);
 		return;
+	}
 	home.period_us = clock_now_us();
-	readings_gather(home.registry, &home.registry->main_loop, gathered, NULL);
+	home.durations = durations;
+	readings_gather(home.registry, durations, gathered);
 }
 
 void
@@ -385,7 +354,7 @@ home_metrics(home_answer answer, void *arg, bool openmetrics)
 		return;
 	else if (ev_is_active(&home.retry))
 	{
-		home_look(&now);
+		home_view_read(&now);
 		home_fetch_refuse(answer, arg, now.error);
 	}
 	else

@@ -1,6 +1,6 @@
 /*
  * period.h - the periods of stats_period: at the end of each, what was added in it is put aside on
- * every loop, for the averages of SHOW STATS, and log_stats has its line.
+ * every loop, for the averages of SHOW STATS, log_stats has its line, and core/home its numbers.
  *
  * A new stats_period counts from the end of the one under way. Main thread.
  */
