@@ -8,6 +8,9 @@
  * most each server_login_retry. A batch that it refuses for its content would be refused for ever:
  * it is sent once more without what is not ASCII, and then dropped.
  *
+ * At the end of the pooler nothing is tried again: a database that cannot be had at once, or once
+ * more where it was there a moment ago, is not waited for.
+ *
  * H1  asked is NOTHING unless the line is asking. H2  backlog.sent is set while asked is BATCH.
  */
 #include "core/home.h"
@@ -26,6 +29,7 @@
 #include "core/backlog.h"
 #include "core/durations.h"
 #include "core/home_batch.h"
+#include "core/home_end.h"
 #include "core/home_fetch.h"
 #include "core/home_view.h"
 #include "core/readings.h"
@@ -64,8 +68,9 @@ static struct
 	uint64_t wait_us;            /* the last wait; 0: none yet */
 	uint64_t period_us;          /* when the period ended that is being gathered; 0: none is */
 	struct durations *durations; /* of that period; NULL: none */
-	uint64_t told_dropped;       /* how much of backlog.dropped is in a batch */
-	bool refused;                /* the last batch, for its content: that has been logged */
+	bool period_is_last;
+	uint64_t told_dropped; /* how much of backlog.dropped is in a batch */
+	bool refused;          /* the last batch, for its content: that has been logged */
 	bool retiring;
 	char run[37]; /* "": there were no random numbers */
 	char name[HOME_NAME_MAX];
@@ -113,6 +118,9 @@ patience(void)
 {
 	uint64_t us = home.registry->conf->server_connect_timeout_us;
 
+	/* What we shall not hear of should not be done either. */
+	if (home_end_state() != HOME_END_NOT)
+		return home_end_left_us();
 	return us > 0 ? us : LONGEST_US;
 }
 
@@ -158,6 +166,8 @@ try_later(void)
 static void
 go_away(const char *why)
 {
+	bool was_there = home.state == HOME_CONNECTED;
+
 	pgline_close(home.line);
 	home.asked = ASKED_NOTHING; /* H1 */
 	backlog_again(&home.backlog);
@@ -169,9 +179,13 @@ go_away(const char *why)
 	}
 	else
 		publish();
-	if (!home.retiring || home.backlog.pending > 0)
+	if (home_end_state() == HOME_END_NOT && (!home.retiring || home.backlog.pending > 0))
 		try_later();
 	home_fetch_fail(why, false);
+	if (home_end_state() != HOME_END_NOT && was_there)
+		next();
+	else if (home_end_state() == HOME_END_WRITES)
+		home_end_over();
 }
 
 /* ---- asking ---- */
@@ -208,6 +222,11 @@ next(void)
 
 	if (home.dsn == NULL || home.asked != ASKED_NOTHING)
 		return;
+	if (home_end_state() == HOME_END_WRITES && home.backlog.pending == 0)
+	{
+		home_end_over();
+		return;
+	}
 	if (pgline_is_down(home.line) && !ev_is_active(&home.retry) && has_something_to_say())
 		connect_now();
 	if (!pgline_is_idle(home.line))
@@ -318,6 +337,8 @@ gathered(struct readings *r)
 	home.period_us = 0;
 	durations_free(home.durations);
 	home.durations = NULL;
+	if (home.period_is_last)
+		home_end_period();
 	buf_fini(&text);
 	readings_free(r);
 	next();
@@ -330,7 +351,7 @@ home_is_on(void)
 }
 
 void
-home_period(struct durations *durations)
+home_period(struct durations *durations, bool last)
 {
 	/* The one before is still being gathered: a loop is very busy. */
 	if (home.dsn == NULL || home.period_us != 0)
@@ -340,6 +361,7 @@ home_period(struct durations *durations)
 	}
 	home.period_us = clock_now_us();
 	home.durations = durations;
+	home.period_is_last = last;
 	readings_gather(home.registry, durations, gathered);
 }
 
@@ -415,10 +437,19 @@ home_retire(void)
 }
 
 void
+home_finish(void (*done)(void))
+{
+	home_end_begin(done);
+	ev_timer_stop(home.registry->main_loop.ev, &home.retry);
+	next();
+}
+
+void
 home_start(struct registry *r)
 {
 	home.registry = r;
 	ev_init(&home.retry, retry_event);
+	home_end_start(&r->main_loop);
 	home.line = pgline_new(&r->main_loop, line_event, NULL);
 	backlog_init(&home.backlog, (size_t) r->conf->perfkit_buffer);
 	home_fetch_start(&r->main_loop);
@@ -430,6 +461,10 @@ home_start(struct registry *r)
 void
 home_stop(void)
 {
+	struct home_view now;
+
+	home_view_read(&now);
+	home_end_stop(home.backlog.pending, home.state == HOME_AWAY ? now.error : NULL);
 	ev_timer_stop(home.registry->main_loop.ev, &home.retry);
 	pgline_free(home.line);
 	home.line = NULL;

@@ -10,8 +10,12 @@
  * or the database has no room for its day, counted as dropped. If the connection dies behind a
  * batch, it is sent again, and log_pooler() knows it by its number.
  *
+ * When the pooler ends, what it has measured since the last period is a batch as well, and it waits
+ * a moment until the database has all batches.
+ *
  * Main thread; what SHOW tells: core/home_view. A line in the log tells when the database has gone
- * and when it is back, none each time that it is tried.
+ * and when it is back, none each time that it is tried; and one how many numbers are lost with the
+ * end.
  */
 #ifndef PERFKIT_CORE_HOME_H
 #define PERFKIT_CORE_HOME_H
@@ -36,12 +40,18 @@ void home_adopt(const struct conf *conf);
 /* Whether there is a database to write to. */
 bool home_is_on(void);
 
-/* A stats period has ended, of which these are the times (NULL: none); they are taken away. */
-void home_period(struct durations *durations);
+/* A stats period has ended, of which these are the times (NULL: none); they are taken away. last:
+ * there will be no other, and home_finish() waits for it. */
+void home_period(struct durations *durations, bool last);
 
 /* The pooler shuts down when the last client has left: from now on the connection is closed
  * whenever there is nothing to say, as it may lead through this very pooler. */
 void home_retire(void);
+
+/* The pooler ends: calls done() when the last period, which is about to come, and all batches
+ * before it are written, when the database cannot be had, or after HOME_END_US. Never from within;
+ * not behind home_stop(). */
+void home_finish(void (*done)(void));
 
 /*
  * perfkit.metrics() of the database that perfkit_dsn names, for /metrics/database. answer(arg,

@@ -18,6 +18,12 @@ static struct
 	ev_timer timer;
 	uint64_t started_us;
 	bool ending; /* the loops are at it */
+	enum
+	{
+		LAST_NOT,
+		LAST_WANTED, /* behind the one that is ending */
+		LAST_ENDING
+	} last;
 } period;
 
 static void period_done(struct gather *g);
@@ -53,6 +59,13 @@ end_now(void)
 	gather_start(period.registry, &period.registry->main_loop, period_work, period_done, NULL);
 }
 
+static void
+end_last(void)
+{
+	period.last = LAST_ENDING;
+	end_now();
+}
+
 /* What a pool's loops have measured in the period; into d as well, where somebody wants that. */
 static void
 take_times(struct pool_entry *e, int n_loops, struct durations *d)
@@ -85,7 +98,9 @@ period_done(struct gather *g)
 				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
 				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
 				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
-	home_period(durations);
+	home_period(durations, period.last == LAST_ENDING);
+	if (period.last == LAST_WANTED)
+		end_last();
 }
 
 static void
@@ -116,4 +131,14 @@ void
 period_stop(void)
 {
 	ev_timer_stop(period.registry->main_loop.ev, &period.timer);
+}
+
+void
+period_last(void)
+{
+	period_stop();
+	if (period.ending)
+		period.last = LAST_WANTED;
+	else
+		end_last();
 }

@@ -12,4 +12,7 @@ struct registry;
 void period_start(struct registry *r);
 void period_stop(void);
 
+/* The pooler ends: the period under way ends now, with the length that it has, and is the last. */
+void period_last(void);
+
 #endif
