@@ -5,14 +5,10 @@
     tools/pooler_metrics.py --check    fails when the page is not what the table says
 """
 import argparse
-import ast
-import os
-import re
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from pooler_tables import ROOT, read_rows
+
 PAGE = ROOT / "docs" / "pooler-metrics.md"
 
 SOURCE = """
@@ -62,16 +58,6 @@ counts since the start, up to 65.5 us, 131 us and so on by factors of two up to 
 """
 
 
-def read_rows():
-    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-x", "c", "-I", str(ROOT / "pooler"), "-"],
-                          input=SOURCE, capture_output=True, text=True, check=True).stdout
-    found = re.findall(r'\("(?:gauge|counter|histogram)",.*?"\)\s*(?=\(|$)', text, re.S)
-    rows = [ast.literal_eval(row.replace("\n", " ").strip()) for row in found]
-    if len(rows) < 50:
-        sys.exit(f"pooler_metrics.py: only {len(rows)} rows were read")
-    return rows
-
-
 def families(rows):
     """Rows of one text as one: its label with all values."""
     out = {}
@@ -100,7 +86,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     args = parser.parse_args()
-    text = page(read_rows())
+    text = page(read_rows(SOURCE, 50))
     if not args.check:
         PAGE.write_text(text)
     elif not PAGE.exists() or PAGE.read_text() != text:
