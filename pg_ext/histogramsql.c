@@ -3,7 +3,9 @@
  *	  Histograms from and to SQL, their sum (an aggregate), difference, quantile and
  *	  deviation.
  *
- * What comes from SQL is not trusted: what is no histogram is an error.
+ * What comes from SQL is not trusted: what is no histogram is an error.  A count that
+ * would grow beyond COUNT_MAX stays there: no sum of histograms can fail, nor be read as
+ * one of less than nothing.
  *-------------------------------------------------------------------------
  */
 #include "histogramsql.h"
@@ -12,12 +14,19 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "utils/array.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+/* The counts of all buckets together fit into an int64. */
+#define COUNT_MAX (PG_INT64_MAX / PERFKIT_HISTOGRAM_BUCKETS)
 
 PG_FUNCTION_INFO_V1(perfkit_histogram_add_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_sum_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_minus_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_plus_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_quantile_sql);
+PG_FUNCTION_INFO_V1(perfkit_histogram_read_sql);
 PG_FUNCTION_INFO_V1(perfkit_histogram_stddev_sql);
 
 
@@ -36,6 +45,22 @@ perfkit_histogram_datum(const uint64 *counts)
 	}
 	return PointerGetDatum(
 		construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+
+static void
+add_count(uint64 *counts, int64 bucket, int64 count)
+{
+	counts[bucket] = Min((uint64) COUNT_MAX, counts[bucket] + (uint64) count);
+}
+
+
+static void
+not_a_histogram(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a histogram"),
+					errdetail("It is {bucket, count, bucket, count, ...}, buckets from 0 to %d.",
+							  PERFKIT_HISTOGRAM_BUCKETS - 1)));
 }
 
 
@@ -59,15 +84,12 @@ add_array(uint64 *counts, ArrayType *array)
 		good = !nulls[i] && !nulls[i + 1] && bucket >= 0 && bucket < PERFKIT_HISTOGRAM_BUCKETS &&
 			   count >= 0;
 		if (good)
-			counts[bucket] += (uint64) count;
+			add_count(counts, bucket, count);
 	}
 	pfree(elements);
 	pfree(nulls);
 	if (!good)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a histogram"),
-				 errdetail("It is {bucket, count, bucket, count, ...}, buckets from 0 to %d.",
-						   PERFKIT_HISTOGRAM_BUCKETS - 1)));
+		not_a_histogram();
 }
 
 
@@ -149,4 +171,49 @@ perfkit_histogram_stddev_sql(PG_FUNCTION_ARGS)
 
 	add_array(counts, PG_GETARG_ARRAYTYPE_P(0));
 	PG_RETURN_FLOAT8(perfkit_histogram_stddev(counts) / 1e6);
+}
+
+
+/* A whole number from least to most that stands in a JSON array, within it. */
+static int64
+number_at(JsonbContainer *array, uint32 i, int64 least, int64 most)
+{
+	JsonbValue *v = getIthJsonbValueFromContainer(array, i);
+	int64 n;
+
+	if (v->type != jbvNumeric)
+		not_a_histogram();
+	/* Beyond an int64 it is an error of its own; a fraction would be rounded. */
+	n = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(v->val.numeric)));
+	if (n < least || n > most ||
+		!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(int64_to_numeric(n)),
+										  NumericGetDatum(v->val.numeric))))
+		not_a_histogram();
+	pfree(v);
+	return n;
+}
+
+
+/*
+ * From the JSON of somebody outside: [bucket, count, bucket, count, ...], buckets rising,
+ * no count of nothing, one bucket at least.
+ */
+Datum
+perfkit_histogram_read_sql(PG_FUNCTION_ARGS)
+{
+	Jsonb *json = PG_GETARG_JSONB_P(0);
+	uint64 counts[PERFKIT_HISTOGRAM_BUCKETS] = {0};
+	uint32 n = JB_ROOT_COUNT(json);
+	int64 bucket = -1;
+
+	/* To JB_ROOT_IS_ARRAY a scalar is one, too. */
+	if (JB_ROOT_IS_SCALAR(json) || !JB_ROOT_IS_ARRAY(json) || n == 0 || n % 2 != 0 ||
+		n > 2 * PERFKIT_HISTOGRAM_BUCKETS)
+		not_a_histogram();
+	for (uint32 i = 0; i < n; i += 2)
+	{
+		bucket = number_at(&json->root, i, bucket + 1, PERFKIT_HISTOGRAM_BUCKETS - 1);
+		add_count(counts, bucket, number_at(&json->root, i + 1, 1, COUNT_MAX));
+	}
+	PG_RETURN_DATUM(perfkit_histogram_datum(counts));
 }

@@ -596,6 +596,9 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
 CREATE FUNCTION perfkit._histogram_stddev(histogram bigint[]) RETURNS double precision
 AS 'MODULE_PATHNAME', 'perfkit_histogram_stddev_sql'
 LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+CREATE FUNCTION perfkit._histogram_read(histogram jsonb) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'perfkit_histogram_read_sql'
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
 COMMENT ON FUNCTION perfkit._histogram_add(internal, bigint[]) IS 'step of the aggregate _histogram_sum()';
 COMMENT ON FUNCTION perfkit._histogram_counts(internal) IS 'end of the aggregate _histogram_sum()';
 COMMENT ON AGGREGATE perfkit._histogram_sum(bigint[]) IS 'the histogram of all executions that several count';
@@ -604,6 +607,7 @@ COMMENT ON FUNCTION perfkit._histogram_plus(bigint[], bigint[]) IS 'two histogra
 COMMENT ON FUNCTION perfkit._histogram_quantile(bigint[], double precision) IS
 	'ms that this share (0 to 1) of the executions did not exceed, within 5 %; NULL: there are none';
 COMMENT ON FUNCTION perfkit._histogram_stddev(bigint[]) IS 'ms, population standard deviation, as far as buckets tell it';
+COMMENT ON FUNCTION perfkit._histogram_read(jsonb) IS 'of [bucket, count, bucket, count, ...], buckets rising; anything else is an error';
 
 -- What each statement was counted when the last interval ended. Its columns behind stats_since and
 -- before histogram are sums: snapshot_statements() takes them from the catalog.
@@ -1608,8 +1612,9 @@ COMMENT ON FUNCTION perfkit._room_for_metrics(timestamptz) IS
 REVOKE ALL ON FUNCTION perfkit._room_for_metrics(timestamptz) FROM PUBLIC;
 
 -- The age and not the time, since the clock of the pooler's machine may be wrong. Batches of a run come in order; one
--- that comes again while its first try is still under way waits for that one, at its row. Names of databases and users are
--- what clients make them: rows whose labels are too long for the table are left out, not the batch.
+-- that comes again while its first try is still under way waits for that one, at its row. A reading is [metric, labels,
+-- value], of durations with their histogram as the fourth. Names of databases and users are what clients make them: rows
+-- whose labels are too long for the table are left out, not the batch.
 CREATE FUNCTION perfkit.log_pooler(run uuid, batch bigint, pooler text, age_seconds double precision, readings jsonb)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1641,8 +1646,8 @@ BEGIN
 	IF NOT perfkit._room_for_metrics(at) THEN
 		RETURN 0;
 	END IF;
-	INSERT INTO perfkit.performance_log (logged_at, source, metric, labels, value)
-	SELECT at, 'pooler', r.reading ->> 0, l.labels, (r.reading ->> 2)::double precision
+	INSERT INTO perfkit.performance_log (logged_at, source, metric, labels, value, histogram)
+	SELECT at, 'pooler', r.reading ->> 0, l.labels, (r.reading ->> 2)::double precision, perfkit._histogram_read(r.reading -> 3)
 	FROM jsonb_array_elements(readings) r(reading)
 	CROSS JOIN LATERAL (SELECT (r.reading -> 1) || jsonb_build_object('pooler', log_pooler.pooler) AS labels) l
 	WHERE pg_column_size(l.labels) <= 1600;
@@ -1812,10 +1817,11 @@ BEGIN ATOMIC
 	FROM level w CROSS JOIN part p
 	GROUP BY 1, 2, 3, w.q, w.metric
 	HAVING pg_catalog.count(*) FILTER (WHERE p.metric = w.metric) > 0
+		OR (w.q IS NOT NULL AND pg_catalog.count(p.histogram) > 0)
 	ORDER BY 1, 2, 3;
 END;
 COMMENT ON FUNCTION perfkit.performance(text, timestamptz, timestamptz, interval) IS
-	'a metric over time, a row a step and series; value is the mean or, of a _pNN_seconds, that quantile of all durations of the step';
+	'a metric over time, a row a step and series; value is the mean or, of a _pNN_seconds, that quantile of all durations of the step, also where it is not logged itself (then n to last are NULL)';
 
 SELECT pg_catalog.set_config('default_tablespace', spcname, true) FROM pg_catalog.pg_tablespace
 WHERE spcname = pg_catalog.current_setting('perfkit_script.default_tablespace');

@@ -94,6 +94,13 @@ INSERT INTO perfkit.performance_log (logged_at, source, metric, value) VALUES (:
 UPDATE perfkit.performance_log SET labels = '{"l": "d"}' WHERE metric = 'rollup_p95_seconds';
 SELECT value = perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.95) / 1000 AS of_all, n, last
 FROM perfkit.performance('rollup_p95_seconds', :'day', 'infinity', '1 hour');
+-- any quantile, also one that nobody logs; of what has no histogram there is none
+SELECT bucket = :'day' AS bucket, labels, value = perfkit._histogram_quantile('{100,90,200,20,300,1}', 0.999) / 1000 AS of_all, n, sum, last
+FROM perfkit.performance('rollup_p999_seconds', :'day', 'infinity', '1 hour');
+SELECT count(*) FROM perfkit.performance('rollup_p999_seconds', :'day', 'infinity', '1 minute');
+SELECT perfkit.log_metric('plain_seconds', 1);
+SELECT count(*) FROM perfkit.performance('plain_p95_seconds');
+DELETE FROM perfkit.performance_log WHERE metric = 'plain_seconds';
 SELECT perfkit._histogram_plus('{1}', '{}');
 SELECT perfkit._histogram_plus('{312,1}', '{}');
 SELECT perfkit._histogram_plus('{1,-1}', '{}');

@@ -102,7 +102,8 @@ check_shell()
 
 check_python()
 {
-    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tests/clients tools/pooler_docs.py tools/pooler_console.py tools/pooler_metrics.py
+    /usr/bin/python3 -m pyflakes tests/e2e tests/bench tests/pgsuite tests/capsuite tests/clients tools/pooler_docs.py tools/pooler_console.py tools/pooler_metrics.py \
+        tools/pooler_tables.py
 }
 
 check_meta()

@@ -3,18 +3,13 @@
 
     tools/pooler_console.py            writes the page
     tools/pooler_console.py --check    fails when the page is not what the tables say
-
-The rows are C macros, so the C preprocessor reads them; what it leaves are tuples that Python reads too.
 """
 import argparse
-import ast
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from pooler_tables import ROOT, read_rows
+
 PAGE = ROOT / "docs" / "pooler-console.md"
 
 SOURCE = """
@@ -44,16 +39,6 @@ password on the unix socket: as `pgbouncer` or `perfkit` he is an administrator.
 - An order without a name is for all databases but the console's.
 
 """
-
-
-def read_rows():
-    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-x", "c", "-I", str(ROOT / "pooler"), "-"],
-                          input=SOURCE, capture_output=True, text=True, check=True).stdout
-    found = re.findall(r'\("(?:show|order|columns)",.*?"\)\s*(?=\(|$)', text, re.S)
-    rows = [ast.literal_eval(row.replace("\n", " ").strip()) for row in found]
-    if len(rows) < 50:
-        sys.exit(f"pooler_console.py: only {len(rows)} rows were read")
-    return rows
 
 
 def cell(text):
@@ -102,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     args = parser.parse_args()
-    text = page(read_rows())
+    text = page(read_rows(SOURCE, 50))
     if not args.check:
         PAGE.write_text(text)
         return 0

@@ -6,18 +6,14 @@
     tools/pooler_docs.py --check    fails when one of them is not what the tables say, or when the effect column of a
                                     row does not fit what the pooler's code reads
 
-Sources: pooler/conf/*.def (rows that the C preprocessor reads; what it leaves are tuples that Python reads too),
-pooler/core/commands.def, the usage text of pooler/main.c, and the table of signals in docs/operating.md.
+Sources: pooler/conf/*.def, pooler/core/commands.def, the usage text of pooler/main.c, and the table of signals in docs/operating.md.
 """
 import argparse
-import ast
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from pooler_tables import ROOT, read_rows
+
 PAGE = ROOT / "docs" / "pooler.md"
 MIGRATION = ROOT / "docs" / "from-pgbouncer.md"
 MAN1 = ROOT / "docs" / "man" / "perfkit-pooler.1"
@@ -147,18 +143,6 @@ COMMAND_REMARKS = {
     "SUSPEND": "1.25's",
 }
 TABLES_BEGIN = "<!-- from here on made by tools/pooler_docs.py -->\n"
-
-
-def read_rows():
-    """All rows of the .def files as tuples, the first field telling the table."""
-    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-x", "c", "-I", str(ROOT / "pooler"), "-"],
-                          input=SOURCE, capture_output=True, text=True, check=True).stdout
-    rows = []
-    for row in re.findall(r'\("(?:option|database|user|peer)",.*?"\)', text, re.S):
-        rows.append(ast.literal_eval(row.replace("\n", " ")))
-    if len(rows) < 100:
-        sys.exit(f"pooler_docs.py: only {len(rows)} rows were read from pooler/conf/*.def")
-    return rows
 
 
 def cell(text):
@@ -399,7 +383,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     args = parser.parse_args()
-    rows, commands = read_rows(), read_commands()
+    rows, commands = read_rows(SOURCE, 100), read_commands()
     files = {
         PAGE: page(rows),
         MIGRATION: migration_page(rows, commands),

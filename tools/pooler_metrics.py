@@ -5,14 +5,10 @@
     tools/pooler_metrics.py --check    fails when the page is not what the table says
 """
 import argparse
-import ast
-import os
-import re
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from pooler_tables import ROOT, read_rows
+
 PAGE = ROOT / "docs" / "pooler-metrics.md"
 
 SOURCE = """
@@ -23,7 +19,7 @@ SOURCE = """
 #define POOL_GAUGE(log, text, unit, label, value, help, ...) ("gauge", log, text, unit, label, value, help)
 #define POOL_COUNTER(who, log, text, unit, label, value, help, ...) ("counter", log, text, unit, label, value, help)
 #include "core/metrics.def"
-#define METER_ROW(text, help, ...) ("histogram", "", text, "seconds", "", "", help)
+#define METER_ROW(log, text, help, ...) ("histogram", log, text, "seconds", "", "", help)
 #include "core/metrics.def"
 """
 
@@ -55,20 +51,11 @@ it is the clients who say how many there are; `perfkit_pooler_pools_left_out` is
 
 Times are measured by each thread into histograms of 312 buckets, the extension's own, none of whose values is told more than 4.8 % off;
 the percentiles are those of the last whole `stats_period`, and absent when nothing was measured in it. The histograms here are
-counts since the start, up to 65.5 us, 131 us and so on by factors of two up to 68.7 s. On the console the same numbers are in
+counts since the start, up to 65.5 us, 131 us and so on by factors of two up to 68.7 s; those in
+[performance_log](performance-log.md#from-the-pooler) are of one `stats_period`, with all their buckets, beside their mean. On the console the same numbers are in
 `SHOW STATS`, `SHOW POOLS`, `SHOW LATENCIES`, `SHOW ERRORS` and `SHOW PINS`.
 
 """
-
-
-def read_rows():
-    text = subprocess.run([os.environ.get("CC", "cc"), "-E", "-P", "-x", "c", "-I", str(ROOT / "pooler"), "-"],
-                          input=SOURCE, capture_output=True, text=True, check=True).stdout
-    found = re.findall(r'\("(?:gauge|counter|histogram)",.*?"\)\s*(?=\(|$)', text, re.S)
-    rows = [ast.literal_eval(row.replace("\n", " ").strip()) for row in found]
-    if len(rows) < 50:
-        sys.exit(f"pooler_metrics.py: only {len(rows)} rows were read")
-    return rows
 
 
 def families(rows):
@@ -99,7 +86,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     args = parser.parse_args()
-    text = page(read_rows())
+    text = page(read_rows(SOURCE, 50))
     if not args.check:
         PAGE.write_text(text)
     elif not PAGE.exists() or PAGE.read_text() != text:

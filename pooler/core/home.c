@@ -8,6 +8,9 @@
  * most each server_login_retry. A batch that it refuses for its content would be refused for ever:
  * it is sent once more without what is not ASCII, and then dropped.
  *
+ * At the end of the pooler nothing is tried again: a database that cannot be had at once, or once
+ * more where it was there a moment ago, is not waited for.
+ *
  * H1  asked is NOTHING unless the line is asking. H2  backlog.sent is set while asked is BATCH.
  */
 #include "core/home.h"
@@ -18,15 +21,17 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "conf/dsn.h"
 #include "core/backlog.h"
+#include "core/durations.h"
 #include "core/home_batch.h"
+#include "core/home_end.h"
 #include "core/home_fetch.h"
+#include "core/home_view.h"
 #include "core/readings.h"
 #include "core/registry.h"
 #include "net/pgline.h"
@@ -58,19 +63,18 @@ static struct
 	struct backlog backlog;
 	enum home_state state;
 	enum home_asked asked;
-	const char *format;    /* ASKED_METRICS: of metrics() */
-	ev_timer retry;        /* AWAY, unless a try is under way */
-	uint64_t wait_us;      /* the last wait; 0: none yet */
-	uint64_t period_us;    /* when the period ended that is being gathered; 0: none is */
+	const char *format;          /* ASKED_METRICS: of metrics() */
+	ev_timer retry;              /* AWAY, unless a try is under way */
+	uint64_t wait_us;            /* the last wait; 0: none yet */
+	uint64_t period_us;          /* when the period ended that is being gathered; 0: none is */
+	struct durations *durations; /* of that period; NULL: none */
+	bool period_is_last;
 	uint64_t told_dropped; /* how much of backlog.dropped is in a batch */
 	bool refused;          /* the last batch, for its content: that has been logged */
 	bool retiring;
 	char run[37]; /* "": there were no random numbers */
 	char name[HOME_NAME_MAX];
 } home;
-
-static struct lock view_lock = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-static struct home_view view; /* view_lock; written by the main thread */
 
 static void next(void);
 
@@ -79,6 +83,12 @@ static void next(void);
 static void
 publish(void)
 {
+	home_view_backlog(&home.backlog);
+}
+
+static void
+set_state(enum home_state state)
+{
 	static const char *const names[] = {
 		[HOME_OFF] = "off",
 		[HOME_UNKNOWN] = "connecting",
@@ -86,56 +96,9 @@ publish(void)
 		[HOME_CONNECTED] = "connected",
 	};
 
-	lock_acquire(&view_lock);
-	view.state = names[home.state];
-	view.written = home.backlog.written;
-	view.pending = home.backlog.pending;
-	view.dropped = home.backlog.dropped;
-	view.bytes = home.backlog.bytes;
-	lock_release(&view_lock);
-}
-
-static void
-set_state(enum home_state state)
-{
-	uint64_t now = clock_wall_us();
-
 	home.state = state;
-	lock_acquire(&view_lock);
-	view.since_wall_us = now;
-	lock_release(&view_lock);
+	home_view_state(names[state]);
 	publish();
-}
-
-static void
-note_error(const char *error)
-{
-	uint64_t now = clock_wall_us();
-
-	lock_acquire(&view_lock);
-	str_copy(view.error, sizeof(view.error), error);
-	view.error_wall_us = now;
-	lock_release(&view_lock);
-}
-
-static void
-note_written(void)
-{
-	uint64_t now = clock_wall_us();
-
-	lock_acquire(&view_lock);
-	view.written_wall_us = now;
-	lock_release(&view_lock);
-}
-
-void
-home_look(struct home_view *out)
-{
-	lock_acquire(&view_lock);
-	*out = view;
-	lock_release(&view_lock);
-	if (out->state == NULL)
-		out->state = "off";
 }
 
 static void
@@ -155,6 +118,9 @@ patience(void)
 {
 	uint64_t us = home.registry->conf->server_connect_timeout_us;
 
+	/* What we shall not hear of should not be done either. */
+	if (home_end_state() != HOME_END_NOT)
+		return home_end_left_us();
 	return us > 0 ? us : LONGEST_US;
 }
 
@@ -200,10 +166,12 @@ try_later(void)
 static void
 go_away(const char *why)
 {
+	bool was_there = home.state == HOME_CONNECTED;
+
 	pgline_close(home.line);
 	home.asked = ASKED_NOTHING; /* H1 */
 	backlog_again(&home.backlog);
-	note_error(why);
+	home_view_error(why);
 	if (home.state != HOME_AWAY)
 	{
 		log_warning("perfkit_dsn: away: %s", why);
@@ -211,9 +179,13 @@ go_away(const char *why)
 	}
 	else
 		publish();
-	if (!home.retiring || home.backlog.pending > 0)
+	if (home_end_state() == HOME_END_NOT && (!home.retiring || home.backlog.pending > 0))
 		try_later();
 	home_fetch_fail(why, false);
+	if (home_end_state() != HOME_END_NOT && was_there)
+		next();
+	else if (home_end_state() == HOME_END_WRITES)
+		home_end_over();
 }
 
 /* ---- asking ---- */
@@ -250,6 +222,11 @@ next(void)
 
 	if (home.dsn == NULL || home.asked != ASKED_NOTHING)
 		return;
+	if (home_end_state() == HOME_END_WRITES && home.backlog.pending == 0)
+	{
+		home_end_over();
+		return;
+	}
 	if (pgline_is_down(home.line) && !ev_is_active(&home.retry) && has_something_to_say())
 		connect_now();
 	if (!pgline_is_idle(home.line))
@@ -273,7 +250,7 @@ give_up(const char *error)
 		backlog_again(&home.backlog);
 		return;
 	}
-	note_error(error);
+	home_view_error(error);
 	if (!home.refused)
 		log_warning("perfkit_dsn: numbers of a period are refused and dropped: %s", error);
 	home.refused = true;
@@ -302,7 +279,7 @@ batch_answered(const struct pgline_news *news)
 			rows = strtoull(news->value, NULL, 10);
 		backlog_sent(&home.backlog, rows);
 		home.refused = false;
-		note_written();
+		home_view_written();
 	}
 	arrived();
 	publish();
@@ -342,13 +319,12 @@ line_event(void *arg, enum pgline_event event, const struct pgline_news *news)
 /* ---- numbers ---- */
 
 static void
-gathered(void *arg, struct readings *r)
+gathered(struct readings *r)
 {
 	struct buf text;
 	uint64_t dropped = home.backlog.dropped - home.told_dropped;
 	uint64_t rows;
 
-	(void) arg;
 	buf_init(&text);
 	if (home.dsn != NULL)
 	{
@@ -359,19 +335,34 @@ gathered(void *arg, struct readings *r)
 		publish();
 	}
 	home.period_us = 0;
+	durations_free(home.durations);
+	home.durations = NULL;
+	if (home.period_is_last)
+		home_end_period();
 	buf_fini(&text);
 	readings_free(r);
 	next();
 }
 
+bool
+home_is_on(void)
+{
+	return home.dsn != NULL;
+}
+
 void
-home_period(void)
+home_period(struct durations *durations, bool last)
 {
 	/* The one before is still being gathered: a loop is very busy. */
 	if (home.dsn == NULL || home.period_us != 0)
+	{
+		durations_free(durations);
 		return;
+	}
 	home.period_us = clock_now_us();
-	readings_gather(home.registry, &home.registry->main_loop, gathered, NULL);
+	home.durations = durations;
+	home.period_is_last = last;
+	readings_gather(home.registry, durations, gathered);
 }
 
 void
@@ -385,7 +376,7 @@ home_metrics(home_answer answer, void *arg, bool openmetrics)
 		return;
 	else if (ev_is_active(&home.retry))
 	{
-		home_look(&now);
+		home_view_read(&now);
 		home_fetch_refuse(answer, arg, now.error);
 	}
 	else
@@ -446,10 +437,19 @@ home_retire(void)
 }
 
 void
+home_finish(void (*done)(void))
+{
+	home_end_begin(done);
+	ev_timer_stop(home.registry->main_loop.ev, &home.retry);
+	next();
+}
+
+void
 home_start(struct registry *r)
 {
 	home.registry = r;
 	ev_init(&home.retry, retry_event);
+	home_end_start(&r->main_loop);
 	home.line = pgline_new(&r->main_loop, line_event, NULL);
 	backlog_init(&home.backlog, (size_t) r->conf->perfkit_buffer);
 	home_fetch_start(&r->main_loop);
@@ -461,6 +461,10 @@ home_start(struct registry *r)
 void
 home_stop(void)
 {
+	struct home_view now;
+
+	home_view_read(&now);
+	home_end_stop(home.backlog.pending, home.state == HOME_AWAY ? now.error : NULL);
 	ev_timer_stop(home.registry->main_loop.ev, &home.retry);
 	pgline_free(home.line);
 	home.line = NULL;

@@ -10,17 +10,21 @@
  * or the database has no room for its day, counted as dropped. If the connection dies behind a
  * batch, it is sent again, and log_pooler() knows it by its number.
  *
- * Main thread, but for home_look(). A line in the log tells when the database has gone and when it
- * is back, none each time that it is tried.
+ * When the pooler ends, what it has measured since the last period is a batch as well, and it waits
+ * a moment until the database has all batches.
+ *
+ * Main thread; what SHOW tells: core/home_view. A line in the log tells when the database has gone
+ * and when it is back, none each time that it is tried; and one how many numbers are lost with the
+ * end.
  */
 #ifndef PERFKIT_CORE_HOME_H
 #define PERFKIT_CORE_HOME_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct conf;
+struct durations;
 struct registry;
 
 /* On the registry's main loop, after its configuration. */
@@ -33,12 +37,21 @@ void home_stop(void);
 /* A new configuration is in force. */
 void home_adopt(const struct conf *conf);
 
-/* A stats period has ended. */
-void home_period(void);
+/* Whether there is a database to write to. */
+bool home_is_on(void);
+
+/* A stats period has ended, of which these are the times (NULL: none); they are taken away. last:
+ * there will be no other, and home_finish() waits for it. */
+void home_period(struct durations *durations, bool last);
 
 /* The pooler shuts down when the last client has left: from now on the connection is closed
  * whenever there is nothing to say, as it may lead through this very pooler. */
 void home_retire(void);
+
+/* The pooler ends: calls done() when the last period, which is about to come, and all batches
+ * before it are written, when the database cannot be had, or after HOME_END_US. Never from within;
+ * not behind home_stop(). */
+void home_finish(void (*done)(void));
 
 /*
  * perfkit.metrics() of the database that perfkit_dsn names, for /metrics/database. answer(arg,
@@ -51,20 +64,5 @@ void home_metrics(void (*answer)(void *arg, int http_status, const char *body, s
 
 /* After an answer other than 200: in how many seconds it is worth another try; at least 1. */
 int home_retry_after_s(void);
-
-/* For SHOW. Any thread. */
-struct home_view
-{
-	const char *state;      /* off, connecting (for the first time), away, connected */
-	uint64_t since_wall_us; /* 0: from the start */
-	uint64_t written;       /* rows since the start, and the next two too */
-	uint64_t pending;
-	uint64_t dropped;
-	uint64_t bytes;           /* of the pending ones, in memory */
-	uint64_t written_wall_us; /* the last; 0: none yet */
-	char error[256];          /* the last; "": none yet */
-	uint64_t error_wall_us;
-};
-void home_look(struct home_view *out);
 
 #endif

@@ -17,8 +17,9 @@ append(struct buf *out, const char *text)
 	buf_append(out, text, strlen(text));
 }
 
+/* histogram: JSON; NULL: none. */
 static void
-row(struct buf *out, const char *metric, const char *labels, double value)
+row(struct buf *out, const char *metric, const char *labels, double value, const char *histogram)
 {
 	char number[32];
 
@@ -26,8 +27,14 @@ row(struct buf *out, const char *metric, const char *labels, double value)
 	append(out, metric);
 	append(out, "\",");
 	append(out, labels);
-	snprintf(number, sizeof(number), ",%.17g]", value);
+	snprintf(number, sizeof(number), ",%.17g", value);
 	append(out, number);
+	if (histogram != NULL)
+	{
+		append(out, ",");
+		append(out, histogram);
+	}
+	append(out, "]");
 }
 
 uint64_t
@@ -36,11 +43,15 @@ home_batch(const struct readings *r, uint64_t dropped, struct buf *out)
 	uint64_t rows = 0;
 
 	for (size_t i = 0; i < r->n; i++, rows++)
-		row(out, r->reading[i].metric, r->reading[i].labels, reading_logged(&r->reading[i]));
+	{
+		const struct reading *g = &r->reading[i];
+
+		row(out, g->metric, g->labels, reading_logged(g), g->histogram);
+	}
 	if (r->period_us > 0)
 	{
 		row(out, "pooler_rows_dropped_per_second", "{}",
-			(double) dropped * 1e6 / (double) r->period_us);
+			(double) dropped * 1e6 / (double) r->period_us, NULL);
 		rows++;
 	}
 	buf_append(out, rows > 0 ? "]" : "[]", rows > 0 ? 2 : 3);

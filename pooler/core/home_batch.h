@@ -15,8 +15,8 @@ struct readings;
 
 /*
  * Fills out, which is empty, with [["pool_clients_waiting", {"database": "app", "user": "joe"}, 3],
- * …] and a terminator. dropped: rows that could not be kept since the period before; a row tells it
- * as a rate. Returns the number of rows.
+ * …] and a terminator; durations have their histogram behind the value. dropped: rows that could
+ * not be kept since the period before; a row tells it as a rate. Returns the number of rows.
  */
 uint64_t home_batch(const struct readings *r, uint64_t dropped, struct buf *out);
 

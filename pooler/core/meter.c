@@ -4,8 +4,8 @@
 #include "core/meter.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -111,20 +111,21 @@ meter_bound(int i)
 }
 
 static void
-add_times(uint64_t (*counts)[PERFKIT_HISTOGRAM_BUCKETS], const struct meter_times *t)
+add_times(struct meter_sum *sum, const struct meter_times *t)
 {
 	for (int what = 0; what < METER_TIMES; what++)
 		for (int i = 0; i < PERFKIT_HISTOGRAM_BUCKETS; i++)
-			counts[what][i] += t->count[what][i];
+			sum->count[what][i] += t->count[what][i];
 }
 
-void
-meter_take_ended(struct meter *first, size_t stride, int n, struct meter_latest *latest)
+bool
+meter_take_ended(struct meter *first, size_t stride, int n, struct meter_latest *latest,
+				 struct meter_sum *sum)
 {
 	static const double shares[METER_SHARES] = {0.5, 0.95, 0.99};
-	uint64_t counts[METER_TIMES][PERFKIT_HISTOGRAM_BUCKETS] = {0};
 	bool any = false;
 
+	memset(sum, 0, sizeof(*sum));
 	for (int i = 0; i < n; i++)
 	{
 		struct meter *m = (struct meter *) (void *) ((char *) first + (size_t) i * stride);
@@ -132,15 +133,16 @@ meter_take_ended(struct meter *first, size_t stride, int n, struct meter_latest 
 		if (m->ended == NULL)
 			continue;
 		any = true;
-		add_times(counts, m->ended);
+		add_times(sum, m->ended);
 		free(m->ended);
 		m->ended = NULL;
 	}
 	for (int what = 0; what < METER_TIMES; what++)
 		for (int i = 0; i < METER_SHARES; i++)
 		{
-			double ns = any ? perfkit_histogram_quantile(counts[what], shares[i]) : 0;
+			double ns = any ? perfkit_histogram_quantile(sum->count[what], shares[i]) : 0;
 
 			atomic_store_explicit(&latest->ns[what][i], ns > 0 ? ns : 0, memory_order_relaxed);
 		}
+	return any;
 }

@@ -6,7 +6,7 @@
  * further than 4.8 % from what stands for it), so that theirs and ours can be added and read alike.
  * One of the period under way is all that a query touches. When the period ends its loop adds it to
  * the coarse counts that are kept for ever, and leaves it to the main thread, which makes the
- * percentiles of all loops together (core/period).
+ * percentiles of all loops together (core/period) and hands the sum on (core/durations).
  *
  * All of it is made when there is something to be counted: a pool that nobody uses has none of it.
  * A meter is its loop's alone (P10) but for `ended`.
@@ -16,6 +16,7 @@
 
 #include <pg_ext/histogram.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -114,7 +115,15 @@ struct meter_latest
 	_Atomic double ns[METER_TIMES][METER_SHARES];
 };
 
-/* Makes them of what n meters, `stride` bytes apart, have left in `ended`, and frees that. */
-void meter_take_ended(struct meter *first, size_t stride, int n, struct meter_latest *latest);
+/* The times of a period, of all loops. */
+struct meter_sum
+{
+	uint64_t count[METER_TIMES][PERFKIT_HISTOGRAM_BUCKETS];
+};
+
+/* Adds up what n meters, `stride` bytes apart, have left in `ended`, frees that, and makes the
+ * percentiles. False: nothing was measured. */
+bool meter_take_ended(struct meter *first, size_t stride, int n, struct meter_latest *latest,
+					  struct meter_sum *sum);
 
 #endif

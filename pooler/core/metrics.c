@@ -32,6 +32,12 @@ const struct metric metrics_of_process[] = {
 
 const int metrics_n_of_process = sizeof(metrics_of_process) / sizeof(metrics_of_process[0]);
 
+const struct metric_time metrics_of_times[METER_TIMES] = {
+#define METER_ROW(log, text, help, what, sum)                                                      \
+	[what] = {log, text, help, what, offsetof(struct stats, sum)},
+#include "core/metrics.def"
+};
+
 /* Nothing of one is nothing to be told. */
 static double
 errors(const struct pool_numbers *p, int class)
@@ -69,4 +75,12 @@ metrics_read_process(const struct numbers *n, struct sample *samples)
 #define PROCESS_GAUGE(log, text, unit, help, number) *samples++ = (struct sample){number, 0};
 #define PROCESS_COUNTER(log, text, unit, help, number) *samples++ = (struct sample){number, 0};
 #include "core/metrics.def"
+}
+
+double
+metrics_sum_of_times(const struct metric_time *row, const struct stats *stats)
+{
+	const char *sum = (const char *) stats + row->sum;
+
+	return (double) *(const uint64_t *) (const void *) sum / 1e6;
 }

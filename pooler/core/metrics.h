@@ -7,9 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/meter.h"
+
 struct buf;
 struct numbers;
 struct pool_numbers;
+struct stats;
 
 struct metric
 {
@@ -36,6 +39,22 @@ extern const int metrics_n_of_pools;
 
 /* samples[metrics_n_of_pools] */
 void metrics_read_pool(const struct pool_numbers *p, struct sample *samples);
+
+/* Rows of durations, one of each time of core/meter; in performance_log their mean, with the
+ * histogram. */
+struct metric_time
+{
+	const char *log; /* in performance_log */
+	const char *text;
+	const char *help;
+	enum meter_time what;
+	size_t sum; /* where in struct stats their sum is, in microseconds */
+};
+
+extern const struct metric_time metrics_of_times[METER_TIMES];
+
+/* Their sum, in seconds. */
+double metrics_sum_of_times(const struct metric_time *row, const struct stats *stats);
 
 /* Rows of the process. */
 extern const struct metric metrics_of_process[];

@@ -136,36 +136,38 @@ pool_rows(struct text *t, const struct numbers *n)
 }
 
 static void
-histogram(struct text *t, const char *name, const struct pool_numbers *p, enum meter_time what,
-		  double sum_us)
+histogram(struct text *t, const struct metric_time *m, const struct pool_numbers *p)
 {
 	uint64_t sofar = 0;
 	char bound[32];
 
 	for (int i = 0; i <= METER_BOUNDS; i++)
 	{
-		sofar += p->measured.upto[what][i];
+		sofar += p->measured.upto[m->what][i];
 		if (i < METER_BOUNDS)
 			snprintf(bound, sizeof(bound), "%.12g", meter_bound(i));
 		else
 			snprintf(bound, sizeof(bound), "+Inf");
-		series(t, name, "_bucket", p, "le", bound);
+		series(t, m->text, "_bucket", p, "le", bound);
 		value(t, (double) sofar);
 	}
-	series(t, name, "_count", p, NULL, NULL);
+	series(t, m->text, "_count", p, NULL, NULL);
 	value(t, (double) sofar);
-	series(t, name, "_sum", p, NULL, NULL);
-	value(t, sum_us / 1e6);
+	series(t, m->text, "_sum", p, NULL, NULL);
+	value(t, metrics_sum_of_times(m, &p->total));
 }
 
 static void
 histograms(struct text *t, const struct numbers *n)
 {
-#define METER_ROW(name, help, what, sum)                                                           \
-	family(t, name, "histogram", "seconds", help);                                                 \
-	for (size_t i = 0; i < n->n; i++)                                                              \
-		histogram(t, name, &n->pool[i], what, (double) n->pool[i].total.sum);
-#include "core/metrics.def"
+	for (int k = 0; k < METER_TIMES; k++)
+	{
+		const struct metric_time *m = &metrics_of_times[k];
+
+		family(t, m->text, "histogram", "seconds", m->help);
+		for (size_t i = 0; i < n->n; i++)
+			histogram(t, m, &n->pool[i]);
+	}
 }
 
 /* OpenMetrics has a type for it. */

@@ -30,6 +30,7 @@
 #include "core/home.h"
 #include "core/operate_work.h"
 #include "core/order.h"
+#include "core/period.h"
 #include "core/registry.h"
 #include "core/retire.h"
 #include "core/scrape.h"
@@ -178,6 +179,20 @@ stop_now(void)
 	worker_stop_all(op.registry, stopped);
 }
 
+/* What has been measured since the last period is written first, as far as that can be done. */
+static void
+stop_with_numbers(void)
+{
+	if (!home_is_on())
+	{
+		stop_now();
+		return;
+	}
+	op.shutdown = OPERATE_LAST_PERIOD;
+	home_finish(stop_now);
+	period_last();
+}
+
 static void
 watch_event(struct ev_loop *ev, ev_timer *w, int revents)
 {
@@ -199,7 +214,7 @@ watch_event(struct ev_loop *ev, ev_timer *w, int revents)
 	if ((op.shutdown == OPERATE_WAIT_FOR_SERVERS && servers_left("", false) == 0) ||
 		(op.shutdown == OPERATE_WAIT_FOR_CLIENTS && retire_done(op.registry)))
 	{
-		stop_now();
+		stop_with_numbers();
 		return;
 	}
 	if (list_empty(&op.waiting) && op.shutdown == OPERATE_NOT)

@@ -13,6 +13,7 @@ enum operate_shutdown
 	OPERATE_NOT,
 	OPERATE_WAIT_FOR_SERVERS, /* a pause of everything first */
 	OPERATE_WAIT_FOR_CLIENTS, /* no new clients until the last has left */
+	OPERATE_LAST_PERIOD,      /* how both end: core/home alone is waited for, for a moment */
 	OPERATE_AT_ONCE
 };
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/durations.h"
 #include "core/gather.h"
 #include "core/home.h"
 #include "core/past.h"
@@ -17,7 +18,15 @@ static struct
 	ev_timer timer;
 	uint64_t started_us;
 	bool ending; /* the loops are at it */
+	enum
+	{
+		LAST_NOT,
+		LAST_WANTED, /* behind the one that is ending */
+		LAST_ENDING
+	} last;
 } period;
+
+static void period_done(struct gather *g);
 
 static void
 end_one(struct stats_kept *k, int64_t count[4])
@@ -44,8 +53,34 @@ period_work(struct gather_part *part)
 }
 
 static void
+end_now(void)
+{
+	period.ending = true;
+	gather_start(period.registry, &period.registry->main_loop, period_work, period_done, NULL);
+}
+
+static void
+end_last(void)
+{
+	period.last = LAST_ENDING;
+	end_now();
+}
+
+/* What a pool's loops have measured in the period; into d as well, where somebody wants that. */
+static void
+take_times(struct pool_entry *e, int n_loops, struct durations *d)
+{
+	struct meter_sum sum;
+
+	if (meter_take_ended(&e->local[0].meter, sizeof(e->local[0]), n_loops, &e->latest, &sum) &&
+		d != NULL)
+		durations_add(d, e->pool.database, e->pool.user, &sum);
+}
+
+static void
 period_done(struct gather *g)
 {
+	struct durations *durations = home_is_on() ? durations_new() : NULL;
 	uint64_t now = clock_now_us();
 	uint64_t length = now - period.started_us;
 	int64_t sum[4] = {0};
@@ -57,14 +92,15 @@ period_done(struct gather *g)
 	period.started_us = now;
 	period.ending = false;
 	/* A pool that was dropped meanwhile has left its times to registry_free_left(). */
-	registry_foreach_pool(e, g->registry)
-		meter_take_ended(&e->local[0].meter, sizeof(e->local[0]), g->n, &e->latest);
+	registry_foreach_pool(e, g->registry) take_times(e, g->n, durations);
 	if (period.registry->conf->log_stats && length > 0)
 		log_info("stats: %.0f xacts/s, %.0f queries/s, query %.0f us, wait %.0f us on average",
 				 (double) sum[0] * 1e6 / (double) length, (double) sum[1] * 1e6 / (double) length,
 				 sum[1] > 0 ? (double) sum[2] / (double) sum[1] : 0.,
 				 sum[1] > 0 ? (double) sum[3] / (double) sum[1] : 0.);
-	home_period();
+	home_period(durations, period.last == LAST_ENDING);
+	if (period.last == LAST_WANTED)
+		end_last();
 }
 
 static void
@@ -75,8 +111,7 @@ stats_event(struct ev_loop *ev, ev_timer *w, int revents)
 	(void) revents;
 	/* A loop that has been busy for longer than a period gets a longer one. */
 	if (!period.ending)
-		gather_start(period.registry, &period.registry->main_loop, period_work, period_done, NULL);
-	period.ending = true;
+		end_now();
 	ev_timer_set(w, length, 0.);
 	ev_timer_start(ev, w);
 }
@@ -96,4 +131,14 @@ void
 period_stop(void)
 {
 	ev_timer_stop(period.registry->main_loop.ev, &period.timer);
+}
+
+void
+period_last(void)
+{
+	period_stop();
+	if (period.ending)
+		period.last = LAST_WANTED;
+	else
+		end_last();
 }

@@ -1,6 +1,6 @@
 /*
  * period.h - the periods of stats_period: at the end of each, what was added in it is put aside on
- * every loop, for the averages of SHOW STATS, and log_stats has its line.
+ * every loop, for the averages of SHOW STATS, log_stats has its line, and core/home its numbers.
  *
  * A new stats_period counts from the end of the one under way. Main thread.
  */
@@ -11,5 +11,8 @@ struct registry;
 
 void period_start(struct registry *r);
 void period_stop(void);
+
+/* The pooler ends: the period under way ends now, with the length that it has, and is the last. */
+void period_last(void);
 
 #endif

@@ -12,15 +12,24 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "core/durations.h"
 #include "core/escape.h"
 #include "core/metrics.h"
 #include "core/numbers.h"
+#include "core/registry.h"
+
+/* Where the texts of a reading begin. */
+struct at
+{
+	size_t labels;
+	size_t histogram; /* SIZE_MAX: none */
+};
 
 struct growing
 {
 	struct readings *r;
 	struct buf text;
-	size_t *at; /* [room] of each reading's labels */
+	struct at *at; /* [room] */
 	size_t room;
 	double period_s;
 };
@@ -47,7 +56,7 @@ put_pair(struct growing *g, const char **between, const char *key, const char *t
 }
 
 static size_t
-put_labels(struct growing *g, const struct pool_numbers *p, const struct metric *m)
+put_labels(struct growing *g, const struct pool_numbers *p, const char *label, const char *value)
 {
 	size_t at = buf_len(&g->text);
 	const char *between = "";
@@ -58,8 +67,8 @@ put_labels(struct growing *g, const struct pool_numbers *p, const struct metric 
 		put_pair(g, &between, "database", p->database);
 		put_pair(g, &between, "user", p->user);
 	}
-	if (m->label != NULL)
-		put_pair(g, &between, m->label, m->label_value);
+	if (label != NULL)
+		put_pair(g, &between, label, value);
 	buf_append(&g->text, "}", 2);
 	return at;
 }
@@ -69,30 +78,49 @@ put_rows(struct growing *g, const struct pool_numbers *p, const struct metric *r
 		 const struct sample *samples)
 {
 	size_t plain = SIZE_MAX; /* the labels of this pool, without more */
+	size_t labels;
 
 	reserve(g, (size_t) n);
 	for (int i = 0; i < n; i++)
 	{
-		struct reading *r = &g->r->reading[g->r->n];
 		bool counter = rows[i].counter;
 
 		/* Without a period there are no rates, and counters are stored as such. */
 		if (isnan(samples[i].value) || rows[i].log[0] == '\0' || (counter && g->period_s == 0))
 			continue;
-		r->metric = rows[i].log;
-		r->kind = counter ? READING_COUNTER : READING_GAUGE;
-		r->value = samples[i].value;
-		r->per_second = counter ? samples[i].period / g->period_s : 0;
 		if (rows[i].label != NULL)
-			g->at[g->r->n] = put_labels(g, p, &rows[i]);
+			labels = put_labels(g, p, rows[i].label, rows[i].label_value);
 		else
-			g->at[g->r->n] = plain = plain == SIZE_MAX ? put_labels(g, p, &rows[i]) : plain;
-		g->r->n++;
+			labels = plain = plain == SIZE_MAX ? put_labels(g, p, NULL, NULL) : plain;
+		g->at[g->r->n] = (struct at){labels, SIZE_MAX};
+		g->r->reading[g->r->n++] = (struct reading){
+			.metric = rows[i].log,
+			.kind = counter ? READING_COUNTER : READING_GAUGE,
+			.value = samples[i].value,
+			.per_second = counter ? samples[i].period / g->period_s : 0,
+		};
 	}
 }
 
+static void
+put_time(struct growing *g, const struct pool_numbers *p, const struct durations *d,
+		 const struct metric_time *row)
+{
+	size_t histogram = buf_len(&g->text);
+	uint64_t n = durations_tell(d, p->database, p->user, row->what, &g->text);
+
+	if (n == 0)
+		return;
+	g->at[g->r->n] = (struct at){put_labels(g, p, NULL, NULL), histogram};
+	g->r->reading[g->r->n++] = (struct reading){
+		.metric = row->log,
+		.kind = READING_GAUGE,
+		.value = metrics_sum_of_times(row, &p->period) / (double) n,
+	};
+}
+
 struct readings *
-readings_new(const struct numbers *n)
+readings_new(const struct numbers *n, const struct durations *d)
 {
 	struct readings *r = mem_zalloc(sizeof(*r));
 	struct growing g = {.r = r, .period_s = (double) n->period_us / 1e6};
@@ -111,11 +139,18 @@ readings_new(const struct numbers *n)
 
 		metrics_read_pool(p, samples);
 		put_rows(&g, p, metrics_of_pools, metrics_n_of_pools, samples);
+		reserve(&g, METER_TIMES);
+		for (int k = 0; k < METER_TIMES && p->database != NULL; k++)
+			put_time(&g, p, d, &metrics_of_times[k]);
 	}
 	r->text = mem_alloc(buf_len(&g.text) + 1);
 	memcpy(r->text, buf_data(&g.text), buf_len(&g.text));
 	for (size_t i = 0; i < r->n; i++)
-		r->reading[i].labels = r->text + g.at[i];
+	{
+		r->reading[i].labels = r->text + g.at[i].labels;
+		if (g.at[i].histogram != SIZE_MAX)
+			r->reading[i].histogram = r->text + g.at[i].histogram;
+	}
 	buf_fini(&g.text);
 	free(g.at);
 	free(samples);
@@ -134,28 +169,28 @@ readings_free(struct readings *r)
 
 struct request
 {
-	void (*done)(void *arg, struct readings *readings);
-	void *arg;
+	const struct durations *durations;
+	void (*done)(struct readings *readings);
 };
 
 static void
 gathered(void *arg, struct numbers *numbers)
 {
 	struct request q = *(struct request *) arg;
-	struct readings *r = readings_new(numbers);
+	struct readings *r = readings_new(numbers, q.durations);
 
 	free(arg);
 	numbers_free(numbers);
-	q.done(q.arg, r);
+	q.done(r);
 }
 
 void
-readings_gather(struct registry *r, struct loop *origin,
-				void (*done)(void *arg, struct readings *readings), void *arg)
+readings_gather(struct registry *r, const struct durations *d,
+				void (*done)(struct readings *readings))
 {
 	struct request *q = mem_alloc(sizeof(*q));
 
 	q->done = done;
-	q->arg = arg;
-	numbers_gather(r, origin, gathered, q);
+	q->durations = d;
+	numbers_gather(r, &r->main_loop, gathered, q);
 }

@@ -2,6 +2,7 @@
  * readings.h - the pooler's numbers at one moment, flat, under the names of performance_log.
  *
  *     readings_gather() -> numbers_gather(): every loop, by mail -> struct numbers -> the readings
+ *     the period's end -> core/durations                                           -^
  *
  * The table is core/metrics.def, the same that the text of /metrics is written from (core/metrics),
  * so both tell the same. What cannot be told is absent: a percentile of a period in which nothing
@@ -13,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct loop;
+struct durations;
 struct numbers;
 struct registry;
 
@@ -34,6 +35,9 @@ struct reading
 	const char *labels;
 	double value;      /* gauge: as it is now; counter: so many since the pooler was started */
 	double per_second; /* counter: over the last whole stats_period; gauge: 0 */
+	/* Gauge of durations, whose value is their mean: all of them in that period, as core/durations
+	 * tells them. NULL: none. The batch's. */
+	const char *histogram;
 };
 
 /* What performance_log keeps of it: rates of counters, gauges as they are. */
@@ -52,18 +56,20 @@ struct readings
 	int64_t left_out;   /* pools beyond prometheus_max_pools, of which nothing is told */
 	size_t n;
 	struct reading *reading; /* [n] */
-	char *text;              /* of the labels */
+	char *text;              /* of labels and histograms */
 };
 
-/* Made of what was gathered, for readings_free(). */
-struct readings *readings_new(const struct numbers *n);
+/* Made of what was gathered, with the durations of the last period (NULL: none), for
+ * readings_free(). */
+struct readings *readings_new(const struct numbers *n, const struct durations *d);
 
 /* NULL is allowed. */
 void readings_free(struct readings *r);
 
-/* Gathers from every loop and calls done(arg, readings), once, on the thread of `origin` and never
- * from within; the readings are the callee's to free. It cannot be cancelled. */
-void readings_gather(struct registry *r, struct loop *origin,
-					 void (*done)(void *arg, struct readings *readings), void *arg);
+/* Gathers from every loop and calls done(readings), once and never from within; the readings are
+ * the callee's to free, the durations the caller's, and there until then. It cannot be cancelled.
+ * Main thread. */
+void readings_gather(struct registry *r, const struct durations *d,
+					 void (*done)(struct readings *readings));
 
 #endif

@@ -110,13 +110,19 @@ count_line(void *arg, const struct lookup_line_view *v)
 static void
 lists_work(struct gather_part *part)
 {
-	list_foreach(n, next, &part->shard->sessions)
+	walk_begin(&part->walk, &part->shard->walks, &part->shard->sessions);
+	for (int i = 0; i < SHOW_SLICE; i++)
 	{
-		const struct session *s = list_entry(n, struct session, node);
+		struct list *n = walk_next(&part->walk);
 
-		part->count[s->state == SESSION_GREETING ? 1 : 0]++;
+		if (n == NULL)
+		{
+			lookup_each_line(part->shard, count_line, part);
+			return;
+		}
+		part->count[list_entry(n, struct session, node)->state == SESSION_GREETING ? 1 : 0]++;
 	}
-	lookup_each_line(part->shard, count_line, part);
+	part->again = true;
 }
 
 static void

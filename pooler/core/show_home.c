@@ -3,7 +3,7 @@
  */
 #include "core/show_home.h"
 
-#include "core/home.h"
+#include "core/home_view.h"
 #include "core/rows.h"
 #include "core/show_parts.h"
 
@@ -23,7 +23,7 @@ show_performance_log(struct show *show)
 	struct home_view v;
 	struct row r;
 
-	home_look(&v);
+	home_view_read(&v);
 	row_begin(&r);
 	row_text(&r, v.state);
 	moment(&r, v.since_wall_us);

@@ -11,7 +11,7 @@ struct session;
 
 typedef void (*show_done)(struct session *s, struct buf *answer);
 
-#define SHOW_SLICE 100 /* rows written in one turn of a loop */
+#define SHOW_SLICE 100 /* rows written, or clients looked at, in one turn of a loop */
 
 /* One SHOW under way; its session is kept alive by session->busy. */
 struct show

@@ -1,6 +1,6 @@
 /*
  * show_pins.c - SHOW PINS: who keeps a server outside session pooling, and because of what
- * (core/sticky).
+ * (core/sticky). Each loop looks at a slice of its clients in one turn.
  */
 #include "core/show_pins.h"
 
@@ -31,13 +31,19 @@ pin_row(const struct session *s, struct buf *out)
 static void
 pins_work(struct gather_part *part)
 {
-	list_foreach(n, next, &part->shard->sessions)
+	walk_begin(&part->walk, &part->shard->walks, &part->shard->sessions);
+	for (int i = 0; i < SHOW_SLICE; i++)
 	{
-		const struct session *s = list_entry(n, struct session, node);
+		struct list *n = walk_next(&part->walk);
+		const struct session *s;
 
+		if (n == NULL)
+			return;
+		s = list_entry(n, struct session, node);
 		if (s->relay.server != NULL && sticky_pinned(&s->relay.sticky))
 			pin_row(s, &part->out);
 	}
+	part->again = true;
 }
 
 void

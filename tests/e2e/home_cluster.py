@@ -36,6 +36,12 @@ class HomeCluster(Cluster):
             self.sql(f"create role {role} login password '{secret}'")
         self.sql(f"grant pg_monitor to {KEEPER}")
 
+    def empty(self):
+        """Nothing that a pooler has written is left."""
+        self.sql(
+            "truncate perfkit.performance_log, perfkit.performance_rollup, perfkit.pooler", "home"
+        )
+
     def dsn(self, user=KEEPER, dbname="home", **more):
         """For perfkit_dsn."""
         parts = {
@@ -71,7 +77,7 @@ def home(home_server):
     if home_server.process.poll() is not None:
         home_server.start()
     home_server.sql("create extension if not exists perfkit", "home")
-    home_server.sql("truncate perfkit.performance_log, perfkit.pooler", "home")
+    home_server.empty()
     home_server.sql("drop extension if exists perfkit", "bare")
     return home_server
 

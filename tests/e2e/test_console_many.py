@@ -72,6 +72,25 @@ def test_databases_made_by_clients(make_pooler, threads):
         assert sorted(set(stats) & set(NAMES)) == NAMES and len(stats) == len(set(stats))
 
 
+def test_few_of_many_clients(make_pooler, threads):
+    """SHOW PINS finds those who are pinned, wherever they stand, and SHOW LISTS counts all."""
+    pooler = make_pooler(threads=threads, max_client_conn=4 * COUNT)
+    clients = [pooler.wire_login() for _ in range(2 * COUNT)]
+    pinned = [clients[0], clients[COUNT], clients[-1]]
+    for client in pinned:
+        client.query("listen here")
+    ports = sorted(client.sock.getsockname()[1] for client in pinned)
+    assert sorted(int(row["port"]) for row in pooler.show("pins")) == ports
+
+    def listed():
+        return {row["list"]: int(row["items"]) for row in pooler.show("lists")}["used_clients"]
+
+    # And the console; one that has just left may be there still.
+    wait_until(lambda: listed() == len(clients) + 1, lambda: f"all clients in {listed()}")
+    clients[COUNT].close()
+    wait_until(lambda: len(pooler.show("pins")) == 2, "the one who has left to be gone")
+
+
 def test_everything_moves(many, threads):
     """Servers are closed and made, pools forgotten, databases taken out of the file and put back,
     while two clients of the console look."""

@@ -29,18 +29,20 @@ static void
 gauges_are_told_as_they_are_and_counters_as_rates(void **state)
 {
 	struct reading reading[] = {
-		{"pool_clients_waiting", READING_GAUGE, "{\"database\": \"app\"}", 3, 0},
-		{"pool_queries_per_second", READING_COUNTER, "{}", 1000, 0.1},
+		{"pool_clients_waiting", READING_GAUGE, "{\"database\": \"app\"}", 3, 0, NULL},
+		{"pool_queries_per_second", READING_COUNTER, "{}", 1000, 0.1, NULL},
+		{"pool_wait_seconds", READING_GAUGE, "{}", 0.5, 0, "[0,3,311,1]"},
 	};
-	struct readings r = {.period_us = 2000000, .n = 2, .reading = reading};
+	struct readings r = {.period_us = 2000000, .n = 3, .reading = reading};
 	uint64_t rows;
 
 	(void) state;
 	assert_string_equal(text_of(&r, 5, &rows),
 						"[[\"pool_clients_waiting\",{\"database\": \"app\"},3],"
 						"[\"pool_queries_per_second\",{},0.10000000000000001],"
+						"[\"pool_wait_seconds\",{},0.5,[0,3,311,1]],"
 						"[\"pooler_rows_dropped_per_second\",{},2.5]]");
-	assert_int_equal(rows, 3);
+	assert_int_equal(rows, 4);
 	r = (struct readings){0};
 	assert_string_equal(text_of(&r, 5, &rows), "[]");
 	assert_int_equal(rows, 0);

@@ -34,11 +34,12 @@ test_error_bound(void **state)
 	{
 		struct meter m = {0};
 		struct meter_latest latest = {0};
+		struct meter_sum sum;
 		uint64_t whole = (uint64_t) us;
 
 		meter_time(&m, METER_QUERY, whole);
 		meter_end_period(&m);
-		meter_take_ended(&m, sizeof(m), 1, &latest);
+		meter_take_ended(&m, sizeof(m), 1, &latest, &sum);
 		for (int i = 0; i < METER_SHARES; i++)
 		{
 			double off = atomic_load(&latest.ns[METER_QUERY][i]) / ((double) whole * 1000) - 1;
@@ -57,6 +58,8 @@ test_loops_add_up(void **state)
 {
 	struct meter m[LOOPS] = {0};
 	struct meter_latest latest = {0};
+	struct meter_sum sum;
+	uint64_t n = 0;
 	static const double wanted_ms[METER_SHARES] = {500, 950, 990};
 
 	(void) state;
@@ -64,13 +67,16 @@ test_loops_add_up(void **state)
 		meter_time(&m[ms * ms % LOOPS], METER_XACT, ms * 1000);
 	for (int i = 0; i < LOOPS; i++)
 		meter_end_period(&m[i]);
-	meter_take_ended(&m[0], sizeof(m[0]), LOOPS, &latest);
+	assert_true(meter_take_ended(&m[0], sizeof(m[0]), LOOPS, &latest, &sum));
+	for (int i = 0; i < PERFKIT_HISTOGRAM_BUCKETS; i++)
+		n += sum.count[METER_XACT][i];
+	assert_int_equal(n, 1000);
 	for (int i = 0; i < METER_SHARES; i++)
 		assert_true(fabs(atomic_load(&latest.ns[METER_XACT][i]) / 1e6 / wanted_ms[i] - 1) < 0.05);
 	/* A period in which nothing was. */
 	for (int i = 0; i < LOOPS; i++)
 		meter_end_period(&m[i]);
-	meter_take_ended(&m[0], sizeof(m[0]), LOOPS, &latest);
+	assert_false(meter_take_ended(&m[0], sizeof(m[0]), LOOPS, &latest, &sum));
 	for (int i = 0; i < METER_SHARES; i++)
 		assert_true(atomic_load(&latest.ns[METER_XACT][i]) == 0);
 	for (int i = 0; i < LOOPS; i++)
@@ -128,17 +134,18 @@ test_made_when_needed(void **state)
 {
 	struct meter m = {0};
 	struct meter_latest latest = {0};
+	struct meter_sum sum;
 
 	(void) state;
 	meter_end_period(&m);
-	meter_take_ended(&m, sizeof(m), 1, &latest);
+	meter_take_ended(&m, sizeof(m), 1, &latest, &sum);
 	assert_null(m.kept);
 	meter_time(&m, METER_WAIT, 1);
 	assert_non_null(m.now);
 	meter_end_period(&m);
 	assert_null(m.now);
 	assert_non_null(m.ended);
-	meter_take_ended(&m, sizeof(m), 1, &latest);
+	meter_take_ended(&m, sizeof(m), 1, &latest, &sum);
 	assert_null(m.ended);
 	meter_end_period(&m);
 	assert_null(m.now);

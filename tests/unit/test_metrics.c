@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "core/accept.h"
+#include "core/durations.h"
 #include "core/escape.h"
 #include "core/numbers.h"
 #include "core/readings.h"
@@ -154,7 +155,7 @@ test_readings(void **state)
 
 	(void) state;
 	make_numbers(&n, pools);
-	r = readings_new(&n);
+	r = readings_new(&n, NULL);
 	expect_reading(r, "pool_clients_waiting", JOE, 2);
 	expect_reading(r, "pool_queries_per_second", JOE, 3);
 	expect_reading(r, "pool_wait_p95_seconds", JOE, 0.25);
@@ -171,11 +172,40 @@ test_readings(void **state)
 	readings_free(r);
 	/* Before the first period has ended there are no rates. */
 	n.period_us = 0;
-	r = readings_new(&n);
+	r = readings_new(&n, NULL);
 	assert_null(find(r, "pool_queries_per_second", JOE));
 	expect_reading(r, "pool_clients_waiting", JOE, 2);
 	readings_free(r);
 	readings_free(NULL);
+}
+
+/* The mean, with all there are; nothing of the pool and the time that had none, nor of a pool that
+ * is left out. */
+static void
+test_durations_are_readings(void **state)
+{
+	struct pool_numbers pools[2];
+	struct numbers n;
+	struct readings *r;
+	struct durations *d = durations_new();
+	struct meter_sum sum = {0};
+
+	(void) state;
+	make_numbers(&n, pools);
+	pools[0].period.query_time = 3000000;
+	sum.count[METER_QUERY][7] = 1;
+	sum.count[METER_QUERY][300] = 5;
+	durations_add(d, "app", "joe", &sum);
+	durations_add(d, "left out", "joe", &sum);
+	r = readings_new(&n, d);
+	durations_free(d);
+	expect_reading(r, "pool_query_seconds", JOE, 0.5);
+	assert_string_equal(find(r, "pool_query_seconds", JOE)->histogram, "[7,1,300,5]");
+	assert_null(find(r, "pool_wait_seconds", JOE));
+	assert_null(find(r, "pool_queries_per_second", JOE)->histogram);
+	for (size_t i = 0; i < r->n; i++)
+		assert_true(r->reading[i].histogram == NULL || strcmp(r->reading[i].labels, JOE) == 0);
+	readings_free(r);
 }
 
 static bool
@@ -289,9 +319,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_prometheus),   cmocka_unit_test(test_openmetrics),
-		cmocka_unit_test(test_readings),     cmocka_unit_test(test_table),
-		cmocka_unit_test(test_invalid_utf8), cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_prometheus), cmocka_unit_test(test_openmetrics),
+		cmocka_unit_test(test_readings),   cmocka_unit_test(test_durations_are_readings),
+		cmocka_unit_test(test_table),      cmocka_unit_test(test_invalid_utf8),
+		cmocka_unit_test(test_accept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
