@@ -52,7 +52,10 @@ typedef struct OutcomeRule
 	PerfkitOutcome outcome;
 } OutcomeRule;
 
-/* The first rule that fits decides; none: a plain error. */
+/*
+ * The first rule that fits decides; none: a plain error.  What any function can raise, such as
+ * the lost connection of a foreign server, is not told by its SQLSTATE alone.
+ */
 static const OutcomeRule rules[] = {
 	{ERRCODE_QUERY_CANCELED, "canceling statement due to statement timeout",
 	 PERFKIT_STATEMENT_TIMEOUT},
@@ -62,9 +65,13 @@ static const OutcomeRule rules[] = {
 	 PERFKIT_RECOVERY_CONFLICT},
 	{ERRCODE_T_R_SERIALIZATION_FAILURE, "terminating connection due to conflict with recovery",
 	 PERFKIT_RECOVERY_CONFLICT},
-	{ERRCODE_DATABASE_DROPPED, NULL, PERFKIT_RECOVERY_CONFLICT},
-	{ERRCODE_CONNECTION_FAILURE, NULL, PERFKIT_CLIENT_GONE},
-	{ERRCODE_CONNECTION_DOES_NOT_EXIST, NULL, PERFKIT_CLIENT_GONE},
+	{ERRCODE_T_R_DEADLOCK_DETECTED, "canceling statement due to conflict with recovery",
+	 PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_DATABASE_DROPPED, "terminating connection due to conflict with recovery",
+	 PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_CONNECTION_FAILURE, "connection to client lost", PERFKIT_CLIENT_GONE},
+	{ERRCODE_CONNECTION_FAILURE, "unexpected EOF on client connection with an open transaction",
+	 PERFKIT_CLIENT_GONE},
 };
 
 

@@ -33,6 +33,10 @@ COPY failure_t FROM stdin;
 bad	line
 \.
 DO $$ BEGIN RAISE EXCEPTION 'from a block'; END $$;
+-- the SQLSTATE alone does not say that this server's client is gone, nor that its standby was in the way
+DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '08006'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'no such connection' USING ERRCODE = '08003'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'dropped' USING ERRCODE = '57P04'; END $$;
 CALL failure_nothing();
 DROP TABLE failure_nowhere;
 -- at commit
