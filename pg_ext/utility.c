@@ -227,6 +227,21 @@ watch(void)
 }
 
 
+/* Of the database that the statement wants for itself, if it is one of those. */
+static void
+send_workers_away(Node *statement)
+{
+	Oid database = perfkit_handsoff_begin(statement);
+
+	if (!OidIsValid(database))
+		return;
+
+	/* Before the wait, which a cancel may end: they must come back all the same. */
+	perfkit_utility_pending = true;
+	perfkit_handsoff_wait(database);
+}
+
+
 static void
 process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
@@ -256,8 +271,7 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 		perfkit_nesting++;
 		if (m.declares)
 			perfkit_capture_declaring = perfkit_nesting;
-		if (perfkit_handsoff_begin(statement->utilityStmt))
-			perfkit_utility_pending = true;
+		send_workers_away(statement->utilityStmt);
 		if (m.runs_functions)
 			perfkit_nested_watch(&nested);
 		next(statement, source, read_only_tree, context, params, environment, dest, qc);
