@@ -12,6 +12,7 @@
 #include "execution.h"
 #include "failure.h"
 #include "guc.h"
+#include "ruled.h"
 #include "tcop/pquery.h"
 
 /* What is known of the client's last statements, for errors outside all executions. */
@@ -116,7 +117,9 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 
 	if (level == 0)
 		perfkit_capture_next_statement();
-	if (!perfkit_capture_tracked(level) || (level == 0 && !statement->canSetTag))
+	if (!perfkit_capture_tracked(level))
+		return NULL;
+	if (level == 0 && unlikely(!statement->canSetTag) && !perfkit_ruled_stands(statement))
 		return NULL;
 	e = perfkit_execution_open(db, query_desc, level);
 	if (e == NULL)

@@ -31,6 +31,7 @@
 #include "parsed.h"
 #include "parser/scansup.h"
 #include "planning.h"
+#include "ruled.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
@@ -104,8 +105,11 @@ static void
 fail(PerfkitExecution *e, const PerfkitFailure *failure)
 {
 	PerfkitDatabase *db = perfkit_shmem_mine();
-	const QueryDesc *failed = e->live ? e->plan_desc : e->query_desc;
+	const QueryDesc *failed;
 
+	if (e->ruled)
+		perfkit_ruled_failed(e);
+	failed = e->live ? e->plan_desc : e->query_desc;
 	perfkit_execution_stop(e, perfkit_clock_ns());
 	perfkit_content_take_failed(e);
 	if (failed != NULL)

@@ -147,7 +147,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 	PerfkitDatabase *db = perfkit_shmem_mine();
 	PerfkitExecution *e;
 
-	if (db == NULL)
+	if (db == NULL || perfkit_ruled_utility(statement))
 		return NULL;
 	if (perfkit_nesting > 0 && perfkit_track != PERFKIT_TRACK_ALL)
 		return NULL;
@@ -164,7 +164,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 	e = perfkit_capture_open(db, NULL, statement, source);
 	if (e == NULL)
 		return NULL;
-	e->tag = m->tag;
+	e->tag = statement->canSetTag || e->level > 0 ? m->tag : ActivePortal->commandTag;
 	e->params = params;
 	e->live = m->adopts_plan && !perfkit_selection_left_out(e);
 	e->plan_desc = NULL;

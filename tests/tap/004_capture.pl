@@ -161,8 +161,62 @@ simple('a rule that adds a statement',
 	'CREATE TABLE|ok|-|-|0', 'CREATE RULE|ok|-|-|0', 'INSERT|ok|-|1|0');
 is(value("simple$case", 'count(DISTINCT id) = 3'), 't', '... and ids are unique');
 
+# ---- rules: what the client has sent is one statement, whatever is made of it
+$node->safe_psql('postgres', <<'EOF_SQL');
+CREATE TABLE ruled2 (i int);
+INSERT INTO ruled2 VALUES (1), (2);
+CREATE TABLE made4 (i int);
+CREATE TABLE one AS SELECT 1 AS one;
+CREATE RULE u AS ON UPDATE TO ruled2 DO INSTEAD INSERT INTO made4 VALUES (1), (2), (3);
+CREATE RULE d AS ON DELETE TO ruled2 DO INSTEAD (SELECT count(*) FROM made4; INSERT INTO made4 VALUES (old.i));
+CREATE RULE i AS ON INSERT TO ruled2 DO INSTEAD INSERT INTO made4 VALUES (new.i);
+CREATE TABLE ruled3 (i int);
+CREATE TABLE ruled4 (i int);
+CREATE RULE u AS ON UPDATE TO ruled4 DO INSTEAD NOTIFY updated;
+CREATE RULE i AS ON INSERT TO ruled4 DO INSTEAD NOTHING;
+CREATE RULE i AS ON INSERT TO ruled3 DO ALSO INSERT INTO made4 SELECT 1 / (new.i - one) FROM one;
+CREATE RULE u AS ON UPDATE TO ruled3 DO ALSO (SELECT pg_sleep(new.i / 50.0); SELECT twice(new.i));
+CREATE RULE d AS ON DELETE TO ruled3 DO ALSO (NOTIFY deleted; DELETE FROM made4 WHERE 1 / i > 0);
+EOF_SQL
+simple('a rule that does another command instead', 'UPDATE ruled2 SET i = 2', 'UPDATE|ok|-|0|0');
+simple('... and in the middle of a message', 'SELECT 1 \; UPDATE ruled2 SET i = 3 \; SELECT 2;',
+	'SELECT|ok|-|1|0', 'UPDATE|ok|-|0|0', 'SELECT|ok|-|1|0');
+texts('... with its own text', 'SELECT 1', 'UPDATE ruled2 SET i = 3', 'SELECT 2');
+simple('... and two of them', 'DELETE FROM ruled2', 'DELETE|ok|-|0|0');
+simple('... and of the same command', "SELECT 1 \\; INSERT INTO ruled2 VALUES (5), (6) \\; SELECT 2;",
+	'SELECT|ok|-|1|0', 'INSERT|ok|-|2|0', 'SELECT|ok|-|1|0');
+texts('... with its own text', 'SELECT 1', 'INSERT INTO ruled2 VALUES (5), (6)', 'SELECT 2');
+simple('... and a utility statement', 'UPDATE ruled4 SET i = 2', 'UPDATE|ok|-|-|0');
+simple('... and nothing', 'INSERT INTO ruled4 VALUES (2); SELECT 1', 'SELECT|ok|-|1|0');
+extended('... in the extended protocol',
+	sub { my ($client) = @_; $client->parse('', 'UPDATE ruled2 SET i = 2'); $client->bind('', ''); $client->execute(''); $client->sync },
+	'UPDATE|ok|-|0|0');
+simple('a rule that adds a statement, which fails',
+	"INSERT INTO ruled3 VALUES (2); INSERT INTO ruled3 VALUES (1); INSERT INTO ruled3 VALUES (3);",
+	'INSERT|ok|-|1|0', 'INSERT|error|22012|1|0', 'INSERT|ok|-|1|0');
+is(value("simple$case", "count(DISTINCT queryid) || ' ' || count(*) FILTER (WHERE queryid IS NULL)"), '1 0', '... of one queryid');
+simple('the same by EXECUTE', 'PREPARE p AS INSERT INTO ruled3 VALUES ($1); EXECUTE p(2); EXECUTE p(1); SELECT 1',
+	'PREPARE|ok|-|-|0', 'INSERT|ok|-|1|0', 'INSERT|error|22012|1|0', 'SELECT|ok|-|1|0');
+simple('rules that come first, and take long', 'UPDATE ruled3 SET i = 2 WHERE i = 3', 'UPDATE|ok|-|1|0');
+is(value("simple$case", "execution_ms >= 40 AND duration_ms >= 40"), 't', '... their time is the statement\'s');
+simple('with RETURNING', 'INSERT INTO ruled3 VALUES (2) RETURNING i', 'INSERT|ok|-|1|0');
+simple('track = all: what runs in functions inside of it',
+	"SET perfkit.track = 'all'; UPDATE ruled3 SET i = 0 WHERE i = (SELECT max(i) FROM ruled3);",
+	'SET|ok|-|-|0', 'SELECT|ok|-|1|1', 'UPDATE|ok|-|4|0', ('SELECT|ok|-|1|1') x 3);
+is(value("simple$case", "count(DISTINCT parent_id) || ' ' || count(parent_id)"), '1 4', '... has it as its parent');
+simple('a utility statement is added', 'DELETE FROM made4 WHERE i = 0; DELETE FROM ruled3 WHERE i = 0;', 'DELETE|ok|-|1|0', 'DELETE|ok|-|4|0');
+simple('with an error in a transaction', 'BEGIN; INSERT INTO ruled3 VALUES (1); ROLLBACK; SELECT 3;',
+	'BEGIN|ok|-|-|0', 'INSERT|error|22012|1|0', 'ROLLBACK|ok|-|-|0', 'SELECT|ok|-|1|0');
+simple('track = none', "SET perfkit.track = 'none'; UPDATE ruled2 SET i = 4; INSERT INTO ruled3 VALUES (2); INSERT INTO ruled3 VALUES (1);",
+	'SET|ok|-|-|0');
+my $application = simple('plans, of the statement and not of what was added',
+	"SET perfkit.capture_plan = 'actual'; INSERT INTO ruled3 VALUES (2); UPDATE ruled3 SET i = 1 WHERE i = 77;",
+	'SET|ok|-|-|0', 'INSERT|ok|-|1|0', 'UPDATE|ok|-|0|0');
+is(value($application, "string_agg(concat_ws(' ', plan_kind, plan #>> '{Plan,Operation}', plan #>> '{Plan,Relation Name}'), ', ' ORDER BY sequence)"),
+	', actual Insert ruled3, actual Update ruled3', '... are there');
+
 # ---- nesting
-my $application = simple(
+$application = simple(
 	'track = all: statements in functions too',
 	"SET perfkit.track = 'all'; SELECT twice(1);",
 	'SET|ok|-|-|0', 'SELECT|ok|-|1|1', 'SELECT|ok|-|1|0');
