@@ -60,7 +60,7 @@ static inline int
 perfkit_capture_level(const char *source)
 {
 	if (perfkit_nesting > 0)
-		return perfkit_nesting;
+		return perfkit_nesting + (perfkit_commit_of_message() != NULL ? 1 : 0);
 	if (perfkit_commit_inside(source))
 		return 1;
 
@@ -131,7 +131,11 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 	e->length = statement->stmt_len;
 	e->first = false;
 	if (level != 0)
+	{
+		if (e->parent == NULL)
+			e->parent = perfkit_commit_of_message();
 		return e;
+	}
 
 	/* Is it one piece (C3)? */
 	if (ActivePortal != NULL)

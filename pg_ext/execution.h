@@ -282,7 +282,7 @@ perfkit_execution_collect(PerfkitExecution *e, const EState *estate)
 /* Gives the slot back. */
 extern void perfkit_execution_close(PerfkitExecution *e);
 
-/* The slot of the client's statement whose hook is running, or NULL. */
+/* The slot of the client's statement whose hook is running, or NULL: not of one in its commit. */
 extern PerfkitExecution *perfkit_execution_top_running(void);
 
 /* The open whole execution of the client's statement, between two hooks or in one, or NULL. */

@@ -230,6 +230,36 @@ simple('track = all: an error that is caught gives the inner statement a row',
 	'SET|ok|-|-|0', 'SELECT|error|22012|0|1', 'SELECT|ok|-|1|0');
 simple('track = all: CALL with COMMITs inside', "DELETE FROM t WHERE id > 1000; SET perfkit.track = 'all'; CALL batches();",
 	'DELETE|ok|-|3|0', 'SET|ok|-|-|0', 'INSERT|ok|-|1|1', 'CALL|ok|-|-|0', 'INSERT|ok|-|1|1', 'INSERT|ok|-|1|1');
+$node->safe_psql('postgres', <<'EOF_SQL');
+CREATE TABLE late (i int);
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM twice(new.i); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late();
+EOF_SQL
+for my $sql ('INSERT INTO late VALUES (1)', 'BEGIN; INSERT INTO late VALUES (1); COMMIT')
+{
+	my $last = $sql =~ /COMMIT/ ? 'COMMIT' : 'INSERT';
+
+	$application = simple("track = all: deferred triggers in the commit of $last", "SET perfkit.track = 'all'; $sql;",
+		'SET|ok|-|-|0', ($last eq 'COMMIT' ? ('BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0') : ()),
+		'SELECT|ok|-|1|2', 'SELECT|ok|-|1|1', $last eq 'COMMIT' ? 'COMMIT|ok|-|-|0' : 'INSERT|ok|-|1|0');
+	settle($node);
+	is( ask($node, <<"EOF_SQL"), "SELECT in SELECT in $last", '... each has its parent');
+SELECT concat_ws(' in ', c.command_tag, p.command_tag, g.command_tag) FROM perfkit.slow_query_log c
+JOIN perfkit.slow_query_log p ON p.id = c.parent_id JOIN perfkit.slow_query_log g ON g.id = p.parent_id
+WHERE c.application_name = '$application' AND c.nesting_level = 2
+EOF_SQL
+}
+extended('... at Sync',
+	sub {
+		my ($client) = @_;
+		$client->query(q{SET perfkit.track = 'all'});
+		$client->parse('', 'INSERT INTO late VALUES (1)');
+		$client->bind('', '');
+		$client->execute('');
+		$client->sync;
+	},
+	'SET|ok|-|-|0', 'SELECT|ok|-|1|2', 'SELECT|ok|-|1|1', 'INSERT|ok|-|1|0');
+$node->safe_psql('postgres', 'DROP TABLE late');
 simple('track = none', "SET perfkit.track = 'none'; SELECT 1; SELECT 1/0; SELEKT;", 'SET|ok|-|-|0');
 simple('track_utility = off', 'SET perfkit.track_utility = off; CREATE TABLE u (); SELECT 1; DROP TABLE u;',
 	'SET|ok|-|-|0', 'SELECT|ok|-|1|0');
