@@ -59,6 +59,15 @@ static ProcessUtility_hook_type next_utility = NULL;
 static object_access_hook_type next_access = NULL;
 
 
+/* May it change application_name? */
+static bool
+sets_application(const VariableSetStmt *statement)
+{
+	return statement->kind == VAR_RESET_ALL ||
+		   (statement->name != NULL && strcmp(statement->name, "application_name") == 0);
+}
+
+
 static void
 find_meaning(Node *node, Meaning *m)
 {
@@ -95,8 +104,10 @@ find_meaning(Node *node, Meaning *m)
 			m->failed_block = IsAbortedTransactionBlockState();
 			break;
 		case T_VariableSetStmt:
-			m->sets_application = ((VariableSetStmt *) node)->name != NULL &&
-								  strcmp(((VariableSetStmt *) node)->name, "application_name") == 0;
+			m->sets_application = sets_application((VariableSetStmt *) node);
+			break;
+		case T_DiscardStmt:
+			m->sets_application = ((DiscardStmt *) node)->target == DISCARD_ALL;
 			break;
 		default:
 			break;

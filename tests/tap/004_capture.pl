@@ -153,6 +153,9 @@ simple('PREPARE TRANSACTION that fails when it is carried out',
 	'ROLLBACK PREPARED|ok|-|-|0');
 simple('an empty message', ';', ());
 simple('settings', "SET work_mem = '5MB'; SHOW work_mem;", 'SET|ok|-|-|0', 'SHOW|ok|-|-|0');
+run_as($node, 'before', "SET application_name = 'in between'; RESET ALL; SET application_name = 'in between'; DISCARD ALL; SELECT 1;");
+story('settings are told under the name there was', 'in between', 'RESET|ok|-|-|0', 'DISCARD ALL|ok|-|-|0');
+story('... before them', 'before', 'SET|ok|-|-|0', 'SET|ok|-|-|0', 'SELECT|ok|-|1|0');
 simple('LISTEN and NOTIFY', 'LISTEN x; NOTIFY x;', 'LISTEN|ok|-|-|0', 'NOTIFY|ok|-|-|0');
 simple('TRUNCATE, VACUUM, ANALYZE', 'TRUNCATE made; VACUUM made; ANALYZE made;',
 	'TRUNCATE TABLE|ok|-|-|0', 'VACUUM|ok|-|-|0', 'ANALYZE|ok|-|-|0');
