@@ -12,6 +12,7 @@
 #include "execution.h"
 #include "failure.h"
 #include "guc.h"
+#include "ruled.h"
 #include "tcop/pquery.h"
 
 /* What is known of the client's last statements, for errors outside all executions. */
@@ -59,7 +60,7 @@ static inline int
 perfkit_capture_level(const char *source)
 {
 	if (perfkit_nesting > 0)
-		return perfkit_nesting;
+		return perfkit_nesting + (perfkit_commit_of_message() != NULL ? 1 : 0);
 	if (perfkit_commit_inside(source))
 		return 1;
 
@@ -116,7 +117,9 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 
 	if (level == 0)
 		perfkit_capture_next_statement();
-	if (!perfkit_capture_tracked(level) || (level == 0 && !statement->canSetTag))
+	if (!perfkit_capture_tracked(level))
+		return NULL;
+	if (level == 0 && unlikely(!statement->canSetTag) && !perfkit_ruled_stands(statement))
 		return NULL;
 	e = perfkit_execution_open(db, query_desc, level);
 	if (e == NULL)
@@ -128,7 +131,11 @@ perfkit_capture_open(PerfkitDatabase *db, QueryDesc *query_desc, const PlannedSt
 	e->length = statement->stmt_len;
 	e->first = false;
 	if (level != 0)
+	{
+		if (e->parent == NULL)
+			e->parent = perfkit_commit_of_message();
 		return e;
+	}
 
 	/* Is it one piece (C3)? */
 	if (ActivePortal != NULL)

@@ -16,6 +16,7 @@
 #include "publish.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "tcop/tcopprot.h"
 
 /*
@@ -60,16 +61,27 @@ extern void perfkit_commit_chain(bool event_follows);
 extern PerfkitExecution *perfkit_commit_parked;
 #pragma GCC visibility pop
 
+/* The parked execution, if it is of the message that the backend is at work on, else NULL. */
+static inline PerfkitExecution *
+perfkit_commit_of_message(void)
+{
+	if (likely(perfkit_commit_parked == NULL) ||
+		perfkit_commit_parked->message != GetCurrentStatementStartTimestamp())
+		return NULL;
+	return perfkit_commit_parked;
+}
+
 /*
  * Whether a statement with this text that starts now at nesting 0 runs inside
  * the commit of the parked one (a deferred trigger), rather than being the next.
+ * A background worker has neither messages nor, mostly, a text of its own: there
+ * nothing tells the two apart, and it is the next.
  */
 static inline bool
 perfkit_commit_inside(const char *source)
 {
-	return perfkit_commit_parked != NULL &&
-		   perfkit_commit_parked->message == GetCurrentStatementStartTimestamp() &&
-		   source != debug_query_string;
+	return perfkit_commit_of_message() != NULL && source != debug_query_string &&
+		   (debug_query_string != NULL || MyBackendType != B_BG_WORKER);
 }
 
 /* The commit of the parked execution goes on, but not as it should: the message of its row. */

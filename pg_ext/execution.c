@@ -205,7 +205,7 @@ perfkit_execution_top_running(void)
 
 	while (e != NULL && e->parent != NULL)
 		e = e->parent;
-	return e != NULL && e->level == 0 ? e : NULL;
+	return e != NULL && e->level == 0 && e->state == PERFKIT_SLOT_OPEN ? e : NULL;
 }
 
 

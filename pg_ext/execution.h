@@ -45,7 +45,7 @@ typedef enum PerfkitExecutionState
  */
 struct PerfkitExecution
 {
-	QueryDesc *query_desc;           /* the key; NULL: a utility statement */
+	QueryDesc *query_desc; /* the key; NULL: a utility statement, or between two (ruled.h) */
 	struct PerfkitExecution *parent; /* the one it runs inside of, if that has a slot */
 	const char *source;              /* the whole string it came in; not ours */
 	union
@@ -63,6 +63,7 @@ struct PerfkitExecution
 	bool simple;    /* came in a simple Query message */
 	bool whole;     /* nothing else happens between its first and last hook: one segment */
 	bool utility;   /* not an executor's */
+	bool ruled;     /* rules have had a hand in it (ruled.h) */
 	bool running;   /* inside one of our hooks right now */
 	bool live;      /* its plan is looked at while it runs: plan_desc is set (planlive.h) */
 	uint8 news;     /* PERFKIT_REASON_FIRST_SEEN or _PLAN_CHANGED: a row though fast; 0: none */
@@ -156,6 +157,7 @@ perfkit_execution_open(PerfkitDatabase *db, QueryDesc *query_desc, int level)
 	e->simple = false;
 	e->whole = false;
 	e->utility = query_desc == NULL;
+	e->ruled = false;
 	e->running = false;
 	e->live = false;
 	e->news = 0;
@@ -280,7 +282,7 @@ perfkit_execution_collect(PerfkitExecution *e, const EState *estate)
 /* Gives the slot back. */
 extern void perfkit_execution_close(PerfkitExecution *e);
 
-/* The slot of the client's statement whose hook is running, or NULL. */
+/* The slot of the client's statement whose hook is running, or NULL: not of one in its commit. */
 extern PerfkitExecution *perfkit_execution_top_running(void);
 
 /* The open whole execution of the client's statement, between two hooks or in one, or NULL. */

@@ -21,6 +21,7 @@
 #include "planlive.h"
 #include "planning.h"
 #include "planseen.h"
+#include "ruled.h"
 #include "selection.h"
 
 /* What a hook changes while it runs, to be put back, and whose it is: in memory, for PG_CATCH. */
@@ -40,6 +41,7 @@ static ExecutorEnd_hook_type next_end = NULL;
 static inline PerfkitExecution *
 open_executor(PerfkitDatabase *db, QueryDesc *query_desc, int eflags)
 {
+	const bool ruled = perfkit_ruled(query_desc->plannedstmt);
 	PerfkitExecution *e;
 	const PerfkitPlanning *note;
 	int64 now_ns;
@@ -49,6 +51,8 @@ open_executor(PerfkitDatabase *db, QueryDesc *query_desc, int eflags)
 		return NULL;
 	if (perfkit_nesting > 0 && perfkit_track != PERFKIT_TRACK_ALL)
 		return NULL;
+	if (unlikely(ruled) && perfkit_ruled_goes_on(query_desc, &e))
+		return e;
 	e = perfkit_capture_open(db, query_desc, query_desc->plannedstmt, query_desc->sourceText);
 	if (e == NULL)
 		return NULL;
@@ -63,6 +67,8 @@ open_executor(PerfkitDatabase *db, QueryDesc *query_desc, int eflags)
 	}
 	else
 		e->begin_ns = now_ns = perfkit_clock_ns();
+	if (unlikely(ruled))
+		perfkit_ruled_begin(e, query_desc);
 	perfkit_execution_begin_unmetered(e, now_ns);
 	return e;
 }
@@ -130,7 +136,8 @@ prepare_plan(PerfkitExecution *e, QueryDesc *query_desc, int eflags)
 	PerfkitExecution *owner = perfkit_planlive_owner(e);
 
 	if (owner != NULL && unlikely(perfkit_planlive_wanted(query_desc)) &&
-		!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && !perfkit_selection_left_out(owner))
+		!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && !perfkit_selection_left_out(owner) &&
+		!perfkit_ruled_aside(owner, query_desc))
 		perfkit_planlive_start(owner, query_desc);
 }
 
@@ -360,6 +367,8 @@ end_executor(QueryDesc *query_desc)
 		return;
 
 	e->running = false;
+	if (unlikely(e->ruled) && (query_desc = perfkit_ruled_end(e, query_desc)) == NULL)
+		return;
 	perfkit_execution_end_segment(e, perfkit_clock_ns());
 	if (!e->whole)
 		perfkit_execution_add_usage(e);

@@ -31,6 +31,7 @@
 #include "parsed.h"
 #include "parser/scansup.h"
 #include "planning.h"
+#include "ruled.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
@@ -52,7 +53,10 @@ typedef struct OutcomeRule
 	PerfkitOutcome outcome;
 } OutcomeRule;
 
-/* The first rule that fits decides; none: a plain error. */
+/*
+ * The first rule that fits decides; none: a plain error.  What any function can raise, such as
+ * the lost connection of a foreign server, is not told by its SQLSTATE alone.
+ */
 static const OutcomeRule rules[] = {
 	{ERRCODE_QUERY_CANCELED, "canceling statement due to statement timeout",
 	 PERFKIT_STATEMENT_TIMEOUT},
@@ -62,9 +66,13 @@ static const OutcomeRule rules[] = {
 	 PERFKIT_RECOVERY_CONFLICT},
 	{ERRCODE_T_R_SERIALIZATION_FAILURE, "terminating connection due to conflict with recovery",
 	 PERFKIT_RECOVERY_CONFLICT},
-	{ERRCODE_DATABASE_DROPPED, NULL, PERFKIT_RECOVERY_CONFLICT},
-	{ERRCODE_CONNECTION_FAILURE, NULL, PERFKIT_CLIENT_GONE},
-	{ERRCODE_CONNECTION_DOES_NOT_EXIST, NULL, PERFKIT_CLIENT_GONE},
+	{ERRCODE_T_R_DEADLOCK_DETECTED, "canceling statement due to conflict with recovery",
+	 PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_DATABASE_DROPPED, "terminating connection due to conflict with recovery",
+	 PERFKIT_RECOVERY_CONFLICT},
+	{ERRCODE_CONNECTION_FAILURE, "connection to client lost", PERFKIT_CLIENT_GONE},
+	{ERRCODE_CONNECTION_FAILURE, "unexpected EOF on client connection with an open transaction",
+	 PERFKIT_CLIENT_GONE},
 };
 
 
@@ -108,8 +116,11 @@ static void
 fail(PerfkitExecution *e, const PerfkitFailure *failure)
 {
 	PerfkitDatabase *db = perfkit_shmem_mine();
-	const QueryDesc *failed = e->live ? e->plan_desc : e->query_desc;
+	const QueryDesc *failed;
 
+	if (e->ruled)
+		perfkit_ruled_failed(e);
+	failed = e->live ? e->plan_desc : e->query_desc;
 	perfkit_execution_stop(e, perfkit_clock_ns());
 	perfkit_content_take_failed(e);
 	if (failed != NULL)

@@ -24,7 +24,7 @@
 #define WAIT_STEP_MS 10
 #define WAIT_STEPS 500
 
-static bool marked = false; /* by this backend */
+static bool marked = false; /* by this backend, or it has tried */
 
 
 static const char *
@@ -71,7 +71,7 @@ static void
 mark(Oid database)
 {
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < PERFKIT_MAX_HANDS_OFF && !marked; i++)
+	for (int i = 0; i < PERFKIT_MAX_HANDS_OFF; i++)
 	{
 		PerfkitHandsOff *h = &perfkit_shared->hands_off[i];
 
@@ -79,7 +79,7 @@ mark(Oid database)
 			continue;
 		h->database = database;
 		h->pid = MyProcPid;
-		marked = true;
+		break;
 	}
 	LWLockRelease(perfkit_shared->lock);
 }
@@ -103,15 +103,23 @@ send_away(Oid database)
 }
 
 
-bool
+Oid
 perfkit_handsoff_begin(Node *statement)
 {
 	const char *name = wanted_database(statement);
 	Oid database = name != NULL ? get_database_oid(name, true) : InvalidOid;
 
 	if (!OidIsValid(database) || !PERFKIT_OWNS_DATABASE(database, GetUserId()))
-		return false;
+		return InvalidOid;
+	marked = true;
 	mark(database);
+	return database;
+}
+
+
+void
+perfkit_handsoff_wait(Oid database)
+{
 	for (int i = 0; i < WAIT_STEPS && send_away(database); i++)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_STEP_MS,
@@ -119,7 +127,6 @@ perfkit_handsoff_begin(Node *statement)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	return marked;
 }
 
 

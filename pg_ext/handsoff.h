@@ -14,12 +14,14 @@
 /*
  * Before a utility statement runs: when it is one of those (DROP, RENAME, SET
  * TABLESPACE, use as a template) and the user owns the database, marks the
- * database, ends our worker there and waits up to 5 s for it to go.  True when
- * perfkit_handsoff_end() has to follow.
+ * database and returns it: perfkit_handsoff_end() has to follow.  Else InvalidOid.
  */
-extern bool perfkit_handsoff_begin(Node *statement);
+extern Oid perfkit_handsoff_begin(Node *statement);
 
-/* At the end of the transaction: takes this backend's mark away. */
+/* Ends our worker in a marked database and waits up to 5 s for it to go.  May throw a cancel. */
+extern void perfkit_handsoff_wait(Oid database);
+
+/* At the end of the transaction: takes this backend's marks away. */
 extern void perfkit_handsoff_end(void);
 
 /* Whether nobody of ours may be connected to the database now. */

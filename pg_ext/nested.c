@@ -31,8 +31,8 @@ ghost_of(const char *source, int64 begin_ns)
 
 	memset(&ghost, 0, sizeof(ghost));
 	ghost.whole = true;
-	ghost.level = perfkit_nesting;
-	ghost.parent = perfkit_running;
+	ghost.parent = perfkit_running != NULL ? perfkit_running : perfkit_commit_of_message();
+	ghost.level = perfkit_capture_level(source);
 	ghost.source = source;
 	ghost.userid = GetUserId();
 	ghost.message = GetCurrentStatementStartTimestamp();

@@ -225,6 +225,14 @@ perfkit_planlive_stop(void)
 }
 
 
+/* Does it run a query that may run again for it? */
+static bool
+fetches(const PerfkitExecution *owner)
+{
+	return owner->tag == CMDTAG_FETCH || owner->tag == CMDTAG_MOVE;
+}
+
+
 void
 perfkit_planlive_end(PerfkitExecution *owner, QueryDesc *query_desc)
 {
@@ -233,6 +241,10 @@ perfkit_planlive_end(PerfkitExecution *owner, QueryDesc *query_desc)
 												 perfkit_capture_plan >= PERFKIT_PLAN_ACTUAL));
 
 	owner->plan_desc = NULL;
+
+	/* Its query is the first that runs; those that REFRESH CONCURRENTLY runs then serve it. */
+	if (perfkit_planlive_adopts(owner) && !fetches(owner))
+		owner->live = false;
 	if (!perfkit_publish_slow(spent_ns(owner)))
 		return;
 	if (counted)

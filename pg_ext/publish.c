@@ -274,11 +274,18 @@ put_record(PerfkitDatabase *db, PerfkitRecord *record)
 }
 
 
+static inline bool
+has_failed(const PerfkitFailure *failure)
+{
+	return failure != NULL && failure->outcome != PERFKIT_OK;
+}
+
+
 /* Why the statement has a row; false when it is worth none. */
 static bool
 find_reason(const PerfkitExecution *e, const PerfkitFailure *failure, PerfkitReason *reason)
 {
-	bool failed = failure != NULL && failure->outcome != PERFKIT_OK;
+	bool failed = has_failed(failure);
 
 	if (e->persisted)
 		*reason = PERFKIT_REASON_LONG_RUNNING;
@@ -296,24 +303,39 @@ find_reason(const PerfkitExecution *e, const PerfkitFailure *failure, PerfkitRea
 }
 
 
-/* Takes a permit for the record; counts the drop when there is none. */
 static bool
-within_rate(PerfkitDatabase *db, PerfkitReason reason)
+within_errors_rate(PerfkitDatabase *db, int64 second)
+{
+	return perfkit_shmem_within_rate(&db->error_window, second, perfkit_log_errors_rate);
+}
+
+
+/*
+ * Takes a permit for the record; counts the drop when there is none.  What is slow and
+ * failed besides has its row for the one reason if not for the other.
+ */
+static bool
+within_rate(PerfkitDatabase *db, PerfkitReason *reason, bool failed)
 {
 	int64 second = GetCurrentTimestamp() / USECS_PER_SEC;
 
 	/* It has its row, which must not stay as it is. */
-	if (reason == PERFKIT_REASON_LONG_RUNNING)
+	if (*reason == PERFKIT_REASON_LONG_RUNNING)
 		return true;
-	if (reason == PERFKIT_REASON_ERROR)
+	if (*reason == PERFKIT_REASON_ERROR)
 	{
-		if (perfkit_shmem_within_rate(&db->error_window, second, perfkit_log_errors_rate))
+		if (within_errors_rate(db, second))
 			return true;
 		perfkit_count(db, PERFKIT_DROPPED_ERRORS_RATE, 1);
 		return false;
 	}
 	if (perfkit_shmem_within_rate(&db->record_window, second, perfkit_record_rate))
 		return true;
+	if (failed && perfkit_log_errors && within_errors_rate(db, second))
+	{
+		*reason = PERFKIT_REASON_ERROR;
+		return true;
+	}
 	perfkit_count(db, PERFKIT_DROPPED_RATE, 1);
 	return false;
 }
@@ -333,7 +355,7 @@ perfkit_publish(PerfkitDatabase *db, PerfkitExecution *e, const PerfkitFailure *
 	if (!find_reason(e, failure, &reason) || perfkit_selection_left_out(e))
 		return;
 	perfkit_count(db, PERFKIT_CAPTURED, 1);
-	if (!within_rate(db, reason))
+	if (!within_rate(db, &reason, has_failed(failure)))
 		return;
 	record = perfkit_record_begin();
 	if (record == NULL)

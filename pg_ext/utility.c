@@ -59,6 +59,15 @@ static ProcessUtility_hook_type next_utility = NULL;
 static object_access_hook_type next_access = NULL;
 
 
+/* May it change application_name? */
+static bool
+sets_application(const VariableSetStmt *statement)
+{
+	return statement->kind == VAR_RESET_ALL ||
+		   (statement->name != NULL && strcmp(statement->name, "application_name") == 0);
+}
+
+
 static void
 find_meaning(Node *node, Meaning *m)
 {
@@ -95,8 +104,10 @@ find_meaning(Node *node, Meaning *m)
 			m->failed_block = IsAbortedTransactionBlockState();
 			break;
 		case T_VariableSetStmt:
-			m->sets_application = ((VariableSetStmt *) node)->name != NULL &&
-								  strcmp(((VariableSetStmt *) node)->name, "application_name") == 0;
+			m->sets_application = sets_application((VariableSetStmt *) node);
+			break;
+		case T_DiscardStmt:
+			m->sets_application = ((DiscardStmt *) node)->target == DISCARD_ALL;
 			break;
 		default:
 			break;
@@ -147,7 +158,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 	PerfkitDatabase *db = perfkit_shmem_mine();
 	PerfkitExecution *e;
 
-	if (db == NULL)
+	if (db == NULL || perfkit_ruled_utility(statement))
 		return NULL;
 	if (perfkit_nesting > 0 && perfkit_track != PERFKIT_TRACK_ALL)
 		return NULL;
@@ -164,7 +175,7 @@ open_utility(const PlannedStmt *statement, const char *source, const Meaning *m,
 	e = perfkit_capture_open(db, NULL, statement, source);
 	if (e == NULL)
 		return NULL;
-	e->tag = m->tag;
+	e->tag = statement->canSetTag || e->level > 0 ? m->tag : ActivePortal->commandTag;
 	e->params = params;
 	e->live = m->adopts_plan && !perfkit_selection_left_out(e);
 	e->plan_desc = NULL;
@@ -227,6 +238,21 @@ watch(void)
 }
 
 
+/* Of the database that the statement wants for itself, if it is one of those. */
+static void
+send_workers_away(Node *statement)
+{
+	Oid database = perfkit_handsoff_begin(statement);
+
+	if (!OidIsValid(database))
+		return;
+
+	/* Before the wait, which a cancel may end: they must come back all the same. */
+	perfkit_utility_pending = true;
+	perfkit_handsoff_wait(database);
+}
+
+
 static void
 process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
@@ -256,8 +282,7 @@ process_utility(PlannedStmt *statement, const char *source, bool read_only_tree,
 		perfkit_nesting++;
 		if (m.declares)
 			perfkit_capture_declaring = perfkit_nesting;
-		if (perfkit_handsoff_begin(statement->utilityStmt))
-			perfkit_utility_pending = true;
+		send_workers_away(statement->utilityStmt);
 		if (m.runs_functions)
 			perfkit_nested_watch(&nested);
 		next(statement, source, read_only_tree, context, params, environment, dest, qc);

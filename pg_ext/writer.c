@@ -222,6 +222,9 @@ end(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 	perfkit_ring_consume(ring, &batch->cursor);
 	perfkit_count(db, PERFKIT_STORED, batch->stored);
 	perfkit_count(db, PERFKIT_DROPPED_INVALID, batch->invalid);
+
+	/* They were counted as captured where they came from: so that the books balance here. */
+	perfkit_count(db, PERFKIT_CAPTURED, batch->strangers);
 	perfkit_count(db, PERFKIT_DROPPED_NO_RING, batch->strangers);
 	perfkit_count(db, PERFKIT_DROPPED_MAX_SIZE, batch->over_size);
 	written += batch->bytes;

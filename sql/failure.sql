@@ -33,6 +33,10 @@ COPY failure_t FROM stdin;
 bad	line
 \.
 DO $$ BEGIN RAISE EXCEPTION 'from a block'; END $$;
+-- the SQLSTATE alone does not say that this server's client is gone, nor that its standby was in the way
+DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '08006'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'no such connection' USING ERRCODE = '08003'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'dropped' USING ERRCODE = '57P04'; END $$;
 CALL failure_nothing();
 DROP TABLE failure_nowhere;
 -- at commit
@@ -104,6 +108,17 @@ END $$;
 DO $$ BEGIN RAISE EXCEPTION 'two'; END $$;
 DO $$ BEGIN RAISE EXCEPTION 'three'; END $$;
 DO $$ BEGIN RAISE EXCEPTION 'four'; END $$;
+-- a slow one has its row even if its second has no room for slow ones
+SET application_name = 'failure slow';
+SET perfkit.log_errors_rate = 0;
+SET perfkit.slow_query_threshold = 0;
+SET perfkit.record_rate = 1;
+DO $$ BEGIN RAISE EXCEPTION 'one'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'two'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'three'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'four'; END $$;
+SET perfkit.slow_query_threshold = -1;
+RESET perfkit.record_rate;
 RESET perfkit.log_errors_rate;
 RESET application_name;
 SELECT pg_temp.flush();
@@ -111,6 +126,8 @@ SELECT outcome, reason, query FROM perfkit.slow_query_log WHERE application_name
 SELECT value - :dropped_before + (SELECT count(*) FROM perfkit.slow_query_log WHERE application_name = 'failure rate') AS all_four,
 	value > :dropped_before AS some_dropped
 FROM perfkit.status WHERE name = 'dropped_errors_rate';
+SELECT message, reason IN ('threshold', 'error') AS reason FROM perfkit.slow_query_log
+WHERE application_name = 'failure slow' AND outcome <> 'ok' ORDER BY sequence;
 
 -- failed_queries shows them, newest first
 SELECT outcome, message FROM perfkit.failed_queries WHERE application_name = 'failure' LIMIT 3;

@@ -73,10 +73,12 @@ FROM plan_log WHERE query LIKE 'DELETE%' OR query LIKE '%WHERE a = 5' ORDER BY s
 -- with the rows of each node, the blocks, the times
 SET application_name = 'plan actual';
 SET perfkit_test.story = 'plan actual';
+CREATE UNIQUE INDEX plan_mv_b ON plan_mv (b);
 SET perfkit.slow_query_threshold = 0;
 SET perfkit.capture_plan = actual;
 SELECT count(*) FROM plan_u WHERE a < 50;
 CREATE TABLE plan_ctas2 AS SELECT * FROM plan_t WHERE a < 5;
+REFRESH MATERIALIZED VIEW CONCURRENTLY plan_mv;
 PREPARE plan_p(int) AS SELECT c FROM plan_t WHERE a = $1;
 EXECUTE plan_p(3);
 SET perfkit.capture_plan = timing;

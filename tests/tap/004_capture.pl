@@ -153,6 +153,9 @@ simple('PREPARE TRANSACTION that fails when it is carried out',
 	'ROLLBACK PREPARED|ok|-|-|0');
 simple('an empty message', ';', ());
 simple('settings', "SET work_mem = '5MB'; SHOW work_mem;", 'SET|ok|-|-|0', 'SHOW|ok|-|-|0');
+run_as($node, 'before', "SET application_name = 'in between'; RESET ALL; SET application_name = 'in between'; DISCARD ALL; SELECT 1;");
+story('settings are told under the name there was', 'in between', 'RESET|ok|-|-|0', 'DISCARD ALL|ok|-|-|0');
+story('... before them', 'before', 'SET|ok|-|-|0', 'SET|ok|-|-|0', 'SELECT|ok|-|1|0');
 simple('LISTEN and NOTIFY', 'LISTEN x; NOTIFY x;', 'LISTEN|ok|-|-|0', 'NOTIFY|ok|-|-|0');
 simple('TRUNCATE, VACUUM, ANALYZE', 'TRUNCATE made; VACUUM made; ANALYZE made;',
 	'TRUNCATE TABLE|ok|-|-|0', 'VACUUM|ok|-|-|0', 'ANALYZE|ok|-|-|0');
@@ -161,8 +164,62 @@ simple('a rule that adds a statement',
 	'CREATE TABLE|ok|-|-|0', 'CREATE RULE|ok|-|-|0', 'INSERT|ok|-|1|0');
 is(value("simple$case", 'count(DISTINCT id) = 3'), 't', '... and ids are unique');
 
+# ---- rules: what the client has sent is one statement, whatever is made of it
+$node->safe_psql('postgres', <<'EOF_SQL');
+CREATE TABLE ruled2 (i int);
+INSERT INTO ruled2 VALUES (1), (2);
+CREATE TABLE made4 (i int);
+CREATE TABLE one AS SELECT 1 AS one;
+CREATE RULE u AS ON UPDATE TO ruled2 DO INSTEAD INSERT INTO made4 VALUES (1), (2), (3);
+CREATE RULE d AS ON DELETE TO ruled2 DO INSTEAD (SELECT count(*) FROM made4; INSERT INTO made4 VALUES (old.i));
+CREATE RULE i AS ON INSERT TO ruled2 DO INSTEAD INSERT INTO made4 VALUES (new.i);
+CREATE TABLE ruled3 (i int);
+CREATE TABLE ruled4 (i int);
+CREATE RULE u AS ON UPDATE TO ruled4 DO INSTEAD NOTIFY updated;
+CREATE RULE i AS ON INSERT TO ruled4 DO INSTEAD NOTHING;
+CREATE RULE i AS ON INSERT TO ruled3 DO ALSO INSERT INTO made4 SELECT 1 / (new.i - one) FROM one;
+CREATE RULE u AS ON UPDATE TO ruled3 DO ALSO (SELECT pg_sleep(new.i / 50.0); SELECT twice(new.i));
+CREATE RULE d AS ON DELETE TO ruled3 DO ALSO (NOTIFY deleted; DELETE FROM made4 WHERE 1 / i > 0);
+EOF_SQL
+simple('a rule that does another command instead', 'UPDATE ruled2 SET i = 2', 'UPDATE|ok|-|0|0');
+simple('... and in the middle of a message', 'SELECT 1 \; UPDATE ruled2 SET i = 3 \; SELECT 2;',
+	'SELECT|ok|-|1|0', 'UPDATE|ok|-|0|0', 'SELECT|ok|-|1|0');
+texts('... with its own text', 'SELECT 1', 'UPDATE ruled2 SET i = 3', 'SELECT 2');
+simple('... and two of them', 'DELETE FROM ruled2', 'DELETE|ok|-|0|0');
+simple('... and of the same command', "SELECT 1 \\; INSERT INTO ruled2 VALUES (5), (6) \\; SELECT 2;",
+	'SELECT|ok|-|1|0', 'INSERT|ok|-|2|0', 'SELECT|ok|-|1|0');
+texts('... with its own text', 'SELECT 1', 'INSERT INTO ruled2 VALUES (5), (6)', 'SELECT 2');
+simple('... and a utility statement', 'UPDATE ruled4 SET i = 2', 'UPDATE|ok|-|-|0');
+simple('... and nothing', 'INSERT INTO ruled4 VALUES (2); SELECT 1', 'SELECT|ok|-|1|0');
+extended('... in the extended protocol',
+	sub { my ($client) = @_; $client->parse('', 'UPDATE ruled2 SET i = 2'); $client->bind('', ''); $client->execute(''); $client->sync },
+	'UPDATE|ok|-|0|0');
+simple('a rule that adds a statement, which fails',
+	"INSERT INTO ruled3 VALUES (2); INSERT INTO ruled3 VALUES (1); INSERT INTO ruled3 VALUES (3);",
+	'INSERT|ok|-|1|0', 'INSERT|error|22012|1|0', 'INSERT|ok|-|1|0');
+is(value("simple$case", "count(DISTINCT queryid) || ' ' || count(*) FILTER (WHERE queryid IS NULL)"), '1 0', '... of one queryid');
+simple('the same by EXECUTE', 'PREPARE p AS INSERT INTO ruled3 VALUES ($1); EXECUTE p(2); EXECUTE p(1); SELECT 1',
+	'PREPARE|ok|-|-|0', 'INSERT|ok|-|1|0', 'INSERT|error|22012|1|0', 'SELECT|ok|-|1|0');
+simple('rules that come first, and take long', 'UPDATE ruled3 SET i = 2 WHERE i = 3', 'UPDATE|ok|-|1|0');
+is(value("simple$case", "execution_ms >= 40 AND duration_ms >= 40"), 't', '... their time is the statement\'s');
+simple('with RETURNING', 'INSERT INTO ruled3 VALUES (2) RETURNING i', 'INSERT|ok|-|1|0');
+simple('track = all: what runs in functions inside of it',
+	"SET perfkit.track = 'all'; UPDATE ruled3 SET i = 0 WHERE i = (SELECT max(i) FROM ruled3);",
+	'SET|ok|-|-|0', 'SELECT|ok|-|1|1', 'UPDATE|ok|-|4|0', ('SELECT|ok|-|1|1') x 3);
+is(value("simple$case", "count(DISTINCT parent_id) || ' ' || count(parent_id)"), '1 4', '... has it as its parent');
+simple('a utility statement is added', 'DELETE FROM made4 WHERE i = 0; DELETE FROM ruled3 WHERE i = 0;', 'DELETE|ok|-|1|0', 'DELETE|ok|-|4|0');
+simple('with an error in a transaction', 'BEGIN; INSERT INTO ruled3 VALUES (1); ROLLBACK; SELECT 3;',
+	'BEGIN|ok|-|-|0', 'INSERT|error|22012|1|0', 'ROLLBACK|ok|-|-|0', 'SELECT|ok|-|1|0');
+simple('track = none', "SET perfkit.track = 'none'; UPDATE ruled2 SET i = 4; INSERT INTO ruled3 VALUES (2); INSERT INTO ruled3 VALUES (1);",
+	'SET|ok|-|-|0');
+my $application = simple('plans, of the statement and not of what was added',
+	"SET perfkit.capture_plan = 'actual'; INSERT INTO ruled3 VALUES (2); UPDATE ruled3 SET i = 1 WHERE i = 77;",
+	'SET|ok|-|-|0', 'INSERT|ok|-|1|0', 'UPDATE|ok|-|0|0');
+is(value($application, "string_agg(concat_ws(' ', plan_kind, plan #>> '{Plan,Operation}', plan #>> '{Plan,Relation Name}'), ', ' ORDER BY sequence)"),
+	', actual Insert ruled3, actual Update ruled3', '... are there');
+
 # ---- nesting
-my $application = simple(
+$application = simple(
 	'track = all: statements in functions too',
 	"SET perfkit.track = 'all'; SELECT twice(1);",
 	'SET|ok|-|-|0', 'SELECT|ok|-|1|1', 'SELECT|ok|-|1|0');
@@ -176,6 +233,36 @@ simple('track = all: an error that is caught gives the inner statement a row',
 	'SET|ok|-|-|0', 'SELECT|error|22012|0|1', 'SELECT|ok|-|1|0');
 simple('track = all: CALL with COMMITs inside', "DELETE FROM t WHERE id > 1000; SET perfkit.track = 'all'; CALL batches();",
 	'DELETE|ok|-|3|0', 'SET|ok|-|-|0', 'INSERT|ok|-|1|1', 'CALL|ok|-|-|0', 'INSERT|ok|-|1|1', 'INSERT|ok|-|1|1');
+$node->safe_psql('postgres', <<'EOF_SQL');
+CREATE TABLE late (i int);
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM twice(new.i); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late();
+EOF_SQL
+for my $sql ('INSERT INTO late VALUES (1)', 'BEGIN; INSERT INTO late VALUES (1); COMMIT')
+{
+	my $last = $sql =~ /COMMIT/ ? 'COMMIT' : 'INSERT';
+
+	$application = simple("track = all: deferred triggers in the commit of $last", "SET perfkit.track = 'all'; $sql;",
+		'SET|ok|-|-|0', ($last eq 'COMMIT' ? ('BEGIN|ok|-|-|0', 'INSERT|ok|-|1|0') : ()),
+		'SELECT|ok|-|1|2', 'SELECT|ok|-|1|1', $last eq 'COMMIT' ? 'COMMIT|ok|-|-|0' : 'INSERT|ok|-|1|0');
+	settle($node);
+	is( ask($node, <<"EOF_SQL"), "SELECT in SELECT in $last", '... each has its parent');
+SELECT concat_ws(' in ', c.command_tag, p.command_tag, g.command_tag) FROM perfkit.slow_query_log c
+JOIN perfkit.slow_query_log p ON p.id = c.parent_id JOIN perfkit.slow_query_log g ON g.id = p.parent_id
+WHERE c.application_name = '$application' AND c.nesting_level = 2
+EOF_SQL
+}
+extended('... at Sync',
+	sub {
+		my ($client) = @_;
+		$client->query(q{SET perfkit.track = 'all'});
+		$client->parse('', 'INSERT INTO late VALUES (1)');
+		$client->bind('', '');
+		$client->execute('');
+		$client->sync;
+	},
+	'SET|ok|-|-|0', 'SELECT|ok|-|1|2', 'SELECT|ok|-|1|1', 'INSERT|ok|-|1|0');
+$node->safe_psql('postgres', 'DROP TABLE late');
 simple('track = none', "SET perfkit.track = 'none'; SELECT 1; SELECT 1/0; SELEKT;", 'SET|ok|-|-|0');
 simple('track_utility = off', 'SET perfkit.track_utility = off; CREATE TABLE u (); SELECT 1; DROP TABLE u;',
 	'SET|ok|-|-|0', 'SELECT|ok|-|1|0');

@@ -1,5 +1,5 @@
-# The queries of docs/coming-from.md and docs/statements.md run, each of them, and give rows where there is something
-# to tell.
+# The queries of docs/coming-from.md, docs/statements.md and docs/slow-queries.md run, each of them, and give rows where
+# there is something to tell.
 use strict;
 use warnings;
 
@@ -34,11 +34,11 @@ sub blocks
 
 # those that tell of what happened above; others may have nothing to say
 my $tells = qr/FROM perfkit\.(statements|statement_history|slow_queries ORDER|failed_queries|digest|timeline|histogram|status|slow_queries GROUP)/;
-for my $file ('coming-from.md', 'statements.md')
+for my $file ('coming-from.md', 'statements.md', 'slow-queries.md')
 {
 	my @blocks = blocks($file);
 
-	cmp_ok(scalar @blocks, '>=', 5, "$file has queries");
+	cmp_ok(scalar @blocks, '>=', 2, "$file has queries");
 	for my $block (@blocks)
 	{
 		my ($out, $err) = ('', '');
