@@ -41,7 +41,7 @@ found(PerfkitSecrets *s, size_t from, size_t to)
 	copy_until(m, from);
 	assert_true(to >= from && to <= s->length);
 	m->copied = to;
-	memcpy(m->text + m->length, "***", 3);
+	memset(m->text + m->length, '*', 3);
 	m->length += 3;
 }
 
