@@ -4,8 +4,9 @@
  *
  * The worker remembers the rows it has written; one that takes over from a
  * dead worker reads them from the table.  A row leaves the list when the
- * record of its end is committed.  What has ended, by a look at the slots, and
- * is still on the list after the ring was emptied, got no such record.
+ * record of its end is committed.  What has ended, by a look at the slots and at
+ * its backend, and is still on the list after the ring was emptied, got no such
+ * record.
  *-------------------------------------------------------------------------
  */
 #include "unfinished.h"
@@ -29,6 +30,7 @@ typedef struct Row
 	uint64 sequence;
 	int pid;   /* of the backend */
 	bool over; /* its slot did not hold it any more at the last look */
+	bool gone; /* nor was its backend there: what it wrote was in the ring by then */
 } Row;
 
 static List *rows = NIL; /* of Row, in TopMemoryContext */
@@ -176,6 +178,7 @@ perfkit_unfinished_look(void)
 		Row *row = lfirst(lc);
 
 		row->over = !runs(row->sequence);
+		row->gone = BackendPidGetProc(row->pid) == NULL;
 	}
 }
 
@@ -243,7 +246,7 @@ close_row(PerfkitDatabase *db, const Row *row)
 {
 	PerfkitSlotEnd *numbers = find_end(row->sequence);
 
-	if (numbers == NULL && BackendPidGetProc(row->pid) != NULL)
+	if (numbers == NULL && !row->gone)
 		return false;
 	begin();
 	if (numbers != NULL)

@@ -54,7 +54,8 @@ masked(const char *text, PerfkitSecretText kind, bool backslashes)
 	char *own = malloc(length > 0 ? length : 1);
 
 	assert_non_null(own);
-	memcpy(own, text, length);
+	for (size_t i = 0; i < length; i++)
+		own[i] = text[i];
 	m.secrets = (PerfkitSecrets){.text = own,
 								 .length = length,
 								 .kind = kind,
