@@ -32,6 +32,7 @@
 #include "redact.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -44,6 +45,8 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
+
+#define DEADLOCK_TIMEOUT_MS 100
 
 static PerfkitSeat *seat = NULL;
 static emit_log_hook_type next_log_hook = NULL;
@@ -429,6 +432,12 @@ set_up(void)
 	snprintf(timeout, sizeof(timeout), "%dms", seat->order.lock_timeout_ms);
 	SetConfigOption("role", "none", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION);
+
+	/* In a deadlock with a user's statement (DROP SCHEMA of the view's) it is the run that gives
+	 * way: it looks sooner, and is tried again. */
+	if (DeadlockTimeout > DEADLOCK_TIMEOUT_MS)
+		SetConfigOption("deadlock_timeout", CppAsString2(DEADLOCK_TIMEOUT_MS), PGC_SUSET,
+						PGC_S_SESSION);
 	PERFKIT_NO_TRANSACTION_TIMEOUT(PGC_S_SESSION);
 	SetConfigOption("application_name", PERFKIT_REFRESH_NAME, PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
