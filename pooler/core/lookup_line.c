@@ -289,11 +289,13 @@ login_step(struct lookup_line *l, const struct pgmsg *m)
 	}
 }
 
-/* Once more over a new connection, when the old one may have been dead all along. */
+/* Once more over a new connection, when the old one may have been dead all along. What it said
+ * first is then no answer: a backend that was ended while idle says why, and the question that was
+ * sent at that moment hears it. */
 static void
 lost(struct lookup_line *l, const char *error)
 {
-	if (l->state == LINE_ASKING && l->used && !l->answer.found && l->error[0] == '\0')
+	if (l->state == LINE_ASKING && l->used && !l->answer.found)
 	{
 		go_down(l);
 		connect_anew(l);

@@ -1,5 +1,6 @@
 """auth_query: users that no file knows are looked up in PostgreSQL, and log in to it as themselves."""
 
+import signal
 import threading
 
 import psycopg
@@ -159,6 +160,28 @@ def test_connection_that_died_idle(asking_pooler, cluster):
         assert who(pooler.connect(user="dora", password="dora-secret"))
 
 
+@pytest.mark.parametrize("asks_first", (True, False))
+def test_connection_that_dies_under_a_question(asking_pooler, cluster, asks_first):
+    """Its end and the next question reach the loop in one turn, in either order: where the question
+    is sent first, what it hears is not an answer to it but the FATAL from before."""
+    pooler = asking_pooler(threads=1)
+    assert who(pooler.connect(user="dora", password="dora-secret"))
+    client = pooler.wire()
+    client.send(wire.SSL_REQUEST)
+    assert client.read_byte() == b"N"  # so it is accepted
+    pooler.process.send_signal(signal.SIGSTOP)
+    try:
+        if asks_first:
+            client.send(wire.startup({"user": "dora", "database": "app"}))
+        cluster.terminate(cluster.backends("usename = 'finder'"))
+        if not asks_first:
+            client.send(wire.startup({"user": "dora", "database": "app"}))
+    finally:
+        pooler.process.send_signal(signal.SIGCONT)
+    assert client.read().type == "R", pooler.log()
+    assert "auth_query in" not in pooler.log()
+
+
 def test_per_database(asking_pooler, cluster):
     """A database may name its own way to ask."""
     pooler = asking_pooler(
@@ -281,11 +304,15 @@ def test_its_connection_is_shown(asking_pooler, cluster):
     (pool,) = show(pooler, "pools")
     assert pool["user"] == "dora"
     assert listed(pooler, "free_servers") + listed(pooler, "used_servers") == 2
+    running = "usename = 'finder' and state = 'active'"
     asking = pooler.wire()
     asking.send(wire.startup({"user": "emil", "database": "app"}))
-    wait_until(lambda: lines(pooler, "active"), "the question to be asked")
-    cluster.terminate(cluster.backends("usename = 'finder'"))
-    wait_until(lambda: not lines(pooler, "active"), "the connection to be lost")
+    for _ in range(2):  # once more over a new connection, and no more
+        wait_until(lambda: cluster.backends(running), "the question to be asked")
+        assert lines(pooler, "active")
+        cluster.terminate(cluster.backends(running))
+    assert "could not be looked up" in wire.error(asking.read_until("E"))["M"]
+    assert not lines(pooler)
 
 
 def test_made_up_databases(asking_pooler):
