@@ -75,3 +75,16 @@ refuse_full_queue(void)
 
 	return &e;
 }
+
+void
+refuse_session(struct session *s)
+{
+	struct pgw_error e = {.severity = "FATAL"};
+	char sqlstate[6];
+	char text[POOL_ERROR_MAX];
+
+	pool_refusal(s->pool, sqlstate, text);
+	e.sqlstate = sqlstate;
+	e.message = text;
+	session_end(s, &e, "server refused the login");
+}

@@ -1,6 +1,6 @@
 /*
  * refuse.h - a request that is answered with an error although no server has seen it; its client
- * stays.
+ * stays, but for refuse_session().
  *
  * The client is outside a transaction, so the answer is what PostgreSQL's would be: ErrorResponse
  * and ReadyForQuery behind a Query or a function call; behind any other message ErrorResponse, then
@@ -30,5 +30,8 @@ bool refuse_message_over(struct session *s);
 
 /* What a client hears for whom max_client_waiting has no place. */
 const struct pgw_error *refuse_full_queue(void);
+
+/* Ends a session that waits, with what PostgreSQL said to the logins of its pool. */
+void refuse_session(struct session *s);
 
 #endif

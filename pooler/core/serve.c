@@ -233,28 +233,44 @@ take_server(struct session *s, const uint8_t **p, size_t *n, bool *full)
 
 static void check_server(struct session *s, struct server *server);
 
-/* The server that the session waited for has answered the check, or it is gone: then it waits on,
- * in its old place. */
+/* What the session waited for. */
+static void
+waited_for(struct session *s, struct server *server)
+{
+	uint8_t *p;
+	size_t n;
+
+	attach(s, server, clock_turn_us() - s->waiter.since_us);
+	conn_read_start(&s->conn);
+	if (conn_saved(&s->conn, &p, &n))
+		begin(s, p, n);
+}
+
+/* What it waited for was dead: another one, or it waits on, in its old place. */
+static void
+ask_again(struct session *s)
+{
+	struct server *server = take_server(s, NULL, NULL, NULL);
+
+	if (server == NULL)
+		return;
+	if (server_check_due(server, s->shard->conf, clock_turn_us()))
+		check_server(s, server);
+	else
+		waited_for(s, server);
+}
+
 static void
 checked(void *arg, bool alive)
 {
 	struct session *s = arg;
 	struct server *server = s->checking;
-	uint8_t *p;
-	size_t n;
 
 	s->checking = NULL;
-	if (!alive && (server = take_server(s, NULL, NULL, NULL)) == NULL)
-		return;
-	if (!alive && server_check_due(server, s->shard->conf, clock_turn_us()))
-	{
-		check_server(s, server);
-		return;
-	}
-	attach(s, server, clock_turn_us() - s->waiter.since_us);
-	conn_read_start(&s->conn);
-	if (conn_saved(&s->conn, &p, &n))
-		begin(s, p, n);
+	if (alive)
+		waited_for(s, server);
+	else
+		ask_again(s);
 }
 
 static void
@@ -464,19 +480,6 @@ return_grant(struct session *s, struct pool_member *m)
 }
 
 static void
-refuse(struct session *s)
-{
-	struct pgw_error e = {.severity = "FATAL"};
-	char sqlstate[6];
-	char text[POOL_ERROR_MAX];
-
-	pool_refusal(s->pool, sqlstate, text);
-	e.sqlstate = sqlstate;
-	e.message = text;
-	session_end(s, &e, "server refused the login");
-}
-
-static void
 granted(struct mail *mail)
 {
 	struct session *s = list_entry(mail, struct session, mail);
@@ -484,25 +487,23 @@ granted(struct mail *mail)
 	struct pool_todo todo;
 	uint64_t now = clock_turn_us();
 	enum waiter_state state = pool_waiter_woken(s->pool, &s->waiter, now, &m, &todo);
-	uint8_t *p;
-	size_t n;
 
 	server_todo(s->shard, s->pool, NULL, &todo);
 	if (s->state == SESSION_CLOSING)
 		return_grant(s, m);
 	else if (state == WAITER_REFUSED)
-		refuse(s);
+		refuse_session(s);
 	else if (state == WAITER_GRANTED && s->state == SESSION_LOGIN_WAIT)
 	{
 		waited(s, now - s->waiter.since_us);
 		first_server(s, server_of(m));
 	}
+	else if (state == WAITER_GRANTED && server_arrived(server_of(m), s->shard))
+		waited_for(s, server_of(m));
 	else if (state == WAITER_GRANTED)
 	{
-		attach(s, server_of(m), now - s->waiter.since_us);
-		conn_read_start(&s->conn);
-		if (conn_saved(&s->conn, &p, &n))
-			begin(s, p, n);
+		server_look_into(server_of(m), s->shard);
+		ask_again(s);
 	}
 }
 

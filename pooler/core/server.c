@@ -33,7 +33,6 @@
 #include "proto/pgwrite.h"
 
 #define RESET_LIMIT_US 10000000
-#define FRESH_US 50000 /* idle for less on the own loop: its park watcher would have told */
 
 static void give_back(struct server *s);
 static void send_park_mail(struct server *s, struct shard *to);
@@ -227,8 +226,8 @@ server_close(struct server *s, const char *reason, bool polite)
 static void
 granted_event(struct conn *c, int revents)
 {
-	(void) c;
 	(void) revents;
+	list_entry(c, struct server, conn)->spoke = true;
 }
 
 static bool
@@ -287,27 +286,6 @@ give_back(struct server *s)
 	if (todo.granted && todo.granted_loop == shard->loop.index)
 		conn_move(&s->conn, &shard->loop);
 	server_todo(shard, pool, s, &todo);
-}
-
-bool
-server_fresh(struct server *s, const struct pool_todo *todo)
-{
-	const bool spoke = s->spoke;
-	uint8_t byte;
-	ssize_t n;
-
-	s->spoke = false;
-	if (s->conn.fd < 0)
-		return true; /* a place without a connection: core/server_own */
-	/* Its end may have come in the very batch of events that is being worked off, or behind what
-	 * has been read of it. */
-	if (todo->unpark && !ev_is_pending(&s->park) && !spoke &&
-		clock_turn_us() < s->member.idle_since_us + FRESH_US)
-		return true;
-	do
-		n = recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 void

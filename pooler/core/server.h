@@ -86,6 +86,10 @@ struct server *server_new(struct shard *shard, uint64_t id);
  */
 bool server_fresh(struct server *s, const struct pool_todo *todo);
 
+/* The same of a server that a grant has brought; to be asked before server_attach(). Costs a system
+ * call when it comes from another loop. */
+bool server_arrived(struct server *s, const struct shard *shard);
+
 /* Such a server is looked into: what it says is taken in, and it goes back to the pool or is
  * closed. Reads into the loop's buffer. */
 void server_look_into(struct server *s, struct shard *shard);

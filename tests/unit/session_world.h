@@ -151,7 +151,7 @@ connect_client(void)
 	w.client = pair[0];
 	atomic_fetch_add(&w.shard->n_sessions, 1);
 	greet_client(w.shard, nonblocking(pair[1]), &nobody);
-	w.session = list_entry(list_first(&w.shard->sessions), struct session, node);
+	w.session = list_entry(list_last(&w.shard->sessions), struct session, node);
 }
 
 static inline void

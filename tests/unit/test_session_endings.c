@@ -209,6 +209,38 @@ test_end_between_rows(void **state)
 	end();
 }
 
+/* It ends between its grant to one who waits and the mail that brings it: he waits on, in front. */
+static void
+test_end_behind_a_grant(void **state)
+{
+	static const uint8_t answer[] = "C\0\0\0\015SELECT 1\0Z\0\0\0\5I";
+	struct pool_counts counts;
+	int first;
+
+	(void) state;
+	begin("default_pool_size = 1\nquery_wait_notify");
+	log_in_and_be_greeted();
+	query("select 1");
+	server_comes();
+	first = w.client;
+	log_in();
+	assert_true(hears(w.client, "Z"));
+	query("select 2");
+	assert_int_equal(w.session->state, SESSION_WAITING);
+	assert_int_equal(write(w.postgres, answer, sizeof(answer) - 1), (ssize_t) sizeof(answer) - 1);
+	close(w.postgres);
+	w.n_heard = 0;
+	assert_false(hears(w.client, "08006"));
+	assert_int_equal(w.session->state, SESSION_WAITING);
+	pool_counts(w.pool, &counts);
+	assert_int_equal(counts.waiters, 1);
+	assert_true(hears(first, "SELECT 1"));
+	server_comes();
+	assert_true(hears(w.postgres, "select 2"));
+	close(first);
+	end();
+}
+
 int
 main(void)
 {
@@ -219,6 +251,7 @@ main(void)
 		cmocka_unit_test(test_farewell_of_an_idle_server),
 		cmocka_unit_test(test_end_behind_other_words),
 		cmocka_unit_test(test_end_inside_a_row),
+		cmocka_unit_test(test_end_behind_a_grant),
 		cmocka_unit_test(test_end_between_rows),
 	};
 
