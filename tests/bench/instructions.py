@@ -49,6 +49,7 @@ CASES = (
     ("auto_explain, log_min_duration = 1h", "auto_explain", {"auto_explain.log_min_duration": "1h"}),
     ("pg_stat_statements, compute_query_id = auto", "pg_stat_statements", {"compute_query_id": "auto"}),
     ("perfkit", "perfkit", {}),
+    ("track_statements = off", "perfkit", {"perfkit.track_statements": "off"}),
     ("in a database without the extension", "perfkit", {}, WITHOUT),
     ("compute_query_id = auto", "perfkit", {"compute_query_id": "auto"}),
     ("track = none", "perfkit", {"perfkit.track": "none"}),

@@ -179,8 +179,8 @@ def test_server_connect_timeout(make_pooler):
 def test_server_lifetime(make_pooler, threads):
     """Who is too old ends where it lies idle, although it was used all the time."""
     pooler = make_pooler(threads=threads, databases={"app": {"server_lifetime": 1}})
-    client = pooler.wire_login()
     began = time.monotonic()
+    client = pooler.wire_login()  # and so does its server
     first = client.values("select pg_backend_pid()")
     wait_until(lambda: client.values("select 1") and time.monotonic() - began > 0.6, "some work")
     assert client.values("select pg_backend_pid()") == first or time.monotonic() - began >= 1
