@@ -90,7 +90,7 @@ static void
 send_cancel(struct abandon *a)
 {
 	a->cancelling = true;
-	cancel_start(a->shard, a->server, false, cancelled, a);
+	cancel_start(a->shard, a->server, CANCEL_AT_ONCE, cancelled, a);
 }
 
 static void
@@ -255,7 +255,7 @@ abandon_start(struct shard *shard, struct server *server, bool cancel)
 	if (server->partial_in || conn_blocked(&server->conn))
 	{
 		if (cancel && !txstate_quiet(&server->tx))
-			cancel_start(shard, server, false, NULL, NULL);
+			cancel_start(shard, server, CANCEL_AT_ONCE, NULL, NULL);
 		server_close(server, "its client left in the middle of a message", false);
 		return;
 	}

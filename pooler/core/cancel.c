@@ -163,8 +163,8 @@ again_event(struct ev_loop *ev, ev_timer *w, int revents)
 }
 
 void
-cancel_start(struct shard *shard, struct server *server, bool spare_settings,
-			 void (*done)(void *arg), void *arg)
+cancel_start(struct shard *shard, struct server *server, int care, void (*done)(void *arg),
+			 void *arg)
 {
 	struct cancel *c = mem_zalloc(sizeof(*c));
 	c->shard = shard;
@@ -180,7 +180,8 @@ cancel_start(struct shard *shard, struct server *server, bool spare_settings,
 	ev_timer_init(&c->again, again_event, 0., 0.);
 	c->again.data = c;
 	c->again_us = AGAIN_FIRST_US;
-	c->held = c->repeats = spare_settings && setting_up(server);
+	c->held = (care & CANCEL_SPARE_SETTINGS) != 0 && setting_up(server);
+	c->repeats = c->held || (care & CANCEL_INSIST) != 0;
 	if (!c->held)
 		go(c);
 }

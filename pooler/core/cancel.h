@@ -19,12 +19,20 @@ struct shard;
  * while of our own where that is 0. */
 uint64_t cancel_patience_us(const struct conf *conf);
 
-/*
- * done may be NULL; it is called once, never from within. The server must be owned by shard.
- * spare_settings: not before the server has been set up for its client, which cancel_go_on() tells.
- */
-void cancel_start(struct shard *shard, struct server *server, bool spare_settings,
-				  void (*done)(void *arg), void *arg);
+enum cancel_care
+{
+	CANCEL_AT_ONCE = 0,
+	/* Not before the server has been set up for its client, which cancel_go_on() tells. */
+	CANCEL_SPARE_SETTINGS = 1,
+	/* Once more until the server says something: PostgreSQL forgets a cancel that it gets before it
+	 * has begun with the query. */
+	CANCEL_INSIST = 2
+};
+
+/* care: of these, or-ed. done may be NULL; it is called once, never from within. The server must be
+ * owned by shard. */
+void cancel_start(struct shard *shard, struct server *server, int care, void (*done)(void *arg),
+				  void *arg);
 
 /* The server has said something: what was held back for its settings may go. */
 void cancel_go_on(struct shard *shard, struct server *server);

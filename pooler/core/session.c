@@ -344,7 +344,7 @@ cancel_query(struct session *s)
 	s->relay.cancel_sent = true;
 	s->relay.cancelled = &text;
 	s->busy++;
-	cancel_start(s->shard, s->relay.server, true, cancel_ended, s);
+	cancel_start(s->shard, s->relay.server, CANCEL_SPARE_SETTINGS | CANCEL_INSIST, cancel_ended, s);
 	session_watch_time(s, clock_now_us());
 }
 
@@ -457,7 +457,7 @@ session_cancel(struct session *s, void (*done)(void *arg), void *arg)
 
 	if (s->state != SESSION_ACTIVE || !client_asks(&server->tx))
 		return false;
-	cancel_start(s->shard, server, true, done, arg);
+	cancel_start(s->shard, server, CANCEL_SPARE_SETTINGS, done, arg);
 	return true;
 }
 

@@ -3,11 +3,13 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
 
 import wire
+from limits import reload
 from test_pooling import busy, pid_of
 from valve import Valve
 from waiting import DEADLINE, wait_until
@@ -87,7 +89,7 @@ def test_cancel_of_idle_clients_hits_nobody(make_pooler, cluster, threads):
         client.values("select 1")
     working = pooler.wire_login()
     working.send(wire.query("select pg_sleep(1.5), 'undisturbed'"))
-    wait_until(lambda: running(cluster, "%undisturbed%"), "the query to run")
+    wait_until(lambda: cluster.backends("query like '%undisturbed%'"), "the query to run")
     for client in idle * 3:
         cancel_by(pooler, client.key)
     assert wire.rows(working.read_until("Z")) == [["", "undisturbed"]]
@@ -153,7 +155,7 @@ def test_cancel_with_one_bit_wrong(make_pooler, cluster, bit):
     pooler = make_pooler(default_pool_size=1)
     client = pooler.wire_login()
     client.send(wire.query("select pg_sleep(0.6), 'undisturbed'"))
-    wait_until(lambda: running(cluster, "%undisturbed%"), "the query to run")
+    wait_until(lambda: cluster.backends("query like '%undisturbed%'"), "the query to run")
     pid, secret = client.key
     key = int.from_bytes(pid.to_bytes(4, "big") + secret[:4], "big") ^ (1 << bit)
     raw = key.to_bytes(8, "big")
@@ -222,6 +224,12 @@ def test_cancel_spares_the_settings(make_pooler):
         cancel.sock.close()
 
 
+def pending_signals(pid):
+    """Of the process, and of its only thread."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("ShdPnd:")[1].split()[0], 16) | int(status.split("SigPnd:")[1].split()[0], 16)
+
+
 def test_cancel_waits_for_the_settings(make_pooler, cluster):
     """The server has not begun with what it was sent when the cancel comes: PostgreSQL forgets a
     signal that finds it between queries, so it must be sent when the query runs."""
@@ -239,6 +247,21 @@ def test_cancel_waits_for_the_settings(make_pooler, cluster):
         os.kill(pid, signal.SIGCONT)
     assert wire.error(client.read_until("Z"))["C"] == "57014"
     assert cancel.read_all() == []
+
+
+def test_query_timeout_before_the_query_has_begun(make_pooler):
+    """The server is that slow to read it; nothing else would end the query."""
+    pooler = make_pooler(default_pool_size=1)
+    pid = pid_of(pooler.connect())
+    reload(pooler, query_timeout=0.2, cancel_wait_timeout=0)
+    client = pooler.wire_login()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        client.send(wire.query(SLEEP))
+        wait_until(lambda: pending_signals(pid) & 1 << signal.SIGINT - 1, "the cancel")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert wire.error(client.read_until("Z"))["C"] == "57014"
 
 
 @pytest.mark.parametrize("still_pinned", [True, False])
