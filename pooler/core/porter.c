@@ -247,7 +247,7 @@ porter_start(struct registry *r)
 	porter.registry = r;
 	porter.here = &r->shards[0];
 	mail_init(&porter.mail);
-	ev_io_init(&porter.io, clients_wait, listen_fd(), EV_READ);
+	loop_io_init(&porter.io, clients_wait, listen_fd(), EV_READ);
 	ev_timer_init(&porter.rest, rest_over, 0., 0.);
 	loop_post(&porter.here->loop, &porter.mail, moved_in); /* P1 */
 }

@@ -136,7 +136,7 @@ conn_init(struct conn *c)
 	c->fd = -1;
 	buf_init(&c->in);
 	buf_init(&c->out);
-	ev_io_init(&c->io, event, -1, 0);
+	loop_io_init(&c->io, event, -1, 0);
 	c->io.data = c;
 }
 

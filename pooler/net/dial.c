@@ -210,7 +210,7 @@ begin(struct dial *d)
 
 	d->state = DIAL_CONNECTING;
 	d->fd = fd;
-	ev_io_init(&d->io, on_ready, fd, EV_WRITE);
+	loop_io_init(&d->io, on_ready, fd, EV_WRITE);
 	d->io.data = d;
 	ev_io_start(d->loop->ev, &d->io);
 	if (d->next + 1 < d->n_addrs)
@@ -365,7 +365,7 @@ dial_start(struct loop *loop, const char *host, int port, dial_cb cb, void *arg)
 	d->host = mem_strdup(host);
 	d->port = port;
 	d->fd = -1;
-	ev_init(&d->io, on_ready);
+	loop_io_init(&d->io, on_ready, -1, 0);
 	ev_init(&d->timer, on_timer);
 	d->timer.data = d;
 

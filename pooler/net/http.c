@@ -408,8 +408,8 @@ watch(struct http *h, int fd)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 
-	ev_io_init(&h->accept, accept_event, fd, EV_READ);
-	ev_io_init(&h->io, io_event, info->epoll_fd, EV_READ);
+	loop_io_init(&h->accept, accept_event, fd, EV_READ);
+	loop_io_init(&h->io, io_event, info->epoll_fd, EV_READ);
 	ev_timer_init(&h->turn, turn_event, 0., 0.);
 	ev_timer_init(&h->rest, rest_over, REST_S, 0.);
 	ev_timer_init(&h->sweep, sweep_event, 0., 0.);

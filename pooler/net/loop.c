@@ -62,6 +62,7 @@ loop_init(struct loop *l, int index, void *owner)
 	list_init(&l->handshakes);
 	ev_init(&l->handshake_turn, NULL);
 	ev_async_init(&l->wake, deliver_all);
+	ev_set_priority(&l->wake, LOOP_IO_PRIORITY);
 	l->wake.data = l;
 	ev_async_start(l->ev, &l->wake);
 	ev_unref(l->ev);

@@ -59,6 +59,20 @@ void loop_stop(struct loop *l);
  */
 void loop_after(struct loop *l, ev_timer *w, uint64_t after_us);
 
+/*
+ * What a loop learns from sockets and by mail comes before what its clock says: after a pause of
+ * the whole process (a busy machine, a virtual one that was moved) an answer may lie there whose
+ * limit has passed meanwhile. Timers have libev's usual priority, 0.
+ */
+#define LOOP_IO_PRIORITY 1
+
+static inline void
+loop_io_init(ev_io *w, void (*cb)(struct ev_loop *, ev_io *, int), int fd, int events)
+{
+	ev_io_init(w, cb, fd, events);
+	ev_set_priority(w, LOOP_IO_PRIORITY);
+}
+
 /* Any thread: mail->deliver(mail) runs on the loop's thread, in the order of posting. */
 void loop_post(struct loop *l, struct mail *mail, void (*deliver)(struct mail *mail));
 

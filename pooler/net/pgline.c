@@ -486,7 +486,7 @@ pgline_new(struct loop *loop, pgline_cb cb, void *arg)
 	l->loop = loop;
 	l->cb = cb;
 	l->arg = arg;
-	ev_init(&l->io, io_event);
+	loop_io_init(&l->io, io_event, -1, 0);
 	ev_init(&l->timer, timed_out);
 	l->io.data = l->timer.data = l;
 	return l;

@@ -163,7 +163,7 @@ socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 		s->owner = r;
 		list_append(&r->sockets, &s->node);
 	}
-	ev_io_init(&s->io, socket_ready, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
+	loop_io_init(&s->io, socket_ready, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
 	s->io.data = s;
 	ev_io_start(r->loop->ev, &s->io);
 }

@@ -1,6 +1,8 @@
 """The first bytes of a connection: requests, versions, options, and what is none of them."""
 
+import signal
 import struct
+import time
 
 import pytest
 
@@ -127,7 +129,7 @@ def test_truncated_and_gone(make_pooler, cut):
 )
 def test_silent_client(make_pooler, said_so_far):
     """client_login_timeout ends it, with a word; a client that did log in is not touched."""
-    pooler = make_pooler(client_login_timeout=1, tcp_defer_accept=0)
+    pooler = make_pooler(client_login_timeout=3, tcp_defer_accept=0)
     with unnoticed(pooler):
         client = pooler.wire()
         client.send(said_so_far)
@@ -137,8 +139,22 @@ def test_silent_client(make_pooler, said_so_far):
         assert (fields["S"], fields["M"]) == ("FATAL", "client_login_timeout")
 
 
+def test_pause_of_the_pooler(make_pooler):
+    """What a client said in time counts, although its limit has passed when it is read."""
+    pooler = make_pooler(client_login_timeout=1)
+    with unnoticed(pooler):
+        client = pooler.wire()
+        client.send(wire.SSL_REQUEST)
+        assert client.read_byte() == b"N"
+        pooler.process.send_signal(signal.SIGSTOP)
+        client.send(wire.startup(LOGIN))
+        time.sleep(1.2)
+        pooler.process.send_signal(signal.SIGCONT)
+        assert client.read_until("Z")[0].type == "R"
+
+
 def test_silent_at_the_password(make_pooler):
-    pooler = make_pooler(client_login_timeout=1, auth_type="scram-sha-256")
+    pooler = make_pooler(client_login_timeout=3, auth_type="scram-sha-256")
     client = pooler.wire()
     client.send(wire.startup(LOGIN))
     said = client.read_all()
@@ -164,7 +180,7 @@ def test_encryption_refused(make_pooler, requests):
 
 def test_encryption_requests_do_not_repeat(make_pooler):
     """Nobody may keep a connection busy with the same request for ever."""
-    pooler = make_pooler(client_login_timeout=2)
+    pooler = make_pooler()
     with unnoticed(pooler):
         client = pooler.wire()
         try:
