@@ -221,11 +221,14 @@ take_server(struct session *s, const uint8_t **p, size_t *n, bool *full)
 		if (full != NULL)
 			*full = todo.full;
 		server_todo(s->shard, s->pool, server, &todo);
-		if (server == NULL || fresh)
+		if (server == NULL || (fresh && !server_is_stale(server)))
 			return server;
 		if (p != NULL)
 			conn_save(&s->conn, *p, *n);
-		server_look_into(server, s->shard);
+		if (fresh)
+			server_retire(server, s->shard);
+		else
+			server_look_into(server, s->shard);
 		if (p != NULL && conn_saved(&s->conn, &saved, n))
 			*p = saved;
 	}

@@ -76,7 +76,7 @@ server_new(struct shard *shard, uint64_t id)
 	s->connected_wall_us = s->request_wall_us = clock_wall_us();
 	list_init(&s->node);
 	mail_init(&s->park_mail);
-	ev_io_init(&s->park, NULL, -1, 0);
+	loop_io_init(&s->park, NULL, -1, 0);
 	txstate_init(&s->tx);
 	return s;
 }
@@ -134,7 +134,7 @@ start_park(struct shard *shard, struct server *s)
 	if (s->park.data != shard)
 	{
 		/* Another loop's epoll set: force the registration. */
-		ev_io_init(&s->park, park_event, s->conn.fd, EV_READ);
+		loop_io_init(&s->park, park_event, s->conn.fd, EV_READ);
 		s->park.data = shard;
 	}
 	ev_io_start(shard->loop.ev, &s->park);

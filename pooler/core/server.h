@@ -90,9 +90,14 @@ bool server_fresh(struct server *s, const struct pool_todo *todo);
  * call when it comes from another loop. */
 bool server_arrived(struct server *s, const struct shard *shard);
 
-/* Such a server is looked into: what it says is taken in, and it goes back to the pool or is
+/* One that is not is looked into: what it says is taken in, and it goes back to the pool or is
  * closed. Reads into the loop's buffer. */
 void server_look_into(struct server *s, struct shard *shard);
+
+/* Whether a RELOAD or RECONNECT has been answered since its login that wants other servers: its
+ * home loop has not come round to closing it. server_retire() does, right after a checkout. */
+bool server_is_stale(const struct server *s);
+void server_retire(struct server *s, struct shard *shard);
 
 /* The first half of it: it is TESTED on this loop, and goes back when it has nothing outstanding.
  */

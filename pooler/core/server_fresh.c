@@ -25,6 +25,19 @@ has_nothing_to_say(const struct server *s)
 }
 
 bool
+server_is_stale(const struct server *s)
+{
+	return s->conn.fd >= 0 && s->member.generation != pool_generation(s->member.pool);
+}
+
+void
+server_retire(struct server *s, struct shard *shard)
+{
+	server_look_after(s, shard);
+	server_close(s, "no place in the pool any more", true);
+}
+
+bool
 server_fresh(struct server *s, const struct pool_todo *todo)
 {
 	const bool spoke = s->spoke;

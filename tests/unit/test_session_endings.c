@@ -209,6 +209,24 @@ test_end_between_rows(void **state)
 	end();
 }
 
+/* RECONNECT was answered before its home loop has come round to closing it: nobody gets it. */
+static void
+test_stale_server(void **state)
+{
+	(void) state;
+	ask_first("select 1");
+	server_says("SELECT 1", 'I');
+	assert_int_equal(idle_servers(), 1);
+	pool_retire(w.pool);
+	query("select 2");
+	assert_int_equal(w.session->state, SESSION_WAITING);
+	assert_int_equal(w.dials, 1);
+	close(w.postgres);
+	server_comes();
+	assert_true(hears(w.postgres, "select 2"));
+	end();
+}
+
 /* It ends between its grant to one who waits and the mail that brings it: he waits on, in front. */
 static void
 test_end_behind_a_grant(void **state)
@@ -251,6 +269,7 @@ main(void)
 		cmocka_unit_test(test_farewell_of_an_idle_server),
 		cmocka_unit_test(test_end_behind_other_words),
 		cmocka_unit_test(test_end_inside_a_row),
+		cmocka_unit_test(test_stale_server),
 		cmocka_unit_test(test_end_behind_a_grant),
 		cmocka_unit_test(test_end_between_rows),
 	};
