@@ -45,7 +45,8 @@ static struct
 	struct list waiting;  /* RELOAD and SET behind another one */
 	struct order *reload; /* the one under way; NULL with reloading: a signal's */
 	bool reloading;
-	bool users_changed; /* auth_file, while another reload was under way */
+	bool signalled;     /* a signal's reload, while another one was under way */
+	bool users_changed; /* auth_file, likewise */
 	struct conf *next_conf;
 	struct encryption *next_encryption; /* of it */
 } hk;
@@ -89,7 +90,10 @@ adopt_work(struct gather_part *part)
 	registry_adopt(part->shard, hk.next_conf, hk.next_encryption);
 }
 
-/* The oldest RELOAD or SET that came while another one was under way. */
+static void reload(struct order *o);
+
+/* The oldest RELOAD or SET that came while another one was under way; then what a signal asked for.
+ */
 static void
 next_reload(void)
 {
@@ -97,6 +101,11 @@ next_reload(void)
 
 	if (n != NULL)
 		carry_out(list_entry(n, struct order, node));
+	else if (hk.signalled)
+	{
+		hk.signalled = false;
+		reload(NULL);
+	}
 }
 
 static bool
@@ -245,6 +254,8 @@ reload(struct order *o)
 	{
 		if (o != NULL)
 			list_append(&hk.waiting, &o->node);
+		else
+			hk.signalled = true;
 		return;
 	}
 	if (!is_set)

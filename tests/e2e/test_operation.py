@@ -16,7 +16,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import wire
 from machine import free_port, is_listening
+from pooler import ADMIN
 from test_config import config_value, run
 from waiting import wait_until
 
@@ -438,6 +440,18 @@ def test_reload_names_what_needs_a_restart(make_pooler, by):
     assert {key: rows[key] for key in RESTART} == before
     assert is_listening(port)
     select_one(pooler)
+
+
+def test_signal_while_settings_change(make_pooler):
+    """A signal that meets a SET under way is not lost."""
+    pooler = make_pooler(threads=4)
+    console = pooler.wire_login("pgbouncer", ADMIN)
+    console.send(b"".join(wire.query(f"set query_timeout = {n}") for n in range(1, 301)))
+    pooler.settings["default_pool_size"] = 31
+    pooler.write()
+    pooler.signal(signal.SIGHUP)
+    console.read_until("Z" * 300)
+    wait_until(lambda: config_value(pooler, "default_pool_size") == "31", "the reload")
 
 
 # ---- the service manager
