@@ -295,7 +295,7 @@ login_step(struct lookup_line *l, const struct pgmsg *m)
 static void
 lost(struct lookup_line *l, const char *error)
 {
-	if (l->state == LINE_ASKING && l->used && !l->answer.found)
+	if (l->state == LINE_ASKING && l->used)
 	{
 		go_down(l);
 		connect_anew(l);
