@@ -60,6 +60,14 @@ begun(PerfkitSchedule *s)
 
 /* ---------------------------------------------------------------- its end */
 
+/* In the middle, or before its process had begun. */
+static bool
+ended_by_max_runtime(const PerfkitSchedule *s)
+{
+	return s->overdue && (s->seat->result.status == PERFKIT_RUN_CANCELLED || s->seat->pid == 0);
+}
+
+
 static const char *
 status_name(const PerfkitSchedule *s)
 {
@@ -70,7 +78,7 @@ status_name(const PerfkitSchedule *s)
 		[PERFKIT_RUN_CANCELLED] = "cancelled",
 	};
 
-	if (s->overdue && s->seat->result.status == PERFKIT_RUN_CANCELLED)
+	if (ended_by_max_runtime(s))
 		return "timeout";
 	return names[s->seat->result.status];
 }
@@ -189,8 +197,11 @@ finish(PerfkitSchedule *s, TimestampTz now)
 
 		settle(s, now);
 		s->suspending = !suspended && s->past.suspended_at != 0;
-		if (s->overdue && r->status == PERFKIT_RUN_CANCELLED)
+		if (ended_by_max_runtime(s))
+		{
+			r->sqlstate = ERRCODE_QUERY_CANCELED;
 			strlcpy(r->message, "canceled: it has run for max_runtime", sizeof(r->message));
+		}
 	}
 
 	/* What cannot be written for a while is given up: the next start says crashed. */

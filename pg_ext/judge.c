@@ -71,7 +71,7 @@ static List *changes = NIL;
 static int64 run_number = 0;
 static TimestampTz now_us = 0;
 static int64 now_ns = 0; /* the same, by perfkit_clock_ns(); 0: nothing was judged yet */
-static FullTransactionId next_xid = {0};  /* at the end of the last run */
+static FullTransactionId next_xid = {0};  /* when the last run began */
 static FullTransactionId first_xid = {0}; /* older rows are of before the clock was set back */
 
 
@@ -433,16 +433,19 @@ judge_silent(bool of_server)
 void
 perfkit_judge_run(bool of_server)
 {
+	FullTransactionId upcoming;
+
 	heed_clock();
 	run_number++;
 	list_free_deep(changes);
 	changes = NIL;
 	perfkit_query_begin("perfkit: judging");
+	upcoming = ReadNextFullTransactionId(); /* what comes later is not seen in this run */
 	if (entries == NULL)
 		load();
 	judge_values(of_server);
 	judge_silent(of_server);
 	perfkit_query_end();
-	next_xid = ReadNextFullTransactionId();
+	next_xid = upcoming;
 	apply();
 }

@@ -34,6 +34,7 @@
 #include "state.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -119,9 +120,9 @@ forget_entry(Oid oid)
 }
 
 
-/* Databases that vanished from pg_database. */
+/* Databases that vanished from pg_database, as it was read at this generation of the entries. */
 static void
-forget_unseen(void)
+forget_unseen(uint32 generation)
 {
 	HASH_SEQ_STATUS status;
 	Database *d;
@@ -138,10 +139,16 @@ forget_unseen(void)
 	/* Entries that came from the state file for databases long gone. */
 	for (int i = 0; i < perfkit_shared->n_databases; i++)
 	{
-		Oid oid = pg_atomic_read_u32(&perfkit_shared->databases[i].database);
+		PerfkitDatabase *db = &perfkit_shared->databases[i];
+		Oid oid = pg_atomic_read_u32(&db->database);
 
-		if (OidIsValid(oid) && hash_search(databases, &oid, HASH_FIND, NULL) == NULL)
-			forget_entry(oid);
+		/* Unless it is newer than what was read. */
+		if (OidIsValid(oid) && hash_search(databases, &oid, HASH_FIND, NULL) == NULL &&
+			perfkit_shmem_drop_unless_changed(oid, generation))
+		{
+			(void) perfkit_shmem_release(db);
+			generation = pg_atomic_read_u32(&perfkit_shared->generation);
+		}
 	}
 }
 
@@ -149,6 +156,7 @@ forget_unseen(void)
 static void
 scan(TimestampTz now)
 {
+	uint32 generation = pg_atomic_read_u32(&perfkit_shared->generation);
 	HASH_SEQ_STATUS status;
 	Database *d;
 
@@ -159,18 +167,19 @@ scan(TimestampTz now)
 	while ((d = hash_seq_search(&status)) != NULL)
 		d->seen = false;
 	read_pg_database();
-	forget_unseen();
+	forget_unseen(generation);
 
 	/* A worker in what has become a template, or closed, must leave. */
 	hash_seq_init(&status, databases);
 	while ((d = hash_seq_search(&status)) != NULL)
 	{
 		PerfkitDatabase *db = perfkit_shmem_find(d->oid);
+		int pid = db == NULL ? 0 : db->worker_pid; /* which may leave at any time */
 
 		if (!d->usable && d->handle != NULL)
 			TerminateBackgroundWorker(d->handle);
-		else if (!d->usable && db != NULL && perfkit_shmem_has_worker(db))
-			kill(db->worker_pid, SIGTERM);
+		else if (!d->usable && pid != 0 && BackendPidGetProc(pid) != NULL)
+			kill(pid, SIGTERM);
 	}
 }
 
@@ -183,6 +192,13 @@ ended(Database *d, TimestampTz now)
 
 	pfree(d->handle);
 	d->handle = NULL;
+	if (!d->seen)
+	{
+		/* Its database is gone, as a scan has found that left it to us. */
+		forget_entry(d->oid);
+		hash_search(databases, &d->oid, HASH_REMOVE, NULL);
+		return;
+	}
 	if (db == NULL && perfkit_shared->probed_absent == d->oid)
 	{
 		d->absent = true;

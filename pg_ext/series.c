@@ -16,6 +16,7 @@
 #include "storage/lwlock.h"
 
 #define WINDOW 64
+#define WAVERING 0.99 /* of the total before: a smaller total was reset */
 
 /* Entries: of the server, and of each database. */
 #define SERVER_SERIES 256
@@ -105,11 +106,16 @@ find(const PerfkitMeasurement *m)
 }
 
 
-/* What has happened since the last look, per second; false if there was none.  Lock held. */
+/*
+ * What has happened since the last look, per second; false if there was none.  Lock held.  A total
+ * that is smaller was reset; but if it is only a little smaller it has merely wavered, as the
+ * kernel's iowait does (proc_stat(5)).
+ */
 static bool
 rate(PerfkitSeries *s, const PerfkitMeasurement *m, bool events, double *value)
 {
-	double delta = events || m->value < s->total ? m->value : m->value - s->total;
+	bool reset = m->value < s->total * WAVERING;
+	double delta = events || reset ? m->value : Max(m->value - s->total, 0);
 	int64 since_ns = events ? m->last_ns : s->seen_ns;
 	double seconds = (double) (m->now_ns - since_ns) / 1e9;
 	bool known = since_ns != 0 && seconds > 0;

@@ -307,7 +307,9 @@ free_ring(void)
 PerfkitDatabase *
 perfkit_shmem_attach(Oid database)
 {
+	PerfkitStatementFilter filter = {.database = database};
 	PerfkitDatabase *db;
+	bool revived = false;
 
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
 	db = perfkit_shmem_find(database);
@@ -324,9 +326,18 @@ perfkit_shmem_attach(Oid database)
 		}
 	}
 	else
+	{
+		revived = db->dropped;
 		db->dropped = false;
+	}
 	changed();
 	LWLockRelease(perfkit_shared->lock);
+	if (revived)
+	{
+		/* What was counted is of the extension that was dropped. */
+		perfkit_sheets_reset(&filter);
+		perfkit_series_forget(database);
+	}
 	return db;
 }
 
@@ -460,7 +471,8 @@ perfkit_shmem_release(PerfkitDatabase *db)
 	bool done = false;
 
 	LWLockAcquire(perfkit_shared->lock, LW_EXCLUSIVE);
-	if (db->worker_pid == 0)
+	/* The extension may have been created again since the caller looked. */
+	if (db->dropped && db->worker_pid == 0)
 	{
 		PerfkitRing *ring = perfkit_shmem_ring(db);
 

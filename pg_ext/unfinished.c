@@ -33,7 +33,8 @@ typedef struct Row
 	bool gone; /* nor was its backend there: what it wrote was in the ring by then */
 } Row;
 
-static List *rows = NIL; /* of Row, in TopMemoryContext */
+static List *rows = NIL;     /* of Row, in TopMemoryContext */
+static uint64 head_then = 0; /* of the ring, at the last look */
 
 
 static void
@@ -169,8 +170,9 @@ runs(uint64 sequence)
 
 
 void
-perfkit_unfinished_look(void)
+perfkit_unfinished_look(PerfkitDatabase *db)
 {
+	PerfkitRing *ring = perfkit_shmem_ring(db);
 	ListCell *lc;
 
 	foreach (lc, rows)
@@ -180,6 +182,28 @@ perfkit_unfinished_look(void)
 		row->over = !runs(row->sequence);
 		row->gone = BackendPidGetProc(row->pid) == NULL;
 	}
+	if (ring != NULL)
+	{
+		PerfkitRingCursor tail;
+
+		perfkit_ring_start(ring, &tail);
+		head_then = tail.position + perfkit_ring_used(ring);
+	}
+}
+
+
+/* Whether all that was in the ring at the last look has been read: it stops at a record whose
+ * writer was interrupted. */
+static bool
+read_since(PerfkitDatabase *db)
+{
+	PerfkitRing *ring = perfkit_shmem_ring(db);
+	PerfkitRingCursor tail;
+
+	if (ring == NULL)
+		return true;
+	perfkit_ring_start(ring, &tail);
+	return tail.position >= head_then;
 }
 
 
@@ -246,7 +270,7 @@ close_row(PerfkitDatabase *db, const Row *row)
 {
 	PerfkitSlotEnd *numbers = find_end(row->sequence);
 
-	if (numbers == NULL && !row->gone)
+	if (numbers == NULL && !(row->gone && read_since(db)))
 		return false;
 	begin();
 	if (numbers != NULL)

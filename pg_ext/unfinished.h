@@ -25,7 +25,7 @@ extern void perfkit_unfinished_add(uint64 sequence, int pid);
 extern void perfkit_unfinished_remove(uint64 sequence);
 
 /* Finds out which have ended.  Their last records, if there are any, are in the ring by then. */
-extern void perfkit_unfinished_look(void);
+extern void perfkit_unfinished_look(PerfkitDatabase *db);
 
 /* Closes those that had ended at the last look and got no record.  The ring was empty since. */
 extern void perfkit_unfinished_close(PerfkitDatabase *db);

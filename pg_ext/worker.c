@@ -166,6 +166,10 @@ settle_in(void)
 	/* A launcher that was killed may have started one that its successor does not know. */
 	if (!perfkit_shmem_be_worker(db))
 		proc_exit(0);
+
+	/* Who set a mark since we looked may not have seen us, and could not send us away. */
+	if (perfkit_handsoff_stands(database))
+		proc_exit(0);
 	perfkit_shmem_give_rings();
 }
 
@@ -193,7 +197,6 @@ guarded(bool (*step)(void), bool *result, const char *trouble)
 		FlushErrorState();
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(context);
-		perfkit_count(db, PERFKIT_FLUSH_ERRORS, 1);
 
 		/*
 		 * The detail would be the row, with somebody's query in it.  And that the
@@ -202,6 +205,7 @@ guarded(bool (*step)(void), bool *result, const char *trouble)
 		if (!db->dropped)
 			ereport(WARNING, (errcode(error->sqlerrcode),
 							  errmsg("perfkit: %s: %s", trouble, error->message)));
+		perfkit_count(db, PERFKIT_FLUSH_ERRORS, 1);
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 	}
@@ -254,7 +258,7 @@ close_step(void)
 static bool
 look_step(void)
 {
-	perfkit_unfinished_look();
+	perfkit_unfinished_look(db);
 	return perfkit_running_look(db, !RecoveryInProgress() && back_off_ms == 0);
 }
 

@@ -218,8 +218,7 @@ end(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 {
 	commit();
 
-	/* No interrupt is served between the commit and this. */
-	perfkit_ring_consume(ring, &batch->cursor);
+	/* No interrupt is served between the commit and this; what is pending no more is counted. */
 	perfkit_count(db, PERFKIT_STORED, batch->stored);
 	perfkit_count(db, PERFKIT_DROPPED_INVALID, batch->invalid);
 
@@ -227,6 +226,7 @@ end(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 	perfkit_count(db, PERFKIT_CAPTURED, batch->strangers);
 	perfkit_count(db, PERFKIT_DROPPED_NO_RING, batch->strangers);
 	perfkit_count(db, PERFKIT_DROPPED_MAX_SIZE, batch->over_size);
+	perfkit_ring_consume(ring, &batch->cursor);
 	written += batch->bytes;
 }
 
@@ -258,8 +258,8 @@ learn(PerfkitDatabase *db, PerfkitRing *ring, const Batch *batch)
 	else
 	{
 		/* It was alone, and its partition was there: this row it is. */
-		perfkit_ring_consume(ring, &batch->cursor);
 		perfkit_count(db, PERFKIT_DROPPED_INVALID, 1);
+		perfkit_ring_consume(ring, &batch->cursor);
 	}
 }
 
