@@ -103,7 +103,7 @@ strike()
     start_load
     before=$(stored_rows)
     ok "$what: rows are stored while the work runs" wait_for 30 stored_more_than "$before"
-    victim=$("$2")
+    until victim=$("$2") && [ -n "$victim" ]; do sleep 0.1; done # none may be doing that just now
     before=$(stored_rows)
     ok "$what: it could be killed" kill -KILL "${victim:?}"
     ok "$what: it is gone" wait_for 30 is_gone "$victim"

@@ -37,7 +37,8 @@ class HomeCluster(Cluster):
         self.sql(f"grant pg_monitor to {KEEPER}")
 
     def empty(self):
-        """Nothing that a pooler has written is left."""
+        """Nothing that a pooler has written is left, nor is one that has ended written for."""
+        self.terminate(self.backends())
         self.sql(
             "truncate perfkit.performance_log, perfkit.performance_rollup, perfkit.pooler", "home"
         )

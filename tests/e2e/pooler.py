@@ -138,7 +138,10 @@ class Pooler:
         lines += [f"{key} = {value}" for key, value in self.settings.items() if value is not None]
         self._write_file(self.ini, "\n".join(lines) + "\n" + self.tail)
         entries = (f"{quoted(user)} {quoted(secret)}" for user, secret in self.userlist.items())
-        self._write_file(self.userlist_path, "\n".join(entries) + "\n")
+        users = "\n".join(entries) + "\n"
+        # The pooler follows this file: a new one is a reload of its own, half a second later.
+        if not self.userlist_path.exists() or self.userlist_path.read_text() != users:
+            self._write_file(self.userlist_path, users)
 
     def _write_file(self, path, text):
         """In one step, for who reads it meanwhile."""

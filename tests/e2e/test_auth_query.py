@@ -146,7 +146,7 @@ def test_nobody_to_ask(asking_pooler, cluster):
     for _ in range(5):
         with pytest.raises(psycopg.OperationalError, match="could not be looked up"):
             pooler.connect(user="dora", password="dora-secret")
-    assert pooler.log().count('password authentication failed for user "finder"') <= 2
+    assert pooler.log().count('password authentication failed for user "finder"') < 5
 
 
 def test_connection_that_died_idle(asking_pooler, cluster):
@@ -250,7 +250,7 @@ def test_client_leaves_while_it_is_looked_up(asking_pooler, cluster):
     pooler = asking_pooler(auth_query=query, auth_type="scram-sha-256")
     client = pooler.wire()
     client.send(wire.startup({"user": "dora", "database": "app"}))
-    wait_until(lambda: cluster.backends("query ~ 'pg_sleep' and state = 'active'"), "the question")
+    wait_until(lambda: cluster.backends("query ~ 'pg_sleep'"), "the question")
     client.close()
     wait_until(lambda: not cluster.backends("state = 'active'"), "its answer")
     with unnoticed_known(pooler):

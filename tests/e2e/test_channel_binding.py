@@ -13,7 +13,7 @@ import pytest
 import wire
 from certificates import Authority
 from papers import HOST_NAMES, client_side
-from waiting import DEADLINE
+from waiting import DEADLINE, wait_until
 
 
 @pytest.fixture
@@ -184,4 +184,4 @@ def test_direct_to_a_server_that_does_not_know_it(make_pooler, tls_cluster, pape
     )
     with pytest.raises(psycopg.OperationalError):
         who(pooler.connect())
-    assert "TLS handshake" in pooler.log()
+    wait_until(lambda: "TLS handshake" in pooler.log(), "the failed handshake")

@@ -436,7 +436,7 @@ def test_pause(make_pooler, threads, command, undo):
     assert pause.said is None, "PAUSE was answered while a transaction ran"
     holder.execute("commit")
     assert pause.answer() == "CZ"
-    assert pooler.server_pids() == set(), "a paused pool has no servers"
+    wait_until(lambda: not pooler.server_pids(), "the servers of a paused pool to end")
     pooler.wait_waiting(1)
     assert Command(pooler, undo).answer() == "CZ"
     assert wire.rows(idle.read_until("Z")) == [["later"]]

@@ -179,7 +179,8 @@ def test_reconnect(make_pooler, threads, name):
     holder.execute("commit")
     assert wait.answer() == "CZ"
     new = pid_of(holder)
-    assert new != old and pooler.server_pids() == {new}
+    assert new != old
+    wait_until(lambda: pooler.server_pids() == {new}, "the old server to end")
     (server,) = [r for r in pooler.show("servers") if r["database"] == "app"]
     assert server["close_needed"] == 0
     wait_until(lambda: pooler.pool()["sv_idle"] == 1, "the new server to be idle")

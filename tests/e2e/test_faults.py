@@ -214,7 +214,7 @@ def test_clients_outlive_a_restart(make_pooler, cluster, threads):
 
 def test_no_server(make_pooler, cluster):
     """Nobody listens there: an error with a SQLSTATE in good time; other databases are served."""
-    pooler = make_pooler(databases={"gone": {"port": free_port()}}, query_wait_timeout=2)
+    pooler = make_pooler(databases={"gone": {"port": free_port(), "query_wait_timeout": 2}})
     with unnoticed(pooler):
         client = pooler.wire()
         said = client.login("alice", "gone")
@@ -255,7 +255,7 @@ def test_server_talks_nonsense(make_pooler, name):
     """It is given up and its clients hear an error, while other databases are served."""
     fake = FakeServer(*NONSENSE[name])
     pooler = make_pooler(
-        databases={"fake": {"port": fake.port}}, query_wait_timeout=2, server_connect_timeout=1
+        databases={"fake": {"port": fake.port, "query_wait_timeout": 2}}, server_connect_timeout=1
     )
     with unnoticed(pooler):
         client = pooler.wire()
@@ -289,7 +289,7 @@ WRONG_ANSWERS = {
 def test_server_goes_mad(make_pooler, name):
     """Nonsense right behind a good greeting: others are served, nothing crashes."""
     fake = FakeServer(WELCOME + WRONG_ANSWERS[name], hang_up=True)
-    pooler = make_pooler(databases={"fake": {"port": fake.port}}, query_wait_timeout=2)
+    pooler = make_pooler(databases={"fake": {"port": fake.port, "query_wait_timeout": 2}})
     with unnoticed(pooler):
         client = pooler.wire()
         client.login("alice", "fake")

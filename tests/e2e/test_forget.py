@@ -37,7 +37,7 @@ def test_autodb(make_pooler, threads):
         row = by_name(pooler, "databases", "passing")
         assert (row["database"], row["current_client_connections"]) == ("app", 1)
     wait_until(lambda: "passing" not in names(pooler), "the database to be forgotten")
-    assert "forgotten" in pooler.log()
+    wait_until(lambda: "forgotten" in pooler.log(), "a word about it")
     assert not {p for p in pools(pooler) if p[0] == "passing"}
     wait_until(lambda: transactions(pooler, "passing") is None, "its statistics to go with it")
     # A client without a server keeps it.
@@ -68,7 +68,7 @@ def test_autodb_of_a_forced_user(make_pooler):
     wait_until(lambda: len(pooler.server_pids("app", "carol")) == 2, "two servers")
     conn.close()
     wait_until(lambda: "passing" not in names(pooler), "the database to be forgotten")
-    assert not pooler.server_pids("app", "carol")
+    wait_until(lambda: not pooler.server_pids("app", "carol"), "its servers to end")
 
 
 def test_empty_pool(make_pooler, threads):

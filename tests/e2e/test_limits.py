@@ -51,9 +51,9 @@ def test_max_client_conn(make_pooler, threads):
 def test_query_wait_timeout(make_pooler, threads, where):
     """Who waits too long for a server gets a FATAL; who holds the server does not notice."""
     limits = {
-        "global": {"query_wait_timeout": 1},
-        "database": {"databases": {"app": {"query_wait_timeout": 1}}},
-        "user": {"users": {"alice": "query_wait_timeout=1"}},
+        "global": {"query_wait_timeout": 3},
+        "database": {"databases": {"app": {"query_wait_timeout": 3}}},
+        "user": {"users": {"alice": "query_wait_timeout=3"}},
     }
     pooler = make_pooler(default_pool_size=1, threads=threads, **limits[where])
     holder = busy(pooler, 1)[0]
@@ -99,10 +99,11 @@ def test_server_idle_timeout(make_pooler, threads):
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_client_idle_timeout(make_pooler, mode):
     """An idle client is told and closed; a busy one, however long its query, is not."""
-    pooler = make_pooler(pool_mode=mode, client_idle_timeout=2)
-    idle, working = pooler.wire_login(), pooler.wire_login()
-    idle.query("select 1")
+    pooler = make_pooler(pool_mode=mode, client_idle_timeout=3)
+    working = pooler.wire_login()
     working.send(wire.query("select pg_sleep(5)"))
+    idle = pooler.wire_login()
+    idle.query("select 1")
     assert fatal(idle)["M"] == "client_idle_timeout"
     assert wire.kinds(working.read_until("Z")) == "TDCZ"
 
@@ -185,7 +186,7 @@ def test_query_timeout_in_a_pipeline(make_pooler):
 
 def test_query_timeout_of_one_of_many(make_pooler, threads):
     """Only the query that takes too long is cancelled."""
-    pooler = make_pooler(default_pool_size=4, query_timeout=2, threads=threads)
+    pooler = make_pooler(default_pool_size=4, query_timeout=3, threads=threads)
     slow, *quick = [pooler.wire_login() for _ in range(4)]
     slow.send(wire.query("select pg_sleep(60)"))
     said = []
@@ -208,11 +209,11 @@ def test_query_timeout_of_one_of_many(make_pooler, threads):
 
 def test_query_timeout_does_not_count_waiting_or_thinking(make_pooler):
     """Time in the queue, and a client's time between its statements, are not the query's."""
-    pooler = make_pooler(default_pool_size=1, query_timeout=2)
+    pooler = make_pooler(default_pool_size=1, query_timeout=3)
     holder, waiter = pooler.wire_login(), pooler.wire_login()
     holder.query("begin")
     waiter.send(wire.query("select 'waited'"))
-    end = holder.values("select extract(epoch from now() + interval '3 s')")[0][0]
+    end = holder.values("select extract(epoch from now() + interval '4 s')")[0][0]
     wait_until(
         lambda: holder.values(f"select extract(epoch from clock_timestamp()) > {end}") == [["t"]],
         "more than query_timeout to pass in the transaction",

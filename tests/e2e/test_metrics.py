@@ -182,7 +182,7 @@ def asks_passwords(make_pooler, base_folder, cluster):
 
 
 def test_failed_logins(asks_passwords):
-    pooler = asks_passwords(client_login_timeout=1)
+    pooler = asks_passwords(client_login_timeout=3)
     scraper = scraped(pooler)
     for more in ({"user": "nobody_here"}, {"dbname": "no_such"}, {"password": "wrong"}):
         with pytest.raises(psycopg.OperationalError):
@@ -222,8 +222,10 @@ def timed_out(pooler, setting):
     ],
 )
 def test_timeouts_by_setting(make_pooler, setting):
-    pooler = make_pooler(default_pool_size=1, **{setting: 0.2})
+    pooler = make_pooler(default_pool_size=1)
+    pooler.connect().close()  # the pool's first login may take longer than that
     scraper = scraped(pooler)
+    reload(pooler, **{setting: 0.2})
     timed_out(pooler, setting)
     same(scraper, "timeouts_total", 1, **APP, setting=setting)
     (stats,) = [row for row in pooler.show("stats") if row["database"] == "app"]

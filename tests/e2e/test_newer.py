@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from papers import client_side
+from waiting import wait_until
 
 
 def major(cluster):
@@ -96,7 +97,7 @@ def test_direct_to_a_server_of_another_name(make_pooler, newer, tls_cluster, pap
     )
     with pytest.raises(psycopg.OperationalError):
         pooler.connect()
-    assert "TLS" in pooler.log() or "certificate" in pooler.log()
+    wait_until(lambda: "TLS" in pooler.log() or "certificate" in pooler.log(), "the reason")
 
 
 def test_newest_protocol(make_pooler, cluster):

@@ -40,7 +40,7 @@ def test_min_pool_size_of_a_forced_user(make_pooler):
     wait_until(lambda: len(pooler.server_pids("app", "carol")) == 2, "two servers")
     before = pooler.server_pids("app", "carol")
     pooler.command("pause fixed")
-    assert not pooler.server_pids("app", "carol") & before
+    wait_until(lambda: not pooler.server_pids("app", "carol") & before, "the two to end")
     pooler.command("resume fixed")
     wait_until(lambda: len(pooler.server_pids("app", "carol")) == 2, "two servers after the pause")
     pooler.databases["fixed"]["min_pool_size"] = 4

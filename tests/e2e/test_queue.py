@@ -33,10 +33,10 @@ def test_query_wait_notify(make_pooler, threads):
 
 def test_query_wait_notify_and_timeout(make_pooler):
     """First the notice, then the error; with 0 there is only the error."""
-    pooler = make_pooler(default_pool_size=1, query_wait_notify=0.1, query_wait_timeout=0.5)
+    pooler = make_pooler(default_pool_size=1)
     busy(pooler, 1)
     for notify, kinds in ((0.1, "NE"), (0, "E")):
-        reload(pooler, query_wait_notify=notify)
+        reload(pooler, query_wait_notify=notify, query_wait_timeout=3)
         waiter = pooler.wire_login()
         waiter.send(wire.query("select 1"))
         said = waiter.read_all()

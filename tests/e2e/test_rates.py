@@ -83,7 +83,7 @@ def test_query_rate_in_every_mode(make_pooler, mode):
     client = pooler.wire_login(unix=True)
     pid = client.values(MY_PID)
     ask_until_refused(client, "max_user_query_rate")
-    batch = wire.parse("select 2", "s") + wire.bind(statement="s") + wire.execute() + wire.SYNC
+    batch = wire.close("S", "s") + wire.parse("select 2", "s") + wire.bind(statement="s") + wire.execute() + wire.SYNC
     ask_until_refused(client, "max_user_query_rate", batch)
     # A large one is dropped whole, however it comes in pieces.
     large = wire.query("select '" + "x" * 300_000 + "'")

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import wire
+from limits import reload
 from machine import free_port
 from waiting import wait_until
 
@@ -116,6 +117,12 @@ def test_pg_recvlogical(pooler, cluster, folder):
             wait_until(
                 lambda value=value: f"a[integer]:{value}" in out.read_text(), f"change {value}"
             )
+    wait_until(
+        lambda: cluster.sql(
+            "select 1 from pg_replication_slots where slot_name = 'pooled' and not active"
+        ),
+        "the slot to be free",
+    )
     run(cluster, arguments(cluster, "pg_recvlogical", pooler, *slot, "--drop-slot"))
     assert cluster.sql("select * from pg_replication_slots") == []
 
@@ -319,8 +326,9 @@ def test_it_is_a_client_like_any_other(make_pooler, limit, refused_one):
 
 
 def test_query_wait_timeout_while_waiting(make_pooler):
-    pooler = make_pooler(default_pool_size=1, query_wait_timeout=0.3)
+    pooler = make_pooler(default_pool_size=1)
     first, _ = login(pooler)
+    reload(pooler, query_wait_timeout=0.3)
     _, said = login(pooler)
     assert wire.error(said)["M"] == "query_wait_timeout"
     assert first.values("select 1") == [["1"]]

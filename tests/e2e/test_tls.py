@@ -160,7 +160,7 @@ def test_junk_for_a_handshake(make_pooler, paper, junk):
 
 def test_silent_handshakes_keep_nobody_out(make_pooler, paper):
     """Who begins a handshake and says nothing more is ended by client_login_timeout."""
-    pooler = make_pooler(**client_side(paper, "prefer", client_login_timeout=1))
+    pooler = make_pooler(**client_side(paper, "prefer", client_login_timeout=3))
     silent = [pooler.wire() for _ in range(20)]
     for raw in silent:
         raw.send(wire.SSL_REQUEST)
@@ -441,7 +441,7 @@ def test_answers_to_the_tls_request(make_pooler, answer):
         )
         with pytest.raises(psycopg.OperationalError):
             pooler.connect("odd")
-        assert ODD_TLS_ANSWERS[answer] in pooler.log()
+        wait_until(lambda: ODD_TLS_ANSWERS[answer] in pooler.log(), "the complaint")
         assert set(server.heard) == {wire.SSL_REQUEST}
     finally:
         server.close()

@@ -99,7 +99,7 @@ def test_a_server_that_does_not_answer(make_pooler, cluster, threads):
     client.values("select 1")  # its answer is the last that is heard of this connection
     wait_until(lambda: pooler.pool()["sv_idle"] == 1, "an idle server")
     pooler.command("set server_check_delay = 0")
-    pooler.command("set server_connect_timeout = 100ms")
+    pooler.command("set server_connect_timeout = 3")
     leaver.send(wire.query("select 'gone'"))
     wait_until(lambda: pooler.pool()["sv_tested"] == 1, "the check")
     client.send(wire.query("select 'safe'"))

@@ -62,9 +62,10 @@ class Valve:
             while data := far.recv(65536):
                 text += data
                 while len(text) >= 5 and len(text) >= (size := 1 + struct.unpack("!i", text[1:5])[0]):
+                    holds = text[:1] == b"Z" and self.is_shut  # who hears it may shut() at once
                     near.sendall(text[:size])
-                    last, text = text[:1], text[size:]
-                    if last == b"Z" and self.is_shut:
+                    text = text[size:]
+                    if holds:
                         self.holds.set()
                         self._open.wait(DEADLINE)
         _end(near)

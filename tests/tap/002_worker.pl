@@ -125,7 +125,7 @@ has_worker('copy', 'ALTER DATABASE SET TABLESPACE works, and the worker comes ba
 stores('copy', '... and stores');
 my $impatient = $node->background_psql('postgres', on_error_stop => 0);
 my $stopped = ask($node, worker('copy')) or die 'no worker';
-$impatient->query_safe(q{SET statement_timeout = '200ms'});
+$impatient->query_safe(q{SET statement_timeout = '2s'});
 kill 'STOP', $stopped;
 $impatient->query('ALTER DATABASE copy RENAME TO renamed_copy');
 kill 'CONT', $stopped;

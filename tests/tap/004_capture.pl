@@ -335,14 +335,14 @@ simple('the threshold does not keep errors away', "SET perfkit.slow_query_thresh
 is(value("simple$case", 'reason'), 'error', '... and the reason says so');
 
 # ---- timeouts and cancels
-simple('statement_timeout', "SET statement_timeout = '20ms'; SELECT pg_sleep(60);",
+simple('statement_timeout', "SET statement_timeout = '1s'; SELECT pg_sleep(60);",
 	'SET|ok|-|-|0', 'SELECT|statement_timeout|57014|0|0');
-is(value("simple$case", "max(duration_ms) FILTER (WHERE command_tag = 'SELECT') >= 20"), 't', '... has lasted that long');
-simple('statement_timeout in a utility statement', "SET statement_timeout = '20ms'; DO \$\$ BEGIN PERFORM pg_sleep(60); END \$\$;",
+is(value("simple$case", "max(duration_ms) FILTER (WHERE command_tag = 'SELECT') >= 1000"), 't', '... has lasted that long');
+simple('statement_timeout in a utility statement', "SET statement_timeout = '1s'; DO \$\$ BEGIN PERFORM pg_sleep(60); END \$\$;",
 	'SET|ok|-|-|0', 'DO|statement_timeout|57014|-|0');
 simple('statement_timeout in planning or before',
-	"SET statement_timeout = '20ms'; CREATE OR REPLACE FUNCTION slow() RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN 1; END'; SELECT slow();",
-	'SET|ok|-|-|0', 'CREATE FUNCTION|ok|-|-|0', 'SELECT|statement_timeout|57014|-|0');
+	"CREATE OR REPLACE FUNCTION slow() RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN 1; END'; SET statement_timeout = '1s'; SELECT slow();",
+	'CREATE FUNCTION|ok|-|-|0', 'SET|ok|-|-|0', 'SELECT|statement_timeout|57014|-|0');
 {
 	my $holder = $node->background_psql('postgres');
 
@@ -584,7 +584,7 @@ extended(
 	'statement_timeout in Execute',
 	sub {
 		my ($c) = @_;
-		$c->query(q{SET statement_timeout = '20ms'});
+		$c->query(q{SET statement_timeout = '1s'});
 		$c->parse('', 'SELECT pg_sleep(60)');
 		$c->bind('', '');
 		$c->execute('');

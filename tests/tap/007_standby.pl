@@ -129,7 +129,12 @@ my $ENDING = 'query, outcome, sqlstate, message';
 my $run = sleeper('in the way');
 patience('10ms');
 $primary->safe_psql('postgres', 'DELETE FROM rows');
-$primary->safe_psql('postgres', 'VACUUM rows');
+until_true(    # an older snapshot keeps the rows
+	sub {
+		$primary->safe_psql('postgres', 'VACUUM rows');
+		return await($standby, q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'in the way'}, '0', undef, 5);
+	},
+	'the conflict');
 eval { $run->finish };
 patience('1h');
 like(
@@ -170,7 +175,7 @@ is(ask($standby, 'SELECT count(*), min(id), max(id) FROM perfkit._memory()'), $k
 # ---- an extension that comes by replication, to a database that was found to have none
 my $probe = qr/starting background worker process "perfkit worker for database $late".*background worker "perfkit worker" \(PID \d+\) exited with exit code 0/s;
 ok(until_true(sub { slurp_file($standby->logfile) =~ $probe }, 'the probe'), 'the standby has looked for the extension in another database');
-is(ask($standby, $WORKER . q{'late'}), '0', '... in vain');
+ok(await($standby, $WORKER . q{'late'}, '0'), '... in vain');
 $primary->safe_psql('late', 'CREATE EXTENSION perfkit');
 $primary->wait_for_catchup($standby);
 

@@ -66,7 +66,7 @@ is(plan_value('parallel', '$.**."Workers Planned"') > 0, 1, 'its workers are in 
 run_as($node, 'parallel actual', "$parallel SET perfkit.capture_plan = 'actual'; SELECT count(*) FROM t WHERE v <> 'x'");
 is(plans_of('parallel actual'), 'SELECT|ok|threshold|actual|t|-', 'and with rows');
 is(plan_value('parallel actual', '$.Plan."Actual Rows"') + 0, 1, 'those of all processes');
-run_as($node, 'parallel live', "$parallel SET perfkit.live_plan_min_cost = 0; SET statement_timeout = '200ms'; $FOREVER");
+run_as($node, 'parallel live', "$parallel SET perfkit.live_plan_min_cost = 0; SET statement_timeout = '1s'; $FOREVER");
 like(
 	plans_of('parallel live'),
 	qr/^SELECT\|statement_timeout\|threshold\|(estimate|partial)\|t\|-$/,
@@ -87,7 +87,7 @@ sub end_it
 		options => '-c perfkit.live_plan_min_cost=0 -c max_parallel_workers_per_gather=0 -c perfkit.slow_query_threshold=1');
 
 	$client->send(Query => "$FOREVER\0");
-	await($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = '$application' AND state = 'active' AND clock_timestamp() > query_start + interval '100 ms'");
+	await($node, "SELECT plan_kind FROM perfkit.active_queries WHERE application_name = '$application'", 'partial');
 	ask($node, "SELECT $function(pid) FROM pg_stat_activity WHERE application_name = '$application'");
 	eval { $client->until('Z') };
 	$client->quit;

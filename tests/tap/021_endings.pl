@@ -126,25 +126,27 @@ one_queryid('after', 'true');
 {
 	my $c = client('idle in transaction');
 
-	$c->query(q{SET idle_in_transaction_session_timeout = '100ms'});
 	$c->query('BEGIN');
 	$c->query('SELECT 1');
+	$c->query(q{SET idle_in_transaction_session_timeout = '100ms'});    # it counts from here on
 	gone('idle in transaction');
 	story('idle_in_transaction_session_timeout between statements: none of them is hurt', 'idle in transaction',
-		'SET|ok|-|-|0', 'BEGIN|ok|-|-|0', 'SELECT|ok|-|1|0');
+		'BEGIN|ok|-|-|0', 'SELECT|ok|-|1|0', 'SET|ok|-|-|0');
 }
 {
 	my $c = client('idle portal');
 
-	$c->query(q{SET idle_in_transaction_session_timeout = '100ms'});
 	$c->query('BEGIN');
 	$c->parse('', 'SELECT id FROM t');
 	$c->bind('p', '');
 	$c->execute('p', 5);
+	$c->parse('', q{SET idle_in_transaction_session_timeout = '100ms'});
+	$c->bind('', '');
+	$c->execute('');
 	$c->sync;
 	gone('idle portal');
 	story('... nor one in the middle of its result, which had nothing to do', 'idle portal',
-		'SET|ok|-|-|0', 'BEGIN|ok|-|-|0', 'SELECT|ok|-|5|0');
+		'BEGIN|ok|-|-|0', 'SET|ok|-|-|0', 'SELECT|ok|-|5|0');
 }
 {
 	my $c = client('idle');
@@ -174,7 +176,7 @@ for my $sql ('SELECT pg_sleep(600)', 'DO $$ BEGIN PERFORM pg_sleep(600); END $$'
 	my $c = client($application, options => '-c client_connection_check_interval=100ms');
 
 	$c->send(Query => "$sql\0");
-	state($application, 'active');
+	await($node, "SELECT count(*) FROM perfkit.active_queries WHERE application_name = '$application'", '1');
 	close $c->{socket};
 	gone($application);
 	is(rows_of($node, $application) =~ s/\|0\|0$/|-|0/r, ($sql =~ /^DO/ ? 'DO' : 'SELECT') . '|client_gone|08006|-|0', "the client goes away: $sql");

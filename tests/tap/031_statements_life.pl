@@ -181,10 +181,12 @@ $c->quit;
 
 # ---- the extension or the database goes
 run_as($node, 'x', 'SELECT now(), 1', 'other');
+my $had = counter($node, 'statements');
 $node->safe_psql('other', 'DROP EXTENSION perfkit');
 ok(await($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'perfkit worker' AND datname = 'other'}, '0'), 'the worker goes with the extension');
+ok(await($node, "SELECT value < $had FROM perfkit.status WHERE name = 'statements'"), '... and its statements');
 $node->safe_psql('other', 'CREATE EXTENSION perfkit');
-is(calls_of('SELECT now(), $1', $node, 'other'), '', '... and the statistics with it');
+is(calls_of('SELECT now(), $1', $node, 'other'), '', '... of which there are none when it is made again');
 run_as($node, 'x', join('', map { "SELECT $columns{$_};" } 1 .. 9), 'other');
 ok(await($node, 'SELECT count(*) >= 9 FROM perfkit.statements', 't', 'other'), '... which begin anew');
 my $all = counter($node, 'statements');

@@ -27,7 +27,7 @@ sub run_slowly
 {
 	my ($times, @statements) = @_;
 
-	run_as($node, 'slow', "SET perfkit.slow_query_threshold = 0; SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;\n" . join('', map { "$_;\n" } @statements) x $times);
+	run_as($node, 'slow', "SET perfkit.slow_query_threshold = 0; SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;\n" . join('', map { "$_;\n" } @statements) x $times . 'SELECT pg_stat_force_next_flush();');
 	settle($node);
 	return;
 }
@@ -223,7 +223,7 @@ forget();
 
 # ---- of plans as estimated only: the planner's word for the rows
 $node->safe_psql('postgres', 'CREATE TABLE guess AS SELECT i AS id, i % 1000 AS a FROM generate_series(1, 20000) i; ANALYZE guess; SELECT pg_stat_force_next_flush()');
-run_as($node, 'slow', "SET perfkit.capture_plan = estimate; SET perfkit.slow_query_threshold = 0;\n" . "SELECT * FROM guess WHERE a = 5;\n" x 6);
+run_as($node, 'slow', "SET perfkit.capture_plan = estimate; SET perfkit.slow_query_threshold = 0;\n" . "SELECT * FROM guess WHERE a = 5;\n" x 6 . 'SELECT pg_stat_force_next_flush();');
 settle($node);
 is( ask($node, q{SELECT kind, relation, evidence, caveats @> '{rows are estimates: perfkit.capture_plan = actual measures them}' FROM perfkit.index_advice WHERE relation = 'guess'}),
 	'index|guess|estimate|t', 'estimated plans give advice that says so');

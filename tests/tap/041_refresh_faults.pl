@@ -194,7 +194,7 @@ ask($node, "CREATE EXTENSION perfkit; $GATED", $_) for qw(second third);
 my $second = gate('second');
 my $third = gate('third');
 begin_slow($_) for qw(second third);
-is(ask($node, $REFRESHERS), '2', 'databases are refreshed at the same time');
+ok(await($node, $REFRESHERS, '2'), 'databases are refreshed at the same time');
 ask($node, q{SELECT perfkit.refresh_now('slow')});
 ok(await($node, q{SELECT count(*) FROM perfkit.refresh_request}, '1'), '... a third waits: perfkit.max_refresh_workers are busy');
 eval { $second->quit };
@@ -234,7 +234,7 @@ EOF_SQL
 ok(await($node, q{SELECT value >= 2 FROM perfkit.status WHERE name = 'refresh_no_worker'}), 'without a free process it is tried again and again');
 my @warnings = slurp_file($node->logfile) =~ /WARNING:  (perfkit: no background worker is free, refreshes)/g;
 is(@warnings, 1, '... with one warning');
-is(ask($node, q{SELECT count(*) FROM perfkit.refresh_log}), '0', '... and without a row');
+ok(await($node, q{SELECT count(*) FROM perfkit.refresh_log}, '0'), '... and without a row');
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 $node->restart;
 has_run(q{view = 'public.patient' AND status = 'success'}, 'with one, what was asked for is done');

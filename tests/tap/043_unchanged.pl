@@ -207,7 +207,7 @@ is(ask($node, runs('rewound', "status = 'skipped_unchanged' AND run_id > (SELECT
 ask($node, q{SELECT perfkit.alter_refresh('rewound', max_staleness => '2 seconds')});
 my $run = last_run('rewound');
 ok(await($node, 'SELECT (' . runs('rewound', "status = 'success' AND run_id > $run") . ') >= 2'), 'max_staleness is held, changed or not');
-is(ask($node, q{SELECT count(*) FROM (SELECT planned_at - lag(planned_at) OVER (ORDER BY run_id) AS pause FROM perfkit.refresh_log WHERE view = 'public.rewound'
+is(ask($node, q{SELECT count(*) FROM (SELECT started_at - lag(planned_at) OVER (ORDER BY run_id) AS pause FROM perfkit.refresh_log WHERE view = 'public.rewound'
 	AND status = 'success' AND run_id > } . $run . q{) p WHERE pause < interval '2 seconds'}), '0', '... not more often than that');
 ask($node, q{SELECT perfkit.unschedule_refresh('rewound')});
 

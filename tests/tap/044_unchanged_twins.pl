@@ -174,7 +174,7 @@ sub come_to_be_twins
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ask($node, join '', map { "REFRESH MATERIALIZED VIEW $_->[1];" } @pairs);
-	await($node, $unfilled, '0') or return fail("$name: filled again");
+	await($node, $unfilled, '0', 'postgres', 90) or return fail("$name: filled again");
 	return ok(await($node, "SELECT count(DISTINCT v) FROM ($different) v", '0', 'postgres', 90), $name)
 		|| diag("PERFKIT_TWIN_SEED=$SEED ", ask($node, "SELECT DISTINCT v FROM ($different) v"));
 }

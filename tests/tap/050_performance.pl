@@ -84,8 +84,10 @@ ask($node, q{SELECT perfkit.log_metric('queue_length', 4, '{"queue": "mail"}')})
 ok(await($node, $alert, 'warning 4 t'), '... and ends');
 is(ask($node, q{SELECT worst || acknowledged_by FROM perfkit.alert WHERE metric = 'queue_length'}), 'critical' . ask($node, 'SELECT current_user'),
 	'... how bad it was is known');
-is(join(' ', map { /alert \d+ (\w+): application queue_length/ ? $1 : () } split /\n/, slurp_file($node->logfile, $log)),
-	'opened escalated eased resolved', 'a line in the server log for each transition');
+ok( until_true(
+		sub { join(' ', map { /alert \d+ (\w+): application queue_length/ ? $1 : () } split /\n/, slurp_file($node->logfile, $log)) eq 'opened escalated eased resolved' },
+		'the lines'),
+	'a line in the server log for each transition');
 
 # ---- silence
 $node->safe_psql('postgres', q{INSERT INTO perfkit.threshold (metric, warning, no_data_after) VALUES ('heartbeat', 10, '1 second')});

@@ -81,7 +81,7 @@ sub hears_of_server
 	my $xid = ask($node, 'SELECT pg_current_xact_id()');
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok( await($node, "SELECT count(*) >= 2 AND bool_and(logged_at BETWEEN now() - interval '1 minute' AND now()) FROM perfkit.performance_log
+	ok( await($node, "SELECT count(*) FILTER (WHERE logged_at BETWEEN now() - interval '1 minute' AND now()) >= 2 FROM perfkit.performance_log
 			WHERE xid > '$xid' AND metric = 'uptime_seconds'", 't', 'other'), $name);
 	return;
 }
@@ -217,6 +217,7 @@ $node->stop;
 $clock->pass(40 * $DAY);
 $clock->start($node);
 goes_on('down for forty days');
+$clock->pass(61);    # it tries once a minute, and our looks may have been in its way
 days_ok('0 1', '... only the days that are needed are there');
 is(ask($node, q{SELECT value FROM perfkit.performance('farewell', '-infinity', 'infinity', '1 hour')}), '42', '... the last row of before is in its hour');
 is(ask($node, alerts_of('lasting')), 'open', '... the old alert is open');

@@ -43,7 +43,7 @@ struct loop_thread
 	uint64_t retry_at;     /* made-up time; 0: none */
 	uint64_t reserve_at;   /* the same */
 	uint64_t last_granted; /* ticket of the youngest waiter served */
-	uint64_t grants;
+	_Atomic uint64_t grants;
 	uint64_t overtaken; /* grants that came behind that of a younger waiter */
 };
 

@@ -410,6 +410,16 @@ stop_loops(struct loop_thread *l)
 	atomic_store(&st.stop, true);
 }
 
+/* Enough grants everywhere to judge their order by. */
+static bool
+all_served(void)
+{
+	for (int i = 0; i < LOOPS; i++)
+		if (st.loops[i].grants < 100)
+			return false;
+	return true;
+}
+
 static void *
 body(void *arg)
 {
@@ -443,7 +453,7 @@ body(void *arg)
 			do
 				operate(l);
 			while (roll(l, 2) == 0);
-		if (!stopping && l->index == 0 && clock_now_us() >= st.until)
+		if (!stopping && l->index == 0 && clock_now_us() >= st.until && all_served())
 			stop_loops(l);
 		if (roll(l, 8) == 0)
 			sched_yield();

@@ -160,8 +160,14 @@ sub errors_ok
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	settle($node);
-	my $ok = IPC::Run::run([ '/usr/bin/python3', "$FindBin::RealBin/../capsuite/errorlog.py", $node->connstr('postgres'), 'postgres',
-			glob($node->data_dir . '/log/*.json') ], '>', \$out, '2>', \$err);
+	my @judge = ('/usr/bin/python3', "$FindBin::RealBin/../capsuite/errorlog.py", $node->connstr('postgres'), 'postgres');
+	# the log's collector may be behind
+	my $ok = until_true(
+		sub {
+			($out, $err) = ('', '');
+			return IPC::Run::run([ @judge, glob($node->data_dir . '/log/*.json') ], '>', \$out, '2>', \$err);
+		},
+		$name, 10);
 	ok($ok, $name) or diag($out . $err);
 	note($out);
 	return;
