@@ -7,6 +7,7 @@
  */
 #include "net/loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -16,8 +17,36 @@
 static void
 turn_begins(EV_P)
 {
-	(void) EV_A;
+	struct loop *l = ev_userdata(EV_A);
+
+	/* Of the wait; where it is an older one's, the sockets are asked once more for nothing. */
+	l->interrupted = errno == EINTR;
 	clock_turn_begin();
+}
+
+/*
+ * Calls what is pending. A wait that was interrupted, as by a pause of the process (SIGCONT), has
+ * brought timers only: the sockets are asked first.
+ */
+static void
+turn(EV_P)
+{
+	struct loop *l = ev_userdata(EV_A);
+
+	if (l->asking_again)
+	{
+		/* The turn within begins: not before it has asked. */
+		l->asking_again = false;
+		return;
+	}
+	if (l->interrupted)
+	{
+		errno = 0;
+		l->interrupted = false;
+		l->asking_again = true;
+		ev_run(EV_A, EVRUN_NOWAIT);
+	}
+	ev_invoke_pending(EV_A);
 }
 
 static void
@@ -58,7 +87,10 @@ loop_init(struct loop *l, int index, void *owner)
 	l->read_buffer = mem_alloc(LOOP_READ_SLACK + LOOP_READ_SIZE);
 	lock_init(&l->mail_lock);
 	list_init(&l->mailbox);
+	l->interrupted = l->asking_again = false;
+	ev_set_userdata(l->ev, l);
 	ev_set_loop_release_cb(l->ev, NULL, turn_begins);
+	ev_set_invoke_pending_cb(l->ev, turn);
 	list_init(&l->handshakes);
 	ev_init(&l->handshake_turn, NULL);
 	ev_async_init(&l->wake, deliver_all);

@@ -43,6 +43,8 @@ struct loop
 	struct list mailbox;     /* mail_lock */
 	struct list handshakes;  /* of net/conn_secure: whose next step is due … */
 	ev_timer handshake_turn; /* … one each time this fires */
+	bool interrupted;        /* the last wait was, and has brought no sockets */
+	bool asking_again;       /* … which are being asked for now */
 };
 
 bool loop_init(struct loop *l, int index, void *owner);

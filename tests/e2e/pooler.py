@@ -225,6 +225,11 @@ class Pooler:
             self.last_log = self.log_path.read_text(errors="replace")
         return self.last_log
 
+    def states(self):
+        """What its threads do, by the kernel's letters."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return {task.read_text().rpartition(")")[2].split()[0] for task in tasks}
+
     def peak_memory_kb(self):
         """The most resident memory the process has had."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -8,6 +8,7 @@ import pytest
 
 import wire
 from conftest import unnoticed
+from waiting import wait_until
 
 LOGIN = {"user": "alice", "database": "app"}
 LONGEST_STARTUP = 10000  # PostgreSQL's MAX_STARTUP_PACKET_LENGTH
@@ -147,6 +148,7 @@ def test_pause_of_the_pooler(make_pooler):
         client.send(wire.SSL_REQUEST)
         assert client.read_byte() == b"N"
         pooler.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: pooler.states() == {"T"}, "all its threads to stand still")
         client.send(wire.startup(LOGIN))
         time.sleep(1.2)
         pooler.process.send_signal(signal.SIGCONT)
