@@ -96,6 +96,12 @@ bring_back()
     start_pooler
 }
 
+# find_victim <function that prints its pid>: into strike's victim
+find_victim()
+{
+    victim=$("$1") && [ -n "$victim" ]
+}
+
 # strike <what> <function that prints its pid>: kills it in the middle of work, and judges what follows
 strike()
 {
@@ -103,7 +109,7 @@ strike()
     start_load
     before=$(stored_rows)
     ok "$what: rows are stored while the work runs" wait_for 30 stored_more_than "$before"
-    until victim=$("$2") && [ -n "$victim" ]; do sleep 0.1; done # none may be doing that just now
+    ok "$what: there is one" wait_for 30 find_victim "$2" # none may be doing that just now
     before=$(stored_rows)
     ok "$what: it could be killed" kill -KILL "${victim:?}"
     ok "$what: it is gone" wait_for 30 is_gone "$victim"
