@@ -60,9 +60,9 @@ use_sources()
     rm -rf "$SRC"
     mkdir -p "$SRC/pooler"
     cp -R "$TOP/tests" "$TOP/sql" "$TOP/expected" "$TOP/pg_ext" "$TOP/docs" "$TOP/tools" "$TOP/contrib" "$SRC/" 2> /dev/null || true
-    if [ -d "$TOP/pooler/build" ]; then
-        (cd "$TOP/pooler" && find build -type f -perm -u+x -exec cp --parents -t "$SRC/pooler" {} +)
-    fi
+    # Of the pooler the programs, and the tables that tests and documentation are compared with.
+    (cd "$TOP/pooler" && find . '(' -path './build/*' -type f -perm -u+x -o -name '*.def' -o -name '*.[ch]' ')' \
+        -exec cp --parents -t "$SRC/pooler" {} +)
     [ ! -x "$TOP/pooler/perfkit-pooler" ] || cp "$TOP/pooler/perfkit-pooler" "$SRC/pooler/"
     chown -R "$SERVER_USER": "$SRC"
 }
